@@ -1,0 +1,192 @@
+"""Which columns of a table are the text, its pair and the label; and the texts in them, checked.
+
+Knows nothing of files and of what the labels mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bertspace.errors import DataError
+from bertspace.schema import TrainConfig
+from bertspace.tables import Table, shortened
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Each list from the surest name to the vaguest; compared without case and outer blanks.
+TEXT_NAMES = (
+    *(
+        "text",
+        "sentence",
+        "review",
+        "comment",
+        "content",
+        "tweet",
+        "message",
+        "utterance",
+        "document",
+        "body",
+    ),
+    *("review_text", "comment_text", "review_body", "sms", "post", "article", "paragraph", "description"),
+    *("question", "query", "abstract", "headline", "title", "phrase", "line"),
+)
+PAIR_NAMES = (
+    *(("text", "pair"), ("sentence", "pair"), ("sentence1", "sentence2"), ("sentence_1", "sentence_2")),
+    *(("sentence_a", "sentence_b"), ("text1", "text2"), ("text_1", "text_2"), ("text_a", "text_b")),
+    *(("text", "text2"), ("question1", "question2"), ("question_1", "question_2"), ("premise", "hypothesis")),
+    *(("question", "sentence"), ("query", "document"), ("query", "passage"), ("question", "passage")),
+    *(("first", "second"), ("text", "text_pair")),
+)
+LABEL_NAMES = (
+    *(
+        "label",
+        "labels",
+        "target",
+        "class",
+        "category",
+        "sentiment",
+        "emotion",
+        "intent",
+        "topic",
+        "is_duplicate",
+    ),
+    *("gold_label", "label_text", "class index", "class_index", "polarity", "stars", "score", "rating", "y"),
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names that a table's columns have; empty where the task has no use for one."""
+
+    text: str
+    pair: str = ""
+    label: str = ""
+
+
+def guess_columns(columns: list[str], task: str) -> dict[str, str]:
+    """{"text_column": …, "pair_column": …, "label_column": …} by the names alone; "" where none fits.
+
+    Two texts are taken for a pair only where both have names that go together (sentence1 and sentence2, …).
+    """
+    known = {str(name).strip().lower(): name for name in reversed(columns)}
+    text = next((known[name] for name in TEXT_NAMES if name in known), "")
+    pair = label = ""
+    if task == "text-classification":
+        both = next((names for names in PAIR_NAMES if known.keys() >= set(names)), None)
+        text, pair = (known[both[0]], known[both[1]]) if both else (text, "")
+        label = next((known[name] for name in LABEL_NAMES if name in known and known[name] != text), "")
+    elif not text:
+        text = next((known[first] for first, _ in PAIR_NAMES if first in known), "")
+    return {"text_column": text, "pair_column": pair, "label_column": label}
+
+
+def pick_columns(config: TrainConfig, table: Table) -> Columns:
+    """The columns named in the config, the others guessed: by their names, then by what is in them.
+
+    A pair is guessed only where the text is guessed too: a text column alone means single texts.
+    Raises DataError, which names the file and the columns that it has.
+    """
+    found = [str(name) for name in table.frame.columns]
+    labelled = config.task == "text-classification"
+    text, pair, label = config.text_column, "", ""
+    if labelled:
+        pair, label = config.pair_column, config.label_column
+    for name in filter(None, (text, pair, label)):
+        check_column(name, table)
+    guess = guess_columns([name for name in found if name != label], config.task)
+    if not text:
+        text, pair = guess["text_column"], pair or guess["pair_column"]
+    if not text or (text == pair and not config.text_column):
+        rest = [name for name in found if name not in (pair, label, guess["label_column"])]
+        text = _longest(table.frame[rest])
+    if labelled and not label:
+        label = _label(guess["label_column"], found, text, pair)
+    picked = Columns(text, pair, label)
+    _check_picked(picked, table, labelled)
+    return picked
+
+
+def _label(guessed: str, found: list[str], text: str, pair: str) -> str:
+    """The guess, or else the only column that is left."""
+    if guessed and guessed not in (text, pair):
+        return guessed
+    rest = [name for name in found if name not in (text, pair)]
+    return rest[0] if len(rest) == 1 else ""
+
+
+def _longest(frame: pd.DataFrame) -> str:
+    """The column whose texts are longest in the mean, looked up in the first 1,000 rows."""
+    lengths = {}
+    for name in frame.columns:
+        texts = [value for value in frame[name].head(1000) if isinstance(value, str)]
+        if any(text.strip() for text in texts):
+            lengths[str(name)] = sum(map(len, texts)) / len(texts)
+    return max(lengths, key=lengths.__getitem__, default="")
+
+
+def _check_picked(picked: Columns, table: Table, labelled: bool) -> None:
+    found = [str(name) for name in table.frame.columns]
+    if not picked.text:
+        raise DataError(
+            f"No column of {table.name} holds texts; {_found(found)}", hint="Name it by text_column."
+        )
+    if labelled and not picked.label:
+        raise DataError(
+            f"No column of {table.name} looks like the label; {_found(found)}",
+            hint="Name it by label_column; fill-mask is the task that needs no labels.",
+        )
+    names = [name for name in dataclasses.astuple(picked) if name]
+    for name in names:
+        check_column(name, table)
+        if names.count(name) > 1:
+            raise DataError(
+                f"The column {name!r} of {table.name} is to be two things at once.",
+                hint="Name different columns as text_column, pair_column and label_column.",
+            )
+
+
+def check_column(name: str, table: Table) -> None:
+    """Raises DataError where the table has no column of that name."""
+    found = [str(each) for each in table.frame.columns]
+    if name not in found:
+        raise DataError(f"No column {name!r} in {table.name}; {_found(found)}", hint="Pick one of these.")
+
+
+def _found(names: list[str]) -> str:
+    shown = [name if len(name) <= 40 else name[:39] + "…" for name in names[:20]]
+    return f"found: {', '.join(shown)}{', …' if len(names) > 20 else ''}."
+
+
+def texts(table: Table, column: str) -> list[str]:
+    """The column's values as texts: numbers are written out, what is missing is empty; raises DataError."""
+    values = table.frame[column].tolist()
+    return [
+        value if isinstance(value, str) else _as_text(value, table, column, row)
+        for row, value in zip(table.frame.index, values, strict=True)
+    ]
+
+
+def _as_text(value: Any, table: Table, column: str, row: int) -> str:
+    if isinstance(value, (list, tuple, dict, set, bytes)) or hasattr(value, "dtype"):
+        raise DataError(
+            f"Row {row + 1:,} of {table.name} has a {type(value).__name__} in the column {column!r}: "
+            f"{shortened(value)}.",
+            hint="Pick a column with one text in every row.",
+        )
+    return "" if is_missing(value) else str(value)
+
+
+def is_missing(value: Any) -> bool:
+    """None, NaN, NaT, NA or a blank text."""
+    import pandas as pd
+
+    return not value.strip() if isinstance(value, str) else bool(pd.isna(value))
+
+
+def blank_rows(columns: Iterable[list[str]], index: Iterable[int]) -> list[int]:
+    """The numbers (from 1) of the rows in which one of the columns is blank."""
+    return [row + 1 for row, *values in zip(index, *columns, strict=True) if not all(map(str.strip, values))]

@@ -1,0 +1,338 @@
+"""A sample, a file or a Hub data set -> named splits with the task's columns, checked.
+
+Knows nothing of models and tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertspace.columns import Columns, blank_rows, check_column, guess_columns, pick_columns, texts
+from bertspace.errors import ConfigError, DataError
+from bertspace.hub_data import load_hub
+from bertspace.labels import FEW_ROWS, code_known, code_labels, join_names, label_counts, parse_names
+from bertspace.schema import TrainConfig
+from bertspace.splitting import draw_rows, split_rows
+from bertspace.tables import Table, missing_file, read_table, row_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "SAMPLES",
+    "Sample",
+    "Splits",
+    "guess_columns",
+    "label_counts",
+    "load_held_out",
+    "load_splits",
+    "read_table",
+    "run_config",
+    "write_splits",
+]
+
+SAMPLE_FOLDER = Path(__file__).parent / "samples"
+SAMPLE_PREFIX = "sample:"
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A run's rows: columns `text`, `pair` (of pairs), `label` (int64, into label_names).
+
+    `source` says in words where the rows are from; `findings` are sentences on what to look at.
+    """
+
+    train: pd.DataFrame
+    validation: pd.DataFrame
+    test: pd.DataFrame | None
+    label_names: tuple[str, ...]
+    source: str
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A small data set that comes with the package; `sample:<name>` as a config's dataset."""
+
+    name: str
+    task: str
+    title: str
+    description: str
+    file: str
+    columns: Columns
+
+    @property
+    def path(self) -> Path:
+        return SAMPLE_FOLDER / self.file
+
+
+SAMPLES: dict[str, Sample] = {
+    sample.name: sample
+    for sample in (
+        Sample(
+            "support",
+            "text-classification",
+            "Support messages",
+            "Messages to a small online shop, sorted into delivery, billing, returns and account.",
+            "support_messages.csv",
+            Columns("text", label="label"),
+        ),
+        Sample(
+            "pairs",
+            "text-classification",
+            "Question pairs",
+            "Pairs of everyday questions that ask the same thing, or do not.",
+            "question_pairs.csv",
+            Columns("text", "pair", "label"),
+        ),
+        Sample(
+            "lighthouse",
+            "fill-mask",
+            "Lighthouse handbook",
+            "A keeper's handbook of lights and coastal navigation, in words of its own.",
+            "lighthouse.txt",
+            Columns("text"),
+        ),
+    )
+}
+
+
+def load_splits(config: TrainConfig) -> Splits:
+    """The config's data, checked and split; raises DataError or HubError, which say where the fault is.
+
+    Where there is no validation part, `validation_share` of the training rows is held out, by label.
+    """
+    source, tables = _sources(config)
+    columns = pick_columns(config, tables["train"])
+    findings: list[str] = []
+    parts = {part: _texts(table, columns, findings) for part, table in tables.items()}
+    label_names: tuple[str, ...] = ()
+    if columns.label:
+        labels, label_names = code_labels(
+            list(tables.values()), columns.label, parse_names(config.label_names), findings
+        )
+        for part, codes in zip(parts, labels, strict=True):
+            parts[part] = parts[part].assign(label=_int64(codes, parts[part]))
+    if "validation" not in parts:
+        parts["train"], parts["validation"] = split_rows(
+            parts["train"], tables["train"].name, label_names, config.validation_share, config.seed
+        )
+    parts["train"] = _sampled(parts["train"], config, label_names)
+    findings.extend(_findings(parts, label_names))
+    parts = {part: frame.reset_index(drop=True) for part, frame in parts.items()}
+    splits = Splits(
+        parts["train"], parts["validation"], parts.get("test"), label_names, source, tuple(findings)
+    )
+    return _as_written(splits, config)
+
+
+def load_held_out(
+    file: Path, config: TrainConfig, label_names: Sequence[str], labelled: bool = True
+) -> pd.DataFrame:
+    """A file's rows for a model that is finished: its columns picked by the config, its labels the model's.
+
+    labelled=False takes the texts alone. Raises DataError.
+    """
+    if not os.path.lexists(file):
+        raise missing_file(str(file))
+    table = Table(file.name, read_table(file))
+    picked = replace(config, task="fill-mask") if not labelled and not config.pair_column else config
+    columns = pick_columns(picked, table)
+    if not labelled:
+        guess = guess_columns([str(name) for name in table.frame.columns], config.task)
+        pair = config.pair_column or (guess["pair_column"] if columns.text == guess["text_column"] else "")
+        columns = Columns(columns.text, pair if config.task == "text-classification" else "")
+    frame = _texts(table, columns, [])
+    if columns.label:
+        frame = frame.assign(label=_int64(code_known(table, columns.label, label_names), frame))
+    return frame.reset_index(drop=True)
+
+
+def write_splits(splits: Splits, folder: Path) -> None:
+    """train.parquet, validation.parquet, test.parquet (if any) and source.json, each written in one piece.
+
+    source.json: {source, findings, rows: {part: count}, labels: {part: {name: count}}}.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    frames = _frames(splits)
+    for part, frame in frames.items():
+        unfinished = folder / f"{part}.parquet.tmp"
+        frame.to_parquet(unfinished, index=False)
+        os.replace(unfinished, folder / f"{part}.parquet")
+    about: dict[str, Any] = {
+        "source": splits.source,
+        "findings": list(splits.findings),
+        "rows": {part: len(frame) for part, frame in frames.items()},
+        "labels": {part: label_counts(frame, splits.label_names) for part, frame in frames.items()}
+        if splits.label_names
+        else {},
+    }
+    unfinished = folder / "source.json.tmp"
+    unfinished.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, folder / "source.json")
+
+
+def run_config(config: TrainConfig, splits: Splits) -> TrainConfig:
+    """The config as a run folder keeps it: the data lies in its data/, under the canonical column names.
+
+    load_splits of it, with the run folder as data_dir, gives the same splits again.
+    """
+    return replace(
+        config,
+        dataset="",
+        dataset_config="",
+        data_dir="",
+        train_file="data/train.parquet",
+        validation_file="data/validation.parquet",
+        test_file="" if splits.test is None else "data/test.parquet",
+        train_split="train",
+        validation_split="",
+        test_split="",
+        text_column="text",
+        pair_column="pair" if "pair" in splits.train else "",
+        label_column="label" if splits.label_names else "",
+        label_names=join_names(splits.label_names),
+    )
+
+
+def _frames(splits: Splits) -> dict[str, pd.DataFrame]:
+    frames = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return {part: frame for part, frame in frames.items() if frame is not None}
+
+
+def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
+    """Where the rows are from, in words, and a table a part."""
+    files = {part: getattr(config, f"{part}_file") for part in PARTS}
+    if config.dataset and any(files.values()):
+        named = next(filter(None, files.values()))
+        raise DataError(
+            f"Both the data set {config.dataset} and the file {Path(named).name} are named.",
+            hint="Leave one of them empty.",
+        )
+    if config.dataset.startswith(SAMPLE_PREFIX):
+        sample = _sample(config.dataset.removeprefix(SAMPLE_PREFIX).strip())
+        return f"sample: {sample.title}", {"train": Table(sample.file, read_table(sample.path))}
+    if config.dataset:
+        named = f" ({config.dataset_config})" if config.dataset_config else ""
+        return f"{config.dataset}{named}", load_hub(config)
+    if not files["train"]:
+        raise DataError(
+            "No data is named.", hint=f"Give a train_file, a Hub data set, or {_known_samples()}."
+        )
+    tables = {part: _file(typed, config.data_dir) for part, typed in files.items() if typed}
+    return tables["train"].name, tables
+
+
+def _known_samples() -> str:
+    return " or ".join(SAMPLE_PREFIX + name for name in SAMPLES)
+
+
+def _sample(name: str) -> Sample:
+    if name not in SAMPLES:
+        raise DataError(f"There is no sample {name!r}.", hint=f"Take {_known_samples()}.")
+    return SAMPLES[name]
+
+
+def _file(typed: str, folder: str) -> Table:
+    path = Path(folder).expanduser() / Path(typed).expanduser()
+    if not os.path.lexists(path):
+        raise missing_file(typed)
+    return Table(path.name, read_table(path))
+
+
+def _texts(table: Table, columns: Columns, findings: list[str]) -> pd.DataFrame:
+    """A frame of `text` and `pair`, under the table's row numbers.
+
+    Blank texts are refused where they have a label; lines of a document are left out, as a finding.
+    """
+    import pandas as pd
+
+    if not columns.label and list(table.frame.columns) == ["text"]:  # a txt beside a table with other names
+        columns = Columns("text")
+    for name in filter(None, (columns.text, columns.pair, columns.label)):
+        check_column(name, table)
+    found = {"text": texts(table, columns.text)}
+    if columns.pair:
+        found["pair"] = texts(table, columns.pair)
+    frame = pd.DataFrame(found, index=table.frame.index, dtype="str")
+    blank = blank_rows(list(found.values()), frame.index)
+    if blank and columns.label:
+        named = " or ".join(repr(name) for name in (columns.text, columns.pair) if name)
+        raise DataError(
+            f"{table.name} has no text in {row_words(blank)} (column {named}).",
+            hint="Fill the texts in or take the rows out.",
+        )
+    if blank:
+        findings.append(f"{len(blank):,} blank row{'s'[: len(blank) != 1]} of {table.name} were left out.")
+        frame = frame.drop(index=[row - 1 for row in blank])
+    if frame.empty:
+        raise DataError(
+            f"{table.name} has blank texts only (column {columns.text!r}).", hint="Pick another column."
+        )
+    return frame
+
+
+def _int64(codes: Sequence[int], frame: pd.DataFrame) -> pd.Series:
+    import pandas as pd
+
+    return pd.Series(codes, index=frame.index, dtype="int64")
+
+
+def _sampled(train: pd.DataFrame, config: TrainConfig, label_names: Sequence[str]) -> pd.DataFrame:
+    """A random sample of max_train_rows that keeps the labels' shares; in fill-mask it counts chunks."""
+    if not label_names or not 0 < config.max_train_rows < len(train):
+        return train
+    labels = train["label"].to_numpy()
+    if config.max_train_rows < (distinct := len(set(labels.tolist()))):
+        raise ConfigError(
+            f"max_train_rows is {config.max_train_rows}, and there are {distinct} labels.",
+            hint="Take several rows for each label.",
+        )
+    return train.iloc[draw_rows(labels, config.max_train_rows, config.seed)]
+
+
+def _findings(parts: dict[str, pd.DataFrame], label_names: Sequence[str]) -> list[str]:
+    """Sentences about repeated texts, rows that are in two parts, and rare labels."""
+    train, found = parts["train"], []
+    keys = [name for name in ("text", "pair") if name in train]
+    if repeated := int(train.duplicated(keys).sum()):
+        found.append(f"{repeated:,} of the {len(train):,} training rows repeat the text of another one.")
+    if label_names:
+        distinct = train.drop_duplicates([*keys, "label"])
+        if torn := int(distinct.duplicated(keys).sum()):
+            found.append(f"{torn:,} training texts stand there again with another label.")
+    seen = set(train[keys].itertuples(index=False, name=None))
+    for part in ("validation", "test"):
+        if part in parts:
+            rows = parts[part][keys].itertuples(index=False, name=None)
+            if shared := sum(row in seen for row in rows):
+                found.append(
+                    f"{shared:,} of the {len(parts[part]):,} {part} rows are among the training rows too, "
+                    "which flatters the score."
+                )
+    if (
+        rare := [(n, c) for n, c in label_counts(train, label_names).items() if c < FEW_ROWS]
+        if label_names
+        else []
+    ):
+        named = ", ".join(f"{name!r} {count}" for name, count in rare[:5]) + (", …" if len(rare) > 5 else "")
+        found.append(f"Labels with fewer than {FEW_ROWS} training rows are rarely learned: {named}.")
+    return found
+
+
+def _as_written(splits: Splits, config: TrainConfig) -> Splits:
+    """With the source and findings that write_splits left beside the training file, where it did."""
+    path = Path(config.data_dir).expanduser() / config.train_file
+    if path.name != "train.parquet" or not (about := path.with_name("source.json")).is_file():
+        return splits
+    try:
+        found = json.loads(about.read_text(encoding="utf-8"))
+        return replace(splits, source=str(found["source"]), findings=tuple(map(str, found["findings"])))
+    except (OSError, ValueError, KeyError, TypeError):  # another program's file of that name
+        return splits

@@ -1,0 +1,347 @@
+"""A file -> a table: csv, tsv, jsonl, parquet or txt, each also gzipped; what is wrong is said with its row.
+
+Knows nothing of tasks, columns or labels.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import json
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertspace.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_FILE_BYTES = 2 * 1024**3  # of the file, and of what a gzipped file unpacks to
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
+ROWS_NAMED = 5  # as many rows as a message lists before it only counts
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame and what messages call it: a file's base name, or a Hub data set's split.
+
+    The frame's index is the row's number in the file less one, whatever rows were taken out.
+    `class_names`: by column, the names that the data itself gives to the labels 0, 1, …; mostly none.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """The file's rows under its (stripped) column names; a txt has one column, `text`, with a row a line.
+
+    Cells stay as they are written: "NA", "null" and "nan" are texts, an empty cell is an empty text. Blank
+    lines of csv and jsonl are no rows. Raises DataError, which names the file and the row or byte concerned.
+    """
+    path = Path(path)
+    suffix, packed = file_kind(path.name)
+    content = _read_bytes(path)
+    if packed:
+        content = _unpack(content, path.name)
+    if not content.removeprefix(codecs.BOM_UTF8).strip():
+        raise DataError(f"{path.name} is empty.", hint="Pick a file with a row for every text.")
+    frame = _READERS[suffix](content, path.name)
+    frame.columns = _column_names([str(name) for name in frame.columns], path.name)
+    if frame.empty:
+        raise DataError(f"{path.name} has no rows below its header.", hint="Add a row for every text.")
+    return frame
+
+
+def file_kind(name: str) -> tuple[str, bool]:
+    """(".csv", True) for train.csv.gz: the kind, and whether it is gzipped; raises DataError for others."""
+    base, packed = name.lower(), False
+    if base.endswith(".gz"):
+        base, packed = base.removesuffix(".gz"), True
+    suffix = Path(base).suffix
+    if suffix not in SUFFIXES:
+        raise DataError(
+            f"{name} is no kind of file that can be read here.",
+            hint=f"Give one of {', '.join(SUFFIXES)}, as it is or gzipped (.gz).",
+        )
+    return suffix, packed
+
+
+def row_words(rows: Sequence[int]) -> str:
+    """ "row 3", "rows 3 and 5", "rows 1, 2, 3, 4, 5 and 7 more"; rows count from 1, the header left out."""
+    shown = [f"{row:,}" for row in rows[:ROWS_NAMED]]
+    if len(rows) > ROWS_NAMED:
+        shown.append(f"{len(rows) - ROWS_NAMED:,} more")
+    words = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+    return f"row{'s' if len(rows) > 1 else ''} {words}"
+
+
+def shortened(value: object, length: int = 40) -> str:
+    """A value as messages quote it, cut to `length` characters."""
+    text = str(value)
+    return repr(text if len(text) <= length else text[: length - 1] + "…")
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise DataError(f"{path.name} is a folder.", hint="Name a file in it.")
+        if not stat.S_ISREG(found.st_mode):
+            raise DataError(f"{path.name} is no regular file.", hint="Name a file on disk.")
+        if found.st_size > MAX_FILE_BYTES:
+            raise _too_large(path.name, f"has {_size(found.st_size)}")
+        return path.read_bytes()
+    except PermissionError as error:
+        raise DataError(f"{path.name} may not be read.", hint="Change its permissions (chmod +r).") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte in it
+        raise missing_file(str(path)) from error
+
+
+def missing_file(typed: str) -> DataError:
+    return DataError(
+        f"There is no file {typed}.", hint="Check the name, and the folder that it is looked up in."
+    )
+
+
+def _too_large(name: str, says: str) -> DataError:
+    return DataError(
+        f"{name} {says}; the limit is {_size(MAX_FILE_BYTES)}.", hint="Cut it into smaller files."
+    )
+
+
+def _size(count: int) -> str:
+    for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
+        if count >= 1024**power:
+            return f"{count / 1024**power:.3g} {unit}"
+    return f"{count} bytes"
+
+
+def _unpack(content: bytes, name: str) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            unpacked = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"{name} cannot be unpacked: it is no gzip file, or only a part of one.",
+            hint="Send it again, or unpack it yourself and give the file without .gz.",
+        ) from error
+    if len(unpacked) > MAX_FILE_BYTES:
+        raise _too_large(name, f"unpacks to more than {_size(MAX_FILE_BYTES)}")
+    return unpacked
+
+
+_FOREIGN = {  # the first bytes of files that often bear the wrong name
+    b"PK\x03\x04": ("an Excel or zip file", "Save the sheet as 'CSV UTF-8'."),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", "Save the sheet as 'CSV UTF-8'."),
+    b"\x1f\x8b": ("gzipped", "Add .gz to its name."),
+    b"PAR1": ("a parquet file", "Name it .parquet."),
+    b"\xff\xfe": ("UTF-16 text, not UTF-8", "Save it again with the encoding UTF-8."),
+    b"\xfe\xff": ("UTF-16 text, not UTF-8", "Save it again with the encoding UTF-8."),
+}
+
+
+def _lines(content: bytes, name: str) -> Iterator[str]:
+    """The lines with their ends, decoded as UTF-8 with or without a byte order mark."""
+    for start, (kind, advice) in _FOREIGN.items():
+        if content.startswith(start):
+            raise DataError(f"{name} is {kind} (it begins with {start!r}).", hint=advice)
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        place = _place(content, error.start)
+        raise DataError(
+            f"{name} is not UTF-8 text (tried with and without a byte order mark): "
+            f"the byte 0x{content[error.start]:02x} {place} does not fit.",
+            hint="Save it again with the encoding UTF-8 ('CSV UTF-8' in Excel).",
+        ) from error
+    if (zero := content.find(b"\0")) >= 0:
+        raise DataError(
+            f"{name} is a binary file: there is a zero byte {_place(content, zero)}.",
+            hint="Give a text file (csv, tsv, jsonl, txt) or a parquet file by its own suffix.",
+        )
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+
+
+def _place(content: bytes, position: int) -> str:
+    line = content.count(b"\n", 0, position) + 1
+    return f"at position {position:,} (line {line:,})"
+
+
+def _column_names(found: list[str], name: str) -> list[str]:
+    names = [each.strip() or f"Unnamed: {place}" for place, each in enumerate(found)]
+    for each in names:
+        if names.count(each) > 1:
+            raise DataError(f"Two columns of {name} are named {shortened(each)}.", hint="Rename one of them.")
+    return names
+
+
+def _read_csv(content: bytes, name: str) -> pd.DataFrame:
+    return _read_cells(content, name, ",")
+
+
+def _read_tsv(content: bytes, name: str) -> pd.DataFrame:
+    return _read_cells(content, name, "\t")
+
+
+def _read_cells(content: bytes, name: str, separator: str) -> pd.DataFrame:
+    """Read by Python's csv, not pandas': that fills short rows up and says nothing."""
+    import pandas as pd
+
+    rows = _records(content, name, separator)
+    _, header = next(rows)
+    if len(header) == 1:
+        _check_separator(header[0], name, separator)
+    cells: list[list[str]] = []
+    for line, row in rows:
+        if len(row) != len(header):
+            raise _ragged(name, len(cells) + 1, line, row, header, separator)
+        cells.append(row)
+    columns = list(zip(*cells, strict=True)) if cells else [()] * len(header)
+    frame = pd.concat([pd.Series(column, dtype="str") for column in columns], axis=1)
+    frame.columns = pd.Index(header)
+    return frame
+
+
+def _records(content: bytes, name: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """(number of the last line, cells) of every record that is not blank."""
+    ended = False
+
+    def lines() -> Iterator[str]:
+        nonlocal ended
+        yield from _lines(content, name)
+        ended = True
+
+    csv.field_size_limit(2**31 - 1)  # the default is 128 kB a cell; the file's own limit is enough
+    reader, begun = csv.reader(lines(), delimiter=separator), 1
+    try:
+        for row in reader:
+            if ended:  # the reader asked for one more line: a quote was still open
+                raise DataError(
+                    f'{name}: a cell opened by a double quote (") in line {begun:,} is never closed.',
+                    hint='Close the quote; a quote inside a quoted cell is written twice ("").',
+                )
+            if row:
+                yield reader.line_num, row
+            begun = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(
+            f"{name}, line {begun:,}: {error}.", hint="Save the file again as plain csv."
+        ) from error
+
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
+
+def _check_separator(header: str, name: str, separator: str) -> None:
+    """A single column whose name holds another separator is a file of another kind."""
+    for other, words in _SEPARATORS.items():
+        if other != separator and other in header:
+            advice = {"\t": "Name it .tsv", ",": "Name it .csv"}.get(other, "Save it again")
+            raise DataError(
+                f"{name} seems to be separated by {words}, not {_SEPARATORS[separator]}: "
+                f"its header is the one cell {shortened(header)}.",
+                hint=f"{advice}, or save it with {_SEPARATORS[separator]} between the columns.",
+            )
+
+
+def _ragged(
+    name: str, number: int, line: int, row: list[str], header: list[str], separator: str
+) -> DataError:
+    words = "a comma" if separator == "," else "a tab"
+    many = len(row) > len(header)
+    return DataError(
+        f"Row {number:,} of {name} (line {line:,}) has {len(row)} cell{'s'[: len(row) != 1]}; "
+        f"the header has {len(header)}.",
+        hint=f'Put double quotes (") around a text with {words} in it.'
+        if many
+        else "Fill in the missing cells.",
+    )
+
+
+def _read_json(content: bytes, name: str) -> pd.DataFrame:
+    """Lines of objects, or one list of objects."""
+    import pandas as pd
+
+    as_list = content.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+    records = []
+    for row, value in _json_list(content, name) if as_list else _json_lines(content, name):
+        if not isinstance(value, dict):
+            raise DataError(
+                f"Row {row:,} of {name} is {shortened(json.dumps(value))}, not an object.",
+                hint='Write every row as {"text": "…", "label": "…"}.',
+            )
+        records.append(value)
+    if not any(records):
+        raise DataError(
+            f"{name} has no rows with a column.", hint='Write every row as {"text": "…", "label": "…"}.'
+        )
+    return pd.DataFrame(records)
+
+
+def _json_lines(content: bytes, name: str) -> Iterator[tuple[int, Any]]:
+    filled = (line for line in _lines(content, name) if line.strip())
+    for row, line in enumerate(filled, start=1):
+        yield row, _parsed(line, name, f"Row {row:,} of {name}")
+
+
+def _json_list(content: bytes, name: str) -> Iterator[tuple[int, Any]]:
+    return enumerate(_parsed("".join(_lines(content, name)), name, name), start=1)
+
+
+def _parsed(text: str, name: str, place: str) -> Any:
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{place} holds half of a character (\\ud800 to \\udfff).", hint="Write it whole."
+        ) from error
+    except RecursionError as error:
+        raise DataError(f"{place} is nested too deeply.", hint="Keep the rows flat.") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{place} is not JSON: {error.msg} (line {error.lineno:,}, column {error.colno:,}).",
+            hint="A .jsonl has one object a line; a .json may hold a list of objects.",
+        ) from error
+    except ValueError as error:  # a number of thousands of digits
+        raise DataError(f"{place} holds a value that cannot be read: {error}.", hint="Shorten it.") from error
+
+
+def _read_parquet(content: bytes, name: str) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
+        reason = str(error).strip().split("\n")[0][:200]
+        raise DataError(
+            f"{name} cannot be read as parquet: {reason}", hint="Write the file again."
+        ) from error
+    return frame.reset_index(drop=frame.index.name is None)
+
+
+def _read_txt(content: bytes, name: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame({"text": [line.rstrip("\r\n") for line in _lines(content, name)]}, dtype="str")
+
+
+_READERS: dict[str, Callable[[bytes, str], pd.DataFrame]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_json,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+    ".txt": _read_txt,
+}

@@ -1,0 +1,258 @@
+"""Files -> tables: every kind read, every fault named."""
+
+import csv
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bertspace import tables
+from bertspace.errors import DataError
+from bertspace.tables import read_table, row_words
+
+ROWS = {"text": ['a, "b"', "NA", "two\nlines", "ä 漢 🙂"], "label": ["null", "", "nan", "None"]}
+
+
+def as_csv(columns: dict[str, list[str]], separator: str = ",") -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=separator)
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return out.getvalue().encode()
+
+
+def as_jsonl(columns: dict[str, list[str]]) -> bytes:
+    rows = zip(*columns.values(), strict=True)
+    return "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in rows).encode()
+
+
+def as_json(columns: dict[str, list[str]]) -> bytes:
+    return pd.DataFrame(columns).to_json(orient="records").encode()
+
+
+def as_parquet(columns: dict[str, list[str]]) -> bytes:
+    return pd.DataFrame(columns).to_parquet(None)
+
+
+WRITERS = {
+    "csv": as_csv,
+    "tsv": lambda columns: as_csv(columns, "\t"),
+    "jsonl": as_jsonl,
+    "json": as_json,
+    "parquet": as_parquet,
+}
+
+
+def written(folder: Path, name: str, content: bytes | str) -> Path:
+    path = folder / name
+    content = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return path
+
+
+def refusal(path: Path) -> str:
+    """What read_table says against the file: one line that names it, without its folder, and what to do."""
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert caught.value.hint
+    assert "\n" not in str(caught.value)
+    assert path.name in caught.value.message
+    assert str(path.parent) not in str(caught.value)
+    return caught.value.message
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_every_kind_gives_its_cells_back_as_they_were(tmp_path: Path, kind: str, packed: str) -> None:
+    path = written(tmp_path, f"Data.{kind.upper()}{packed}", WRITERS[kind](ROWS))
+    if packed:
+        path.write_bytes(gzip.compress(WRITERS[kind](ROWS)))
+    assert read_table(path).to_dict("list") == ROWS
+
+
+@pytest.mark.parametrize("name", ["data.txt", "data.txt.gz"])
+def test_a_txt_is_one_column_with_a_row_a_line(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, name, "one\r\n\ntwo\x0bstill two\u2028and still\nthree")
+    assert read_table(path)["text"].tolist() == ["one", "", "two\x0bstill two\u2028and still", "three"]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet"]),
+    rows=st.lists(
+        st.tuples(*[st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))] * 2),
+        min_size=1,
+    ),
+)
+def test_any_text_survives_being_written_and_read(tmp_path: Path, kind: str, rows: list) -> None:
+    columns = {"text": [first for first, _ in rows], "other": [second for _, second in rows]}
+    assert read_table(written(tmp_path, f"any.{kind}", WRITERS[kind](columns))).to_dict("list") == columns
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(kind=st.sampled_from(["csv", "tsv", "jsonl", "json", "parquet", "txt", "csv.gz"]), content=st.binary())
+def test_any_bytes_are_read_or_refused_with_a_data_error(tmp_path: Path, kind: str, content: bytes) -> None:
+    path = tmp_path / f"any.{kind}"
+    path.write_bytes(content)
+    try:
+        assert len(read_table(path)) > 0
+    except DataError as error:
+        assert path.name in error.message and error.hint
+
+
+def test_names_of_columns_lose_outer_blanks_and_a_byte_order_mark(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", b"\xef\xbb\xbf text , label,\r\na,b,\r\n\r\nc,d,\r\n")
+    assert read_table(path).to_dict("list") == {
+        "text": ["a", "c"],
+        "label": ["b", "d"],
+        "Unnamed: 2": ["", ""],
+    }
+
+
+def test_a_list_of_objects_may_leave_keys_out(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a.json", '[{"text": "a", "label": 1},\n {"text": "b"}]'))
+    assert frame["text"].tolist() == ["a", "b"]
+    assert frame["label"].isna().tolist() == [False, True]
+
+
+def test_a_cell_may_be_longer_than_python_s_own_limit(tmp_path: Path) -> None:
+    path = written(tmp_path, "a.csv", "text,label\n" + "x" * 200_000 + ",1\n")
+    assert read_table(path)["text"].str.len().tolist() == [200_000]
+
+
+def test_rows_in_words_stop_at_five() -> None:
+    assert row_words([3]) == "row 3"
+    assert row_words([3, 5]) == "rows 3 and 5"
+    assert row_words([1, 2, 3, 4, 1234]) == "rows 1, 2, 3, 4 and 1,234"
+    assert row_words(range(1, 13)) == "rows 1, 2, 3, 4, 5 and 7 more"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", "", "a.csv is empty."),
+        ("a.csv", " \n\n", "a.csv is empty."),
+        ("a.txt", b"\xef\xbb\xbf", "a.txt is empty."),
+        ("a.csv.gz", "", "a.csv.gz is empty."),
+        ("a.csv", "text,label\n", "a.csv has no rows below its header."),
+        ("a.jsonl", "{}\n{}\n", "a.jsonl has no rows with a column."),
+        ("a.csv", "text,text \na,b\n", "Two columns of a.csv are named 'text'."),
+        (
+            "a.csv",
+            "text;label\na, b;c\n",
+            "a.csv seems to be separated by semicolons, not commas: its header is the one cell 'text;label'.",
+        ),
+        (
+            "a.csv",
+            "text\tlabel\na\tb\n",
+            "a.csv seems to be separated by tabs, not commas: its header is the one cell 'text\\tlabel'.",
+        ),
+        (
+            "a.tsv",
+            "text,label\na,b\n",
+            "a.tsv seems to be separated by commas, not tabs: its header is the one cell 'text,label'.",
+        ),
+        (
+            "a.csv",
+            "text,label\na,b\n\nc,d,e\n",
+            "Row 2 of a.csv (line 4) has 3 cells; the header has 2.",
+        ),
+        ("a.csv", 'text,label\n"a\nb",c\nd\n', "Row 2 of a.csv (line 4) has 1 cell; the header has 2."),
+        (
+            "a.csv",
+            'text,label\na,b\n"c,d\ne,f\n',
+            'a.csv: a cell opened by a double quote (") in line 3 is never closed.',
+        ),
+        (
+            "a.csv",
+            "text,label\nä,b\n".encode("latin-1"),
+            "a.csv is not UTF-8 text (tried with and without a byte order mark): "
+            "the byte 0xe4 at position 11 (line 2) does not fit.",
+        ),
+        (
+            "a.csv",
+            "text,label\n".encode("utf-16"),
+            "a.csv is UTF-16 text, not UTF-8 (it begins with b'\\xff\\xfe').",
+        ),
+        ("a.csv", b"PK\x03\x04rest", "a.csv is an Excel or zip file (it begins with b'PK\\x03\\x04')."),
+        (
+            "a.csv",
+            b"text,label\na\0,b\n",
+            "a.csv is a binary file: there is a zero byte at position 12 (line 2).",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "a"}\n\n{"text": }\n',
+            "Row 2 of a.jsonl is not JSON: Expecting value (line 1, column 10).",
+        ),
+        ("a.json", '[{"text": "a"},\n{]', "a.json is not JSON: "),
+        ("a.jsonl", '{"text": "a"}\n"b"\n', "Row 2 of a.jsonl is '\"b\"', not an object."),
+        (
+            "a.jsonl",
+            '{"text": "\\ud800"}\n',
+            "Row 1 of a.jsonl holds half of a character (\\ud800 to \\udfff).",
+        ),
+        ("a.json", "[" * 200_000, "a.json is nested too deeply."),
+        ("a.jsonl", '{"text": ' + "1" * 5000 + "}", "Row 1 of a.jsonl holds a value that cannot be read: "),
+        ("a.parquet", b"PAR1 not really", "a.parquet cannot be read as parquet: "),
+        ("a.xlsx", b"PK", "a.xlsx is no kind of file that can be read here."),
+        ("data", b"text", "data is no kind of file that can be read here."),
+    ],
+)
+def test_a_faulty_file_is_refused_by_name_and_place(
+    tmp_path: Path, name: str, content: bytes | str, says: str
+) -> None:
+    message = refusal(written(tmp_path, name, content))
+    assert message == says if says.endswith(".") else message.startswith(says)
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"text,label\na,b\n" * 99)[:-20]])
+def test_a_bad_or_torn_gzip_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(content)
+    assert refusal(path) == "a.csv.gz cannot be unpacked: it is no gzip file, or only a part of one."
+
+
+def test_a_file_over_the_limit_is_refused_packed_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_FILE_BYTES", 2048)
+    assert refusal(written(tmp_path, "a.txt", "x" * 3000)) == "a.txt has 2.93 kB; the limit is 2 kB."
+    packed = written(tmp_path, "a.txt.gz", "x" * 3000)
+    assert refusal(packed) == "a.txt.gz unpacks to more than 2 kB; the limit is 2 kB."
+
+
+def test_a_missing_file_is_named_as_it_was_given() -> None:
+    with pytest.raises(DataError, match="There is no file no/such/train.csv."):
+        read_table("no/such/train.csv")
+    with pytest.raises(DataError, match="There is no file"):
+        read_table("zero\0byte.csv")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    assert refusal(tmp_path / "a.csv") == "a.csv is a folder."
+
+
+def test_a_device_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").symlink_to("/dev/zero")
+    assert refusal(tmp_path / "a.csv") == "a.csv is no regular file."
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> bytes:  # root may read everything, so chmod would show nothing
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    assert refusal(written(tmp_path, "a.csv", "text\na\n")) == "a.csv may not be read."
+
+
+def test_a_parquet_s_named_index_is_a_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"label": [0, 1]}, index=pd.Index(["a", "b"], name="text"))
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet").to_dict("list") == {"text": ["a", "b"], "label": [0, 1]}
