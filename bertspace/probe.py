@@ -1,0 +1,69 @@
+"""The frozen base's answer to a classification: a logistic regression on its mean-pooled features.
+
+It tells what the encoder knew of the labels before it was fine-tuned (Alain and Bengio 2016, linear probes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from transformers import PreTrainedModel
+
+MOST_ROWS = 2000  # training rows that a probe is fitted on
+
+
+@dataclass(frozen=True)
+class Probe:
+    """weight (labels, H) and bias (labels,), fp32."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    @classmethod
+    def fit(cls, features: np.ndarray, labels: np.ndarray, classes: int) -> Probe:
+        """scikit-learn's logistic regression (L2, C = 1) on features (N, H), scaled to unit variance."""
+        import numpy as np
+        from sklearn.linear_model import LogisticRegression
+
+        mean, spread = features.mean(0), features.std(0) + 1e-6
+        model = LogisticRegression(max_iter=1000).fit((features - mean) / spread, labels)
+        weight = np.zeros((classes, features.shape[1]))
+        bias = np.full(classes, -1e4)  # a label that no fitted row has is never predicted
+        if len(model.classes_) == 2:
+            weight[model.classes_] = np.concatenate([-model.coef_, model.coef_]) / 2
+            bias[model.classes_] = np.concatenate([-model.intercept_, model.intercept_]) / 2
+        else:
+            weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+        weight /= spread
+        return cls(weight.astype(np.float32), (bias - weight @ mean).astype(np.float32))
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """(N, labels) of (N, H)."""
+        from scipy.special import softmax
+
+        return softmax(features @ self.weight.T + self.bias, axis=1)
+
+    def save(self, path: Path) -> None:
+        from safetensors.numpy import save_file
+
+        save_file({"weight": self.weight, "bias": self.bias}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> Probe:
+        from safetensors.numpy import load_file
+
+        return cls(**load_file(path))
+
+
+def mean_pooled(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """(B, H): the mean of the last hidden states over each row's tokens, in fp32."""
+    inner = getattr(model, "module", model)
+    inputs = {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
+    hidden = inner.base_model(**inputs).last_hidden_state.float()
+    mask = batch["attention_mask"].unsqueeze(-1).float()
+    return (hidden * mask).sum(1) / mask.sum(1)

@@ -1,0 +1,211 @@
+"""A run on disk: its files, states and owner. The folder is the only truth; pages and commands are viewers
+of it.
+
+    config.yaml  data/*.parquet  state.json  events.jsonl  log.txt  model/  probe.safetensors  result.json
+    predictions.parquet  lock  stop (a request, made by others)
+
+Knows nothing of processes and devices. Linux and macOS (flock).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from bertspace.errors import RunError
+from bertspace.schema import RunState, TrainConfig, TrainEvent
+
+LOCAL_OWNER = "local"
+ENDED = ("done", "stopped", "failed", "interrupted")
+_ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
+
+
+def home() -> Path:
+    """The folder that holds every run: BERTSPACE_HOME, or ./runs."""
+    return Path(os.environ.get("BERTSPACE_HOME") or "runs").resolve()
+
+
+class Run:
+    """One run's folder. Reading is always safe; once started, only its worker writes its state."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(
+        cls, config: TrainConfig, *, owner: str = LOCAL_OWNER, name: str = "", folder: Path | None = None
+    ) -> Run:
+        """A new queued run, in `folder` (which must be empty or absent) or under the owner's own."""
+        run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+        place = home() / owner / run_id
+        if folder is not None:
+            folder = folder.resolve()
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise RunError(
+                    f"{folder} is not empty.", hint="Give --output a new folder, or delete this one."
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(folder)  # so that the page and `runs list` show it with the others
+        else:
+            place.mkdir(parents=True)
+        run = cls(place)
+        run.write_config(config)
+        (run.path / "lock").touch()
+        run.write_state(RunState(status="queued", name=name, created=time.time()))
+        return run
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def name(self) -> str:
+        return self.state().name or self.id
+
+    # What the run is
+
+    def config(self) -> TrainConfig:
+        """The settings, as they are in config.yaml; raises RunError where they cannot be read."""
+        import yaml
+
+        try:
+            return TrainConfig.from_dict(
+                yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
+            )
+        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+            raise RunError(
+                f"The settings of run {self.id} cannot be read.", hint="Delete the run."
+            ) from error
+
+    def write_config(self, config: TrainConfig) -> None:
+        import yaml
+
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(config.to_dict(), sort_keys=False))
+
+    def state(self) -> RunState:
+        """Where the run is in its life; "interrupted" where it says running and no process holds its lock."""
+        try:
+            values = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
+            state = RunState(**values)
+        except (OSError, ValueError, TypeError) as error:
+            raise RunError(
+                f"There is no readable run at {self.path.name}.", hint="See: bertspace runs list"
+            ) from error
+        if state.status == "running" and not self.is_locked():
+            # The worker may have ended between the two looks, so look at the file once more.
+            state = RunState(**json.loads((self.path / "state.json").read_text(encoding="utf-8")))
+            if state.status == "running":
+                return replace(state, status="interrupted", message="The process ended before the run did.")
+        return state
+
+    def write_state(self, state: RunState) -> None:
+        write_atomically(self.path / "state.json", json.dumps(asdict(state), indent=1))
+
+    def result(self) -> dict[str, Any] | None:
+        """result.json; None while there is none."""
+        return self._json("result.json")
+
+    def source(self) -> dict[str, Any]:
+        """data/source.json: where the rows came from, and what was found in them."""
+        return self._json("data/source.json") or {}
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    # Events and log
+
+    def events(self, offset: int = 0) -> tuple[list[TrainEvent], int]:
+        """The events from byte `offset` on, and the offset to go on from; a torn last line is for later."""
+        try:
+            with (self.path / "events.jsonl").open("rb") as file:
+                file.seek(offset)
+                data = file.read()
+        except FileNotFoundError:
+            return [], offset
+        whole = data[: data.rfind(b"\n") + 1]
+        return [TrainEvent(**json.loads(line)) for line in whole.splitlines()], offset + len(whole)
+
+    def append(self, event: TrainEvent) -> None:
+        with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event.to_dict()) + "\n")
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The last lines of log.txt, of which at most 16 KiB are read."""
+        try:
+            with (self.path / "log.txt").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
+                return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+        except FileNotFoundError:
+            return ""
+
+    # Requests and the lock
+
+    def request_stop(self) -> None:
+        (self.path / "stop").touch()
+
+    def stop_requested(self) -> bool:
+        return (self.path / "stop").exists()
+
+    def is_locked(self) -> bool:
+        """Whether a worker lives: the kernel drops its lock at its death."""
+        try:
+            with (self.path / "lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+        except BlockingIOError:
+            return True
+        except FileNotFoundError:
+            return False
+
+
+def list_runs(owner: str = LOCAL_OWNER) -> list[Run]:
+    """The owner's runs, newest first."""
+    folder = home() / owner
+    if not folder.is_dir():
+        return []
+    names = sorted((path.name for path in folder.iterdir() if _ID.fullmatch(path.name)), reverse=True)
+    return [Run(folder / name) for name in names if (folder / name / "state.json").is_file()]
+
+
+def find(name: str, owner: str = LOCAL_OWNER) -> Run:
+    """The owner's run with this id, or the run in this folder; raises RunError."""
+    if _ID.fullmatch(name) and (home() / owner / name / "state.json").is_file():
+        return Run(home() / owner / name)
+    folder = Path(name).expanduser()
+    if (folder / "state.json").is_file() and (folder / "config.yaml").is_file():
+        known = [run for run in list_runs(owner) if run.path.resolve() == folder.resolve()]
+        return known[0] if known else Run(folder.resolve())
+    raise RunError(f"There is no run {name!r}.", hint="See: bertspace runs list")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside, fsync, rename: a reader sees the old or the new file, a full disk leaves the old."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, which becomes `path` when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""What one training holds in memory: its data as token ids, its model and tokenizer, and Accelerate."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bertspace import data, evaluation, hardware, models, tuning
+from bertspace.errors import ConfigError
+from bertspace.runs import Run
+from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS, Rows, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from bertspace.evaluation import Table
+
+
+@dataclass
+class Session:
+    """What one training holds in memory."""
+
+    config: TrainConfig
+    task: Task
+    located: models.Located
+    splits: data.Splits
+    tokenizer: PreTrainedTokenizerBase
+    rows: dict[str, Rows]
+    model: PreTrainedModel
+    accelerator: Accelerator
+
+    def evaluate(self, split: str) -> dict[str, np.ndarray]:
+        """The table of one split under the model as it stands."""
+        return self.collect(self.task.table, self.rows[split])
+
+    def collect(self, table: Table, rows: Rows) -> dict[str, np.ndarray]:
+        return evaluation.collect(
+            self.model, table, rows, self.task, self.tokenizer, self.config, self.accelerator
+        )
+
+
+def open_session(config: TrainConfig, run: Run) -> Session:
+    """Data, tokenizer, token ids and model, ready for the first step."""
+    from accelerate import Accelerator
+    from transformers import set_seed
+
+    task = TASKS[config.task]
+    if config.best_metric and config.best_metric not in (*task.metrics, "loss"):
+        raise ConfigError(
+            f"best_metric is {config.best_metric!r}.", hint=f"Choose from: loss, {', '.join(task.metrics)}."
+        )
+    located = models.locate(config.model)
+    splits = data.load_splits(replace(config, data_dir=str(run.path)))
+    tokenizer = models.load_tokenizer(located)
+    rows = {"train": task.encode(tokenizer, splits.train, config, config.max_train_rows)}
+    held_out = math.ceil(config.max_train_rows * config.validation_share) if task.name == "fill-mask" else 0
+    rows["validation"] = task.encode(tokenizer, splits.validation, config, held_out)
+    if splits.test is not None:
+        rows["test"] = task.encode(tokenizer, splits.test, config)
+    set_seed(config.seed)  # a new head is drawn from here
+    model = load_for_training(located, task, splits.label_names)
+    tuning.prepare(model, config)
+    precision = hardware.best_precision() if config.precision == "auto" else config.precision
+    accelerator = Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        cpu=hardware.device() == "cpu",
+    )
+    if config.learning_rate is None:
+        config = replace(config, learning_rate=models.default_learning_rate(located, task.name))
+    return Session(config, task, located, splits, tokenizer, rows, model, accelerator)
+
+
+def load_for_training(located: models.Located, task: Task, label_names: tuple[str, ...]) -> PreTrainedModel:
+    """The model with the task's head: the checkpoint's own where it fits, else a new one."""
+    if task.name != "text-classification":
+        return models.load_model(located, task.name, new_head=True)
+    names = dict(enumerate(label_names))
+    return models.load_model(
+        located,
+        task.name,
+        new_head=True,
+        num_labels=len(names),
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
+        problem_type="single_label_classification",
+    )
+
+
+def save_model(session: Session, folder: Path) -> None:
+    """The plain model (LoRA merged) and its tokenizer, written beside and renamed."""
+    if not session.accelerator.is_main_process:
+        return
+    model = session.accelerator.unwrap_model(session.model)
+    fresh, old = folder.with_name(".model.new"), folder.with_name(".model.old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    weights = tuning.plain_weights(model) if session.config.lora_rank else None
+    model.save_pretrained(fresh, state_dict=weights, safe_serialization=True)
+    session.tokenizer.save_pretrained(fresh)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def saved(session: Session, run: Run) -> Session:
+    """The session with the model as it lies on disk, so that what is scored is what will be used."""
+    located = models.Located(f"run:{run.id}", run.path / "model", "run")
+    model = models.load_model(located, session.task.name).to(session.accelerator.device)
+    return replace(session, model=model)

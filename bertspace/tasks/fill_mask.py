@@ -1,0 +1,278 @@
+"""fill-mask: predict hidden tokens, in chunks across documents or in one text a row.
+
+Masks are a pure function of (seed, epoch, row); epoch 0 is evaluation's, so that perplexities compare.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from bertspace.errors import DataError
+from bertspace.schema import Prediction, TrainConfig
+from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+MASK = "[MASK]"  # what a person types, whatever the model's own mask token is
+
+
+class FillMask(Task):
+    name = "fill-mask"
+    title = "Fill-mask"
+    columns = ("text",)
+    metrics = ("perplexity", "accuracy")
+    headline = "perplexity"
+
+    def encode(
+        self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0
+    ) -> Rows:
+        """Chunks of chunk_size tokens across documents (the rest of them is dropped), or one text a row.
+
+        Documents come in an order drawn from the seed when there are more than `limit` chunks of them.
+        """
+        texts = frame["text"]
+        if limit:
+            texts = texts.sample(frac=1, random_state=config.seed)
+        if config.chunk_size:
+            return _chunks(tokenizer, texts.tolist(), config, limit)
+        return _lines(tokenizer, texts.tolist()[: limit or None], config)
+
+    def collate(
+        self,
+        keys: Sequence[tuple[int, int]],
+        rows: Rows,
+        tokenizer: PreTrainedTokenizerBase,
+        config: TrainConfig,
+    ) -> dict[str, torch.Tensor]:
+        """input_ids (B, T) with masks; positions (M,) of them in the flattened (B·T); targets (M,)."""
+        import numpy as np
+        import torch
+
+        numbers = [row for _, row in keys]
+        width = max(len(rows.input_ids[row]) for row in numbers)
+        masked, positions, targets, owners = [], [], [], []
+        for place, (epoch, row) in enumerate(keys):
+            ids = rows.input_ids[row]
+            words = rows.words[row] if rows.words is not None else None
+            random = np.random.default_rng((config.seed, epoch, row))
+            chosen = choose(ids, words, config.mask_probability, tokenizer.all_special_ids, random)
+            masked.append(_hide(ids, chosen, tokenizer, random))
+            positions.append(chosen + place * width)
+            targets.append(ids[chosen])
+            owners.append(np.full(len(chosen), place))
+        return {
+            "rows": torch.tensor(numbers),
+            "input_ids": pad(masked, tokenizer.pad_token_id),
+            "attention_mask": attention_mask([len(row) for row in masked]),
+            "positions": torch.from_numpy(np.concatenate(positions)),
+            "targets": torch.from_numpy(np.concatenate(targets).astype(np.int64)),
+            "owners": torch.from_numpy(np.concatenate(owners)),
+        }
+
+    def loss(self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float) -> torch.Tensor:
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(logits_at(model, batch), batch["targets"], label_smoothing=smoothing)
+
+    def table(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Sums of loss, right guesses and masks a row: (B,) each."""
+        import torch
+        from torch.nn.functional import cross_entropy
+
+        logits, targets, owners = logits_at(model, batch), batch["targets"], batch["owners"]
+        losses = cross_entropy(logits, targets, reduction="none").double()
+        zeros = torch.zeros(len(batch["rows"]), dtype=torch.float64, device=losses.device)
+        return {
+            "loss_sum": zeros.index_add(0, owners, losses),
+            "correct": zeros.index_add(0, owners, (logits.argmax(-1) == targets).double()),
+            "masks": zeros.index_add(0, owners, torch.ones_like(losses)),
+        }
+
+    def score(self, table: dict[str, np.ndarray]) -> dict[str, float]:
+        masks = table["masks"].sum()
+        loss = float(table["loss_sum"].sum() / masks)
+        # Above e^700 a float overflows; a random model is far below.
+        return {
+            "loss": loss,
+            "perplexity": math.exp(min(loss, 700)),
+            "accuracy": float(table["correct"].sum() / masks),
+        }
+
+    def predict(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        top_k: int,
+    ) -> list[list[Prediction]]:
+        """One Prediction a mask of each text, with the top_k tokens; the best one is filled into the text."""
+        import torch
+
+        own = [with_mask_token(text, tokenizer) for text in texts]
+        batch = tokenizer(
+            own, truncation=True, max_length=tokenizer.model_max_length, padding=True, return_tensors="pt"
+        )
+        where = batch["input_ids"] == tokenizer.mask_token_id
+        if missing := [text for text, found in zip(texts, where.any(1).tolist(), strict=True) if not found]:
+            raise DataError(
+                f"No {MASK} in {missing[0][:60]!r}.", hint=f"Write {MASK} where a word is to be guessed."
+            )
+        inputs = {key: value.to(model.device) for key, value in batch.items()}
+        inputs["positions"] = where.flatten().nonzero().squeeze(1).to(model.device)
+        probabilities = logits_at(model, inputs).softmax(-1)
+        best = probabilities.topk(min(top_k, probabilities.shape[-1]))
+        results: list[list[Prediction]] = [[] for _ in texts]
+        owners = torch.nonzero(where)[:, 0].tolist()
+        for owner, values, tokens in zip(owners, best.values.tolist(), best.indices.tolist(), strict=True):
+            scores = _distinct(tokenizer, tokens, values)
+            results[owner].append(Prediction(own[owner], scores))
+        return [_fill(found, tokenizer.mask_token) for found in results]
+
+
+def with_mask_token(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text with [MASK] (or <mask>) written as this model's own mask token."""
+    for written in (MASK, "<mask>"):
+        text = text.replace(written, tokenizer.mask_token)
+    return text
+
+
+def _distinct(tokenizer: PreTrainedTokenizerBase, tokens: list[int], values: list[float]) -> dict[str, float]:
+    """Token text -> probability; a byte-level vocabulary's word marks are taken off."""
+    scores: dict[str, float] = {}
+    for token, value in zip(tokens, values, strict=True):
+        written = tokenizer.convert_ids_to_tokens(token)
+        word = written if written.startswith("##") else tokenizer.decode([token]).strip()
+        scores[word if word and word not in scores else written] = value
+    return scores
+
+
+def _fill(found: list[Prediction], mask_token: str) -> list[Prediction]:
+    """The predictions of one text, whose text has every mask replaced by its own best token."""
+    if not found:
+        return found
+    pieces = found[0].text.split(mask_token)
+    filled = pieces[0]
+    for prediction, piece in zip(found, pieces[1:], strict=False):
+        word = prediction.label
+        filled = f"{filled.rstrip()}{word[2:]}" if word.startswith("##") else filled + word
+        filled += piece
+    return [Prediction(filled, prediction.scores) for prediction in found]
+
+
+def choose(
+    ids: np.ndarray,
+    words: np.ndarray | None,
+    probability: float,
+    special: Sequence[int],
+    random: np.random.Generator,
+) -> np.ndarray:
+    """The positions to predict: each token (or each whole word) with this probability, and one at least."""
+    import numpy as np
+
+    free = np.flatnonzero(~np.isin(ids, special))
+    if not len(free):
+        return np.arange(1)  # a row of nothing but special tokens still counts as one prediction
+    if words is None:
+        chosen = free[random.random(len(free)) < probability]
+        return chosen if len(chosen) else free[random.integers(len(free), size=1)]
+    names, member = np.unique(words[free], return_inverse=True)
+    hit = random.random(len(names)) < probability
+    if not hit.any():
+        hit[random.integers(len(names))] = True
+    return free[hit[member]]
+
+
+def _hide(
+    ids: np.ndarray, chosen: np.ndarray, tokenizer: PreTrainedTokenizerBase, random: np.random.Generator
+) -> np.ndarray:
+    """80 % of the chosen tokens become the mask, 10 % a random token, 10 % stay (Devlin et al. 2019, A.1)."""
+    hidden = ids.copy()
+    draw = random.random(len(chosen))
+    hidden[chosen[draw < 0.8]] = tokenizer.mask_token_id
+    swapped = chosen[(draw >= 0.8) & (draw < 0.9)]
+    hidden[swapped] = random.integers(len(tokenizer), size=len(swapped))
+    return hidden
+
+
+def logits_at(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """(M, vocab) logits at the masked positions: the vocabulary projection sees no other token.
+
+    A hook in front of the output embeddings picks the M positions, whatever the architecture; a model that
+    does
+    not call them (MobileBERT) gives all (B, T, vocab) logits, of which the M are taken.
+    """
+    positions = batch["positions"]
+
+    def pick(_: object, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return (inputs[0].flatten(0, -2).index_select(0, positions), *inputs[1:])
+
+    inputs = {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
+    inner = getattr(model, "module", model)  # DistributedDataParallel wraps the model
+    hook = inner.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        logits = model(**inputs).logits
+    finally:
+        hook.remove()
+    if logits.dim() == 3:
+        logits = logits.flatten(0, 1).index_select(0, positions)
+    return logits.float()
+
+
+def _chunks(tokenizer: PreTrainedTokenizerBase, texts: list[str], config: TrainConfig, limit: int) -> Rows:
+    import numpy as np
+
+    size = min(config.chunk_size, tokenizer.model_max_length)
+    need = limit * size if limit else None
+    ids, words, total = [], [], 0
+    for encoded, word in _documents(tokenizer, texts, config.whole_words):
+        ids.append(encoded)
+        words.append(word)
+        total += len(encoded)
+        if need and total >= need:
+            break
+    stream = np.concatenate(ids) if ids else np.empty(0, dtype=np.int32)
+    if not len(stream):
+        raise DataError("The texts hold no tokens.", hint="Give some text.")
+    size = min(size, len(stream))  # less text than one chunk is one short chunk
+    count = len(stream) // size
+    cut = np.split(stream[: count * size], count)
+    runs = np.split(np.concatenate(words)[: count * size], count) if config.whole_words else None
+    return Rows(cut, words=runs)
+
+
+def _documents(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str], whole_words: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Token ids and, for whole words, word numbers that go on from document to document."""
+    import numpy as np
+
+    first = 0
+    for encoding in encodings(tokenizer, texts, None, None):
+        words = _word_numbers(encoding.word_ids, first) if whole_words else np.empty(0, dtype=np.int32)
+        first = max(first, int(words.max(initial=first)) + 1)
+        yield np.array(encoding.ids, dtype=np.int32), words
+
+
+def _word_numbers(word_ids: list[int | None], first: int) -> np.ndarray:
+    import numpy as np
+
+    return np.array([-1 if word is None else word + first for word in word_ids], dtype=np.int32)
+
+
+def _lines(tokenizer: PreTrainedTokenizerBase, texts: list[str], config: TrainConfig) -> Rows:
+    import numpy as np
+
+    length = min(config.max_length, tokenizer.model_max_length)
+    ids, words, truncated = [], [], 0
+    for encoding in encodings(tokenizer, texts, None, length):
+        ids.append(np.array(encoding.ids, dtype=np.int32))
+        words.append(_word_numbers(encoding.word_ids, 0) if config.whole_words else np.empty(0))
+        truncated += bool(encoding.overflowing)
+    return Rows(ids, words=words if config.whole_words else None, truncated=truncated)

@@ -1,0 +1,79 @@
+"""The probe is scikit-learn's logistic regression, kept in two small arrays."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bertspace.probe import Probe, mean_pooled
+
+
+def features(count: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 6) fp32 features of unequal scale, and labels that they tell of in part."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    points = random.normal(size=(count, 6)) + np.eye(6)[labels] * 1.5
+    return (points * [1, 10, 0.1, 1, 100, 1] + [0, 5, 0, -3, 0, 0]).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_its_probabilities_are_sklearns(classes: int) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    points, labels = features(90, classes)
+    wanted = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(points, labels)
+    probe = Probe.fit(points, labels, classes)
+    new, _ = features(40, classes, seed=1)
+    assert probe.probabilities(new) == pytest.approx(wanted.predict_proba(new), abs=2e-3)
+
+
+def test_a_label_that_no_fitted_row_has_is_never_predicted() -> None:
+    points, labels = features(60, 2)
+    for present in (np.array([0, 1]), np.array([0, 2]), np.array([1, 3])):
+        probe = Probe.fit(points, present[labels], 4)
+        found = probe.probabilities(points)
+        absent = sorted(set(range(4)) - set(present.tolist()))
+        assert found[:, absent].max() == 0
+        assert found.sum(1) == pytest.approx(np.ones(60), abs=1e-5)
+        assert (present[labels] == found.argmax(1)).mean() > 0.7
+    three, labels = features(60, 3)
+    assert Probe.fit(three, labels + 1, 5).probabilities(three)[:, [0, 4]].max() == 0
+
+
+def test_rows_of_one_label_only_make_a_probe_that_says_that_label() -> None:
+    """2,000 rows drawn from a set where the other label is rare can hold one label only."""
+    points, _ = features(30, 2)
+    found = Probe.fit(points, np.ones(30, dtype=int), 3).probabilities(points)
+    assert found.argmax(1).tolist() == [1] * 30
+
+
+def test_a_feature_that_never_varies_does_no_harm() -> None:
+    points, labels = features(60, 2)
+    points[:, 2] = 7.0
+    probe = Probe.fit(points, labels, 2)
+    assert np.isfinite(probe.probabilities(points)).all()
+
+
+def test_it_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+    points, labels = features(60, 3)
+    probe = Probe.fit(points, labels, 3)
+    probe.save(tmp_path / "probe.safetensors")
+    again = Probe.load(tmp_path / "probe.safetensors")
+    assert (again.weight == probe.weight).all() and (again.bias == probe.bias).all()
+    assert (again.weight.shape, again.weight.dtype, again.bias.shape) == ((3, 6), np.float32, (3,))
+
+
+def test_features_are_the_mean_over_a_rows_own_tokens(tiny_bert: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, BertForSequenceClassification, BertModel
+
+    tokenizer, model = AutoTokenizer.from_pretrained(tiny_bert), BertModel.from_pretrained(tiny_bert).eval()
+    texts = ["the ship", "a storm and a light at sea", "good"]
+    with torch.no_grad():
+        alone = [model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0) for text in texts]
+        padded = tokenizer(texts, padding=True, return_tensors="pt")
+        headed = BertForSequenceClassification.from_pretrained(tiny_bert).eval()
+        found = mean_pooled(headed, padded)
+    assert torch.allclose(found, torch.stack(alone), atol=1e-5)

@@ -1,0 +1,196 @@
+"""What of a model is trained: parameter groups, freezing, LoRA, dropout."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertspace import tuning
+from bertspace.errors import ConfigError
+from bertspace.schema import TrainConfig
+
+
+@pytest.fixture
+def model(tiny_bert: Path) -> Any:
+    from transformers import BertForMaskedLM
+
+    return BertForMaskedLM.from_pretrained(tiny_bert).eval()
+
+
+@pytest.fixture
+def classifier(tiny_bert: Path) -> Any:
+    from transformers import BertForSequenceClassification
+
+    return BertForSequenceClassification.from_pretrained(tiny_bert, num_labels=3).eval()
+
+
+def trained(model: Any) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def small(name: str) -> Any:
+    import transformers
+
+    sizes = {"vocab_size": 100, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes |= {"num_hidden_layers": 3, "max_position_embeddings": 64}
+    if name == "DistilBert":
+        sizes = {"vocab_size": 100, "dim": 32, "n_heads": 2, "hidden_dim": 64, "n_layers": 3}
+    if name == "Electra":
+        sizes["embedding_size"] = 16
+    config = getattr(transformers, f"{name}Config")(**sizes)
+    return getattr(transformers, f"{name}ForMaskedLM")(config)
+
+
+# Weight decay
+
+
+def test_matrices_decay_and_biases_and_layer_norms_do_not(model: Any) -> None:
+    matrices, vectors = tuning.parameter_groups(model, 0.05)
+    assert (matrices["weight_decay"], vectors["weight_decay"]) == (0.05, 0.0)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {names[id(parameter)] for parameter in vectors["params"]}
+    assert found == {name for name in names.values() if name.endswith("bias") or "LayerNorm" in name}
+    assert len(matrices["params"]) + len(vectors["params"]) == len(names)
+
+
+def test_what_is_frozen_is_in_no_group(model: Any) -> None:
+    model.bert.embeddings.requires_grad_(False)
+    groups = tuning.parameter_groups(model, 0.05)
+    assert sum(len(group["params"]) for group in groups) == len(trained(model))
+
+
+def test_a_step_without_gradients_shrinks_matrices_only(model: Any) -> None:
+    import torch
+
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = torch.optim.AdamW(tuning.parameter_groups(model, 0.5), lr=0.1)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        wanted = before[name] * (1 - 0.1 * 0.5) if parameter.dim() > 1 else before[name]
+        assert torch.allclose(parameter, wanted), name
+
+
+# Freezing
+
+
+@pytest.mark.parametrize("name", ["Bert", "DistilBert", "Roberta", "Electra"])
+def test_freezing_two_layers_leaves_the_third_and_the_head(name: str) -> None:
+    model = small(name)
+    tuning.freeze(model, 2)
+    layers = tuning.encoder_layers(model)
+    assert len(layers) == 3
+    assert not [each for layer in layers[:2] for each in layer.parameters() if each.requires_grad]
+    assert all(each.requires_grad for each in layers[2].parameters())
+    assert not [each for each in trained(model) if "embeddings." in each and "generator" not in each]
+    assert trained(model)
+
+
+def test_more_layers_than_there_are_are_refused(model: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        tuning.prepare(model, TrainConfig(freeze_layers=3))
+    assert str(caught.value) == "freeze_layers is 3. This model has 2 layers."
+
+
+def test_all_layers_may_be_frozen(classifier: Any) -> None:
+    tuning.freeze(classifier, 2)
+    assert trained(classifier) == {
+        *("bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"),
+    }
+
+
+# LoRA
+
+
+def test_lora_trains_low_rank_updates_vectors_and_the_head_only(classifier: Any) -> None:
+    tuning.add_lora(classifier, 4)
+    for name, parameter in classifier.named_parameters():
+        in_encoder = name.startswith("bert.")
+        wanted = not in_encoder or "lora_" in name or parameter.dim() == 1
+        assert parameter.requires_grad == wanted, name
+    ranks = {parameter.shape[0] for name, parameter in classifier.named_parameters() if "lora_A" in name}
+    assert ranks == {4}
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained(classifier) if "lora_" in name} == {
+        *("query", "key", "value", "dense"),
+    }
+
+
+def test_lora_begins_where_the_model_was(model: Any) -> None:
+    import torch
+
+    ids = torch.arange(10, 30).view(2, 10)
+    with torch.no_grad():
+        before = model(ids).logits
+        tuning.add_lora(model, 4)
+        assert torch.allclose(model(ids).logits, before, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Bert", "DistilBert", "Roberta", "Electra"])
+def test_the_merged_weights_give_the_logits_of_the_unmerged_model(name: str) -> None:
+    import torch
+
+    model = small(name).eval()
+    plain = small(name).eval()
+    tuning.add_lora(model, 4)
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if "lora_" in key:
+                parameter.normal_(std=0.1)
+        plain.load_state_dict(tuning.plain_weights(model))
+        ids = torch.arange(10, 30).view(2, 10)
+        assert torch.allclose(plain(ids).logits, model(ids).logits, atol=1e-5)
+    assert set(tuning.plain_weights(model)) == set(plain.state_dict())
+
+
+def test_lora_and_frozen_layers_go_together(classifier: Any) -> None:
+    tuning.prepare(classifier, TrainConfig(lora_rank=4, freeze_layers=1))
+    found = trained(classifier)
+    assert not [name for name in found if "embeddings" in name or ".layer.0." in name]
+    assert [name for name in found if ".layer.1." in name and "lora_" in name]
+    tuning.plain_weights(classifier)
+
+
+def test_the_count_is_what_is_trained_and_all_there_is(model: Any) -> None:
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    assert tuning.trained_count(model) == (everything, everything)
+    model.bert.requires_grad_(False)
+    head = sum(parameter.numel() for parameter in model.cls.parameters() if parameter.requires_grad)
+    assert tuning.trained_count(model) == (head, everything)
+
+
+# Dropout
+
+
+def test_dropout_is_the_models_own_unless_it_is_set(classifier: Any) -> None:
+    from torch import nn
+
+    def shares() -> set[float]:
+        return {module.p for module in classifier.modules() if isinstance(module, nn.Dropout)}
+
+    tuning.prepare(classifier, TrainConfig())
+    assert shares() == {0.1}
+    tuning.prepare(classifier, TrainConfig(dropout=0.0))
+    assert shares() == {0.0}
+
+
+def test_without_dropout_two_passes_of_training_agree(classifier: Any) -> None:
+    import torch
+
+    tuning.prepare(classifier, TrainConfig(dropout=0.0))
+    classifier.train()
+    ids = torch.arange(10, 30).view(2, 10)
+    assert torch.equal(classifier(ids).logits, classifier(ids).logits)
+
+
+def test_plain_attention_gives_the_same_logits(classifier: Any, tiny_bert: Path) -> None:
+    import torch
+    from transformers import BertForSequenceClassification
+
+    other = BertForSequenceClassification.from_pretrained(tiny_bert, num_labels=3).eval()
+    other.load_state_dict(classifier.state_dict())
+    tuning.prepare(classifier, TrainConfig())
+    ids, mask = torch.arange(10, 30).view(2, 10), torch.ones(2, 10, dtype=torch.long)
+    mask[1, 6:] = 0
+    with torch.no_grad():
+        assert torch.allclose(classifier(ids, mask).logits, other(ids, mask).logits, atol=1e-6)
