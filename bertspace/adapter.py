@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--output", type=Path, required=True, help="the run's folder; adapter.safetensors goes there"
     )
-    parser.add_argument("--steps", type=int, default=3000, help="optimizer steps of 32 chunks of 128 tokens")
+    parser.add_argument("--steps", type=int, default=1600, help="optimizer steps of 32 chunks of 128 tokens")
     parser.add_argument("--rank", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     options = parser.parse_args(argv)

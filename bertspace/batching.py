@@ -56,20 +56,6 @@ class EpochBatches:
             yield [(self.epoch, int(row)) for row in batch]
 
 
-class FixedBatches:
-    """The batch sampler of an evaluation: every row once, longest first, always the same masks (epoch 0)."""
-
-    def __init__(self, lengths: np.ndarray, batch_size: int) -> None:
-        self.batches, self.batch_size, self.drop_last = sorted_batches(lengths, batch_size), batch_size, False
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for batch in self.batches:
-            yield [(0, int(row)) for row in batch]
-
-
 class Keys:
     """A data set whose items are its keys: the collator looks the rows up, so nothing is copied."""
 

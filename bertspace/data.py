@@ -142,16 +142,19 @@ def load_held_out(
     if not os.path.lexists(file):
         raise missing_file(str(file))
     table = Table(file.name, read_table(file))
-    picked = replace(config, task="fill-mask") if not labelled and not config.pair_column else config
-    columns = pick_columns(picked, table)
-    if not labelled:
-        guess = guess_columns([str(name) for name in table.frame.columns], config.task)
-        pair = config.pair_column or (guess["pair_column"] if columns.text == guess["text_column"] else "")
-        columns = Columns(columns.text, pair if config.task == "text-classification" else "")
+    columns = pick_columns(config, table) if labelled else _pick_texts(config, table)
     frame = _texts(table, columns, [])
     if columns.label:
         frame = frame.assign(label=_int64(code_known(table, columns.label, label_names), frame))
     return frame.reset_index(drop=True)
+
+
+def _pick_texts(config: TrainConfig, table: Table) -> Columns:
+    """The columns of a file that needs no labels: a pair where one is named, or where names go together."""
+    text = pick_columns(replace(config, task="fill-mask"), table).text
+    guess = guess_columns([str(name) for name in table.frame.columns], config.task)
+    pair = config.pair_column or (guess["pair_column"] if text == guess["text_column"] else "")
+    return Columns(text, pair if config.task == "text-classification" else "")
 
 
 def write_splits(splits: Splits, folder: Path) -> None:

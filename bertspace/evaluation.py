@@ -1,13 +1,16 @@
-"""A model's table on a split: per-row results, each row once and in its place, and the metrics of them."""
+"""A model's table on a split: per-row results, each row once and in its place, and the metrics of them.
+
+Knows nothing of Accelerate, whose precision is one a process: the app scores models of several.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from bertspace import hardware, models
-from bertspace.batching import FixedBatches, Keys
+from bertspace.batching import sorted_batches
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Rows, Task
 
@@ -15,67 +18,69 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
-    from accelerate import Accelerator
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    Table = Callable[[PreTrainedModel, dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+    Batch = dict[str, torch.Tensor]
+    Table = Callable[[PreTrainedModel, Batch], Batch]
+
+Part = tuple["np.ndarray", dict[str, "np.ndarray"]]  # row numbers, and their results by name
 
 
 def evaluate(
     located: models.Located, frame: pd.DataFrame, config: TrainConfig
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """A finished model's metrics and table on a frame with the task's columns."""
-    from accelerate import Accelerator
-
     task = TASKS[config.task]
     tokenizer = models.load_tokenizer(located)
-    model = models.load_model(located, task.name)
+    model = models.load_model(located, task.name).to(hardware.device())
     rows = task.encode(tokenizer, frame, config, config.max_train_rows)
-    precision = hardware.best_precision() if config.precision == "auto" else config.precision
-    accelerator = Accelerator(
-        mixed_precision="no" if precision == "fp32" else precision, cpu=hardware.device() == "cpu"
-    )
-    model.to(accelerator.device)
-    table = collect(model, task.table, rows, task, tokenizer, config, accelerator)
+    batches = sorted_batches(rows.lengths, config.batch_size)
+    table = placed(parts(model, task.table, batches, rows, task, tokenizer, config), len(rows))
     return task.score(table), table
 
 
-def collect(
+def parts(
     model: PreTrainedModel,
     table: Table,
+    batches: Sequence[np.ndarray],
     rows: Rows,
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
     config: TrainConfig,
-    accelerator: Accelerator,
-) -> dict[str, np.ndarray]:
-    """Per-row results of every batch, each row once and in its own place, whatever the number of processes.
+) -> list[Part]:
+    """The table's results for each of the batches; masks are epoch 0's, always the same."""
+    import torch
+
+    model.eval()
+    found = []
+    with torch.inference_mode(), autocast(config.precision):
+        for numbers in batches:
+            batch = task.collate([(0, int(row)) for row in numbers], rows, tokenizer, config)
+            results = table(model, {name: value.to(model.device) for name, value in batch.items()})
+            found.append((numbers, {name: value.cpu().numpy() for name, value in results.items()}))
+    return found
+
+
+def placed(found: Sequence[Part], size: int) -> dict[str, np.ndarray]:
+    """One table of `size` rows, in their order; a row that two processes scored counts once.
 
     Never `gather_for_metrics`: with batches sorted by length it drops and repeats rows.
     """
     import numpy as np
-    import torch
-    from accelerate.utils import gather_object
-    from torch.utils.data import DataLoader
 
-    loader = accelerator.prepare(
-        DataLoader(
-            Keys(len(rows)),
-            batch_sampler=FixedBatches(rows.lengths, config.batch_size),
-            collate_fn=partial(task.collate, rows=rows, tokenizer=tokenizer, config=config),
-            generator=torch.Generator(),
-        )
-    )
-    model.eval()
-    found: list[tuple[np.ndarray, dict[str, np.ndarray]]] = []
-    with torch.inference_mode(), accelerator.autocast():
-        for batch in loader:
-            results = {name: value.cpu().numpy() for name, value in table(model, batch).items()}
-            found.append((batch["rows"].cpu().numpy(), results))
-    if accelerator.num_processes > 1:
-        found = gather_object(found)
     whole: dict[str, np.ndarray] = {}
     for numbers, results in found:
         for name, values in results.items():
-            whole.setdefault(name, np.zeros((len(rows), *values.shape[1:]), values.dtype))[numbers] = values
+            whole.setdefault(name, np.zeros((size, *values.shape[1:]), values.dtype))[numbers] = values
     return whole
+
+
+def autocast(precision: str) -> AbstractContextManager[object]:
+    """torch.autocast for "bf16", "fp16" or "auto"; nothing for "fp32"."""
+    import torch
+
+    precision = hardware.resolve(precision)
+    if precision == "fp32":
+        return nullcontext()
+    kind = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(hardware.device(), dtype=kind)

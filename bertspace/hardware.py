@@ -33,6 +33,11 @@ def best_precision() -> str:
     return "fp32"
 
 
+def resolve(precision: str) -> str:
+    """TrainConfig.precision with "auto" as what the hardware is fast at."""
+    return best_precision() if precision == "auto" else precision
+
+
 @lru_cache
 def cpu_flags() -> frozenset[str]:
     """The processor's features as Linux names them; none where there is no /proc/cpuinfo."""

@@ -65,7 +65,7 @@ def _commit(repo_id: str, revision: str | None) -> str:
     return str(found[0])
 
 
-_OFFLINE = "Use the model named starter, which needs no network, or a folder; or check the connection."
+_OFFLINE = "Use the model named starter, which needs no network, or check the connection."
 
 
 def _ask(repo_id: str, revision: str | None, found: list[Any]) -> None:

@@ -34,27 +34,25 @@ class Loaded:
 
 
 class _Cache:
-    """The models used last. Simultaneous first calls load one once; a failed load is not kept."""
+    """The models used last. One is loaded at a time: transformers' loading is not safe across threads.
+
+    Simultaneous first calls load a model once; a failed load is not kept.
+    """
 
     def __init__(self) -> None:
         self.models: OrderedDict[tuple[object, ...], Loaded] = OrderedDict()
         self.lock = threading.Lock()
-        self.loading: dict[tuple[object, ...], threading.Lock] = {}
 
     def get(self, located: models.Located, task: str) -> Loaded:
         weights = max(path.stat().st_mtime_ns for path in located.path.glob("*.safetensors"))
         key = (located.path, task, weights)  # a run's model changes while the run goes on
         with self.lock:
-            turn = self.loading.setdefault(key, threading.Lock())
-        with turn:
-            if (found := self.models.get(key)) is None:
-                found = _load(located, task)
-            with self.lock:
-                self.models[key] = found
-                self.models.move_to_end(key)
-                while len(self.models) > MOST_MODELS:
-                    self.loading.pop(self.models.popitem(last=False)[0], None)
-        return found
+            if key not in self.models:
+                self.models[key] = _load(located, task)
+            self.models.move_to_end(key)
+            while len(self.models) > MOST_MODELS:
+                self.models.popitem(last=False)
+            return self.models[key]
 
 
 _CACHE = _Cache()

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertspace import runs
 from bertspace.errors import ModelError
 
 if TYPE_CHECKING:
@@ -53,7 +56,7 @@ def locate(name: str) -> Located:
         return _locate_starter()
     if name.startswith("run:"):
         return _locate_run(name)
-    if (folder := Path(name).expanduser()).is_dir():
+    if (folder := _folder(name)) is not None:
         return Located(name, _checked_folder(folder, folder.name), "folder")
     if Path(name).is_absolute() or name.startswith((".", "~")):
         raise ModelError(
@@ -64,6 +67,15 @@ def locate(name: str) -> Located:
     repo_id, _, revision = name.partition("@")
     snapshot = hub.snapshot(repo_id, revision or None)
     return Located(name, _checked_folder(snapshot, name), "hub", snapshot.name)
+
+
+def _folder(name: str) -> Path | None:
+    """The folder that the name is a path of; None for anything else that may be typed."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a home of nobody
+        return None
 
 
 def _locate_starter() -> Located:
@@ -106,8 +118,6 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def _locate_run(name: str) -> Located:
-    from bertspace import runs
-
     run = runs.find(name.removeprefix("run:"))
     if not (run.path / "model" / "config.json").is_file():
         raise ModelError(
@@ -156,12 +166,26 @@ def misfit(located: Located, task: str) -> str:
     return f"{located.name} is a {heads[0]} and does not {what}."
 
 
+_IMPORTING = threading.Lock()
+
+
+def library() -> Any:
+    """transformers, imported by one thread at a time.
+
+    It puts another object in its own place meanwhile, and a thread that waited for it gets the old one.
+    """
+    with _IMPORTING:
+        import torch  # noqa: F401
+        import transformers
+
+        return sys.modules[transformers.__name__]
+
+
 def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
     """The fast tokenizer, with any truncation or padding that its file carries taken off."""
-    from transformers import AutoTokenizer
-
+    transformers = library()
     with _quiet(), _named(located.name):
-        tokenizer = AutoTokenizer.from_pretrained(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
             located.path, trust_remote_code=False, local_files_only=True
         )
     if not tokenizer.is_fast:
@@ -171,10 +195,7 @@ def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
     tokenizer._tokenizer.no_truncation()
     tokenizer._tokenizer.no_padding()
     limit = located.config.get("max_position_embeddings", 512)
-    # RoBERTa's positions start behind the padding index, so two of its 514 are not for tokens.
-    offset = (
-        located.config.get("pad_token_id", 0) + 1 if "roberta" in str(located.config.get("model_type")) else 0
-    )
+    offset = located.config.get("pad_token_id", 0) + 1 if _counts_from_padding(located) else 0
     tokenizer.model_max_length = min(tokenizer.model_max_length, limit - offset)
     return tokenizer
 
@@ -188,10 +209,10 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
     num_labels, id2label, hidden_dropout_prob …
     """
     import torch
-    import transformers
 
     if not new_head and (why := misfit(located, task)):
         raise ModelError(why, hint="Choose another model.")
+    transformers = library()
     auto = getattr(transformers, f"AutoModel{HEADS.get(task, '')}")
     with _quiet(), _named(located.name):
         model, report = auto.from_pretrained(
@@ -254,12 +275,19 @@ def default_learning_rate(located: Located, task: str) -> float:
     return 5e-4 if task == "fill-mask" else 2e-4
 
 
+def _counts_from_padding(located: Located) -> bool:
+    """RoBERTa and its kin put the first token behind the padding index: two positions are not used."""
+    return any(kin in str(located.config.get("model_type")) for kin in ("roberta", "camembert", "mpnet"))
+
+
 @contextmanager
 def _named(name: str) -> Iterator[None]:
     """Turns what transformers raises for a broken model folder into a ModelError that names the model."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         why = str(error).strip().split("\n")[0][:200]
         raise ModelError(f"{name} cannot be loaded: {why}", hint="Choose another model.") from error
 

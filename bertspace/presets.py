@@ -40,7 +40,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def settings(name: str) -> dict[str, Any]:
-    """Every value that some preset sets, as this one has it: going from one to another leaves nothing behind."""
+    """Every value that some preset sets, as this one has it, so that none is left over from another."""
     if name not in PRESETS:
         raise ConfigError(f"There is no preset {name!r}.", hint=f"Choose from: {', '.join(PRESETS)}.")
     defaults = {each.name: each.default for each in fields(TrainConfig)}

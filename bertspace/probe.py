@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MOST_ROWS = 2000  # training rows that a probe is fitted on
+# Of 0.001 to 1 the best on held-out rows of CoLA, MRPC, emotion and the samples taken together; 1 over-fits.
+STRENGTH = 0.01
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,12 @@ class Probe:
 
     @classmethod
     def fit(cls, features: np.ndarray, labels: np.ndarray, classes: int) -> Probe:
-        """scikit-learn's logistic regression (L2, C = 1) on features (N, H), scaled to unit variance."""
+        """scikit-learn's logistic regression (L2) on features (N, H), scaled to unit variance."""
         import numpy as np
         from sklearn.linear_model import LogisticRegression
 
         mean, spread = features.mean(0), features.std(0) + 1e-6
-        model = LogisticRegression(max_iter=1000).fit((features - mean) / spread, labels)
+        model = LogisticRegression(C=STRENGTH, max_iter=1000).fit((features - mean) / spread, labels)
         weight = np.zeros((classes, features.shape[1]))
         bias = np.full(classes, -1e4)  # a label that no fitted row has is never predicted
         if len(model.classes_) == 2:

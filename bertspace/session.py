@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertspace import data, evaluation, hardware, models, tuning
+from bertspace.batching import sorted_batches
 from bertspace.errors import ConfigError
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
@@ -40,9 +41,16 @@ class Session:
         return self.collect(self.task.table, self.rows[split])
 
     def collect(self, table: Table, rows: Rows) -> dict[str, np.ndarray]:
-        return evaluation.collect(
-            self.model, table, rows, self.task, self.tokenizer, self.config, self.accelerator
-        )
+        """Per-row results of every batch, whatever the number of processes: each takes its share of them."""
+        from accelerate.utils import gather_object
+
+        world = self.accelerator
+        batches = sorted_batches(rows.lengths, self.config.batch_size)[
+            world.process_index :: world.num_processes
+        ]
+        model = world.unwrap_model(self.model)
+        found = evaluation.parts(model, table, batches, rows, self.task, self.tokenizer, self.config)
+        return evaluation.placed(gather_object(found) if world.num_processes > 1 else found, len(rows))
 
 
 def open_session(config: TrainConfig, run: Run) -> Session:
@@ -66,7 +74,9 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     set_seed(config.seed)  # a new head is drawn from here
     model = load_for_training(located, task, splits.label_names)
     tuning.prepare(model, config)
-    precision = hardware.best_precision() if config.precision == "auto" else config.precision
+    precision = hardware.resolve(config.precision)
+    if precision == "fp16" and hardware.device() != "cuda":
+        raise ConfigError("precision is 'fp16', which needs a CUDA GPU.", hint="Choose auto, bf16 or fp32.")
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         gradient_accumulation_steps=config.gradient_accumulation,

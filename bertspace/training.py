@@ -66,7 +66,7 @@ def train(config: TrainConfig, run: Run) -> Iterator[TrainEvent]:
                 plan.optimizer.zero_grad()
             step_loss, step_batches = step_loss + loss.item(), step_batches + 1
             examples += len(batch["rows"]) * accelerator.num_processes
-            tokens += batch["input_ids"].numel() * accelerator.num_processes
+            tokens += int(batch["attention_mask"].sum()) * accelerator.num_processes
             if not accelerator.sync_gradients:
                 continue
             step += 1

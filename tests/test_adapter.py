@@ -1,4 +1,4 @@
-"""The starter's adapter: texts mixed fairly, and a small file that turns the encoder into what was trained."""
+"""The starter's adapter: texts mixed fairly, and a small file that makes of the encoder what was trained."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ def test_every_file_gives_as_many_characters_as_the_others(tmp_path: Path) -> No
     texts = adapter.mix([long, other], 35 * 400, seed=1)
     assert sum(text.startswith("a") for text in texts) == sum(text.startswith("b") for text in texts) == 200
     assert len(set(texts)) == 400
-    assert texts == adapter.mix([long, other], 35 * 400, seed=1) != adapter.mix([long, other], 35 * 400, seed=2)
+    assert (
+        texts == adapter.mix([long, other], 35 * 400, seed=1) != adapter.mix([long, other], 35 * 400, seed=2)
+    )
     assert "a" in {text[0] for text in texts[:20]} and "b" in {text[0] for text in texts[:20]}
 
 
@@ -39,7 +41,9 @@ def test_a_short_file_is_taken_three_times_at_most_and_the_others_make_up_for_it
 
 
 def test_repeated_and_tiny_paragraphs_are_left_out_and_emphasis_marks_go(tmp_path: Path) -> None:
-    file = text_file(tmp_path / "a.parquet", "text", "Chapter I", *["An _emphatic_ paragraph of some length"] * 5)
+    file = text_file(
+        tmp_path / "a.parquet", "text", "Chapter I", *["An _emphatic_ paragraph of some length"] * 5
+    )
     assert set(adapter.mix([file], 10_000, seed=1)) == {"An emphatic paragraph of some length"}
 
 
@@ -59,7 +63,9 @@ def changed_by_lora(tiny_bert: Path, rank: int) -> tuple[dict[str, Any], dict[st
     tuned = dict(base)
     for name, tensor in base.items():
         if name.startswith("bert.encoder") and tensor.dim() == 2:
-            tuned[name] = tensor + 0.05 * torch.randn(tensor.shape[0], rank) @ torch.randn(rank, tensor.shape[1])
+            tuned[name] = tensor + 0.05 * torch.randn(tensor.shape[0], rank) @ torch.randn(
+                rank, tensor.shape[1]
+            )
         elif tensor.dim() == 1:
             tuned[name] = tensor + 0.1
     head = "cls.predictions.transform.dense.weight"
@@ -93,7 +99,9 @@ def test_a_smaller_rank_than_the_update_has_loses_some_of_it(tiny_bert: Path) ->
     assert not torch.allclose(base[name] + product, tuned[name], atol=5e-3)
 
 
-def test_a_run_is_prepared_with_the_mixed_texts_as_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_prepared_with_the_mixed_texts_as_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine.queue, "start_next", lambda: None)
     file = text_file(tmp_path / "a.parquet", "text", *paragraphs("a", 1000))
     config = TrainConfig(task="fill-mask", train_file="texts.parquet", chunk_size=16, max_train_rows=50)
@@ -118,12 +126,13 @@ def test_training_anew_starts_from_the_encoder_and_not_from_the_adapter_that_is_
     base, tuned = changed_by_lora(tiny_bert, rank=3)
     save_file(adapter.difference(base, tuned, rank=3), tmp_path / "adapter.safetensors")
     monkeypatch.setattr(models, "STARTER_ADAPTER", tmp_path / "adapter.safetensors")
+    monkeypatch.setattr(models, "_locate_starter", lambda: models.Located("starter", tiny_bert, "starter"))
     seen: list[TrainConfig] = []
     monkeypatch.setattr(adapter, "prepare", lambda config, *_: seen.append(config) or _stop())
     with pytest.raises(_Enough):
         adapter.main(["texts.txt", "--output", str(tmp_path / "out")])
-    assert seen[0].model == "starter"
-    located = models.Located(seen[0].model, tiny_bert, "starter")
+    located = models.locate(seen[0].model)
+    assert located.path == tiny_bert
     found = dict(session.load_for_training(located, TASKS["fill-mask"], ()).named_parameters())
     name = "bert.encoder.layer.0.output.dense.weight"
     assert torch.equal(found[name], base[name])

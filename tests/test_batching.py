@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertspace.batching import EpochBatches, FixedBatches, Keys, epoch_batches, sorted_batches
+from bertspace.batching import EpochBatches, Keys, epoch_batches, sorted_batches
 
 LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=300).map(np.array)
 
@@ -81,11 +81,6 @@ def test_a_sampler_yields_the_epoch_with_every_row_and_follows_set_epoch() -> No
         assert keys == [(epoch, row) for row in flat(epoch_batches(lengths, 2, 1, epoch))]
         seen[epoch] = [row for _, row in keys]
     assert seen[1] != seen[2]
-
-
-def test_an_evaluation_is_always_epoch_0() -> None:
-    assert list(FixedBatches(np.array([1, 3, 2]), 2)) == [[(0, 1), (0, 2)], [(0, 0)]]
-    assert len(FixedBatches(np.array([1, 3, 2]), 2)) == 2
 
 
 def test_a_data_set_of_keys_gives_back_the_key() -> None:

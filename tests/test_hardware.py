@@ -109,4 +109,13 @@ def test_the_environment_names_the_versions_that_a_result_was_obtained_with() ->
     found = hardware.environment()
     assert (found["torch"], found["transformers"]) == (torch.__version__, transformers.__version__)
     assert found["threads"] == torch.get_num_threads()
-    assert set(found) >= {"device", "threads", "python", "platform", "accelerate", "datasets", "peft", "tokenizers"}
+    assert set(found) >= {
+        "device",
+        "threads",
+        "python",
+        "platform",
+        "accelerate",
+        "datasets",
+        "peft",
+        "tokenizers",
+    }

@@ -63,7 +63,7 @@ def listening() -> Iterator[str]:
 
 
 def located(name: str, endpoint: str, home: Path) -> tuple[str, float]:
-    """What locate(name) says in a process of its own whose Hub is at `endpoint`, and the seconds of the call."""
+    """What locate(name) says in a process whose Hub is at `endpoint`, and the seconds of the call."""
     code = (
         "import json, sys, time\n"
         "from bertspace import models\n"
@@ -76,7 +76,12 @@ def located(name: str, endpoint: str, home: Path) -> tuple[str, float]:
     environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home)}
     environment["PYTHONPATH"] = str(Path(__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", code, name], env=environment, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code, name],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
     )
     said, seconds = json.loads(done.stdout)
     return said, seconds
@@ -165,7 +170,21 @@ def test_a_download_that_breaks_off_says_that_it_can_be_tried_again(
 @pytest.mark.parametrize(
     "name",
     [
-        *("../../etc/passwd", "a/b/c", "a//b", "/x", "x/", "", " ", "a b", "a/..", "a--b", "owner/na--me", "-a", ".a"),
+        *(
+            "../../etc/passwd",
+            "a/b/c",
+            "a//b",
+            "/x",
+            "x/",
+            "",
+            " ",
+            "a b",
+            "a/..",
+            "a--b",
+            "owner/na--me",
+            "-a",
+            ".a",
+        ),
         *("a/.b", "a\n", "a/b\n", "http://x/y", "a" * 97, "bert-", "owner/name.", "owner/name.git", "a\0b"),
     ],
 )
@@ -179,7 +198,9 @@ def test_what_is_no_model_name_is_refused_before_anything_is_asked(
     assert "starter" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["bert-base-uncased", "a", "o/n", "google-bert/bert-base-uncased", "a_b/c.d-e_1"])
+@pytest.mark.parametrize(
+    "name", ["bert-base-uncased", "a", "o/n", "google-bert/bert-base-uncased", "a_b/c.d-e_1"]
+)
 def test_what_is_a_model_name_is_let_through(name: str) -> None:
     assert hub.check_id(name) == name
 

@@ -88,7 +88,8 @@ def test_an_unknown_metric_names_the_known_ones() -> None:
     with pytest.raises(ConfigError) as caught:
         metrics.load("f1")
     assert str(caught.value) == (
-        "There is no metric 'f1'. Choose from: accuracy, f1_macro, f1_weighted, precision_macro, matthews_correlation."
+        "There is no metric 'f1'."
+        " Choose from: accuracy, f1_macro, f1_weighted, precision_macro, matthews_correlation."
     )
 
 

@@ -154,12 +154,19 @@ def test_whatever_is_typed_into_a_field_is_a_config_or_a_config_error_that_names
 
 
 def test_every_setting_has_a_group_and_a_hint_for_the_form() -> None:
-    assert not [each.name for each in fields(TrainConfig) if not (each.metadata["group"] and each.metadata["hint"])]
+    assert not [
+        each.name for each in fields(TrainConfig) if not (each.metadata["group"] and each.metadata["hint"])
+    ]
 
 
 def test_the_defaults_train_the_starter_as_a_classifier() -> None:
     config = TrainConfig()
-    assert (config.task, config.model, config.learning_rate, config.seed) == (TASK_NAMES[0], "starter", None, 42)
+    assert (config.task, config.model, config.learning_rate, config.seed) == (
+        TASK_NAMES[0],
+        "starter",
+        None,
+        42,
+    )
 
 
 def test_an_event_is_one_line_without_what_is_empty() -> None:

@@ -41,7 +41,9 @@ def long_rows(tokenizer: Any, count: int = 200, width: int = 100) -> Rows:
     random = np.random.default_rng(0)
     first = tokenizer.convert_tokens_to_ids("the")
     middle = random.integers(first, len(tokenizer), size=(count, width - 2))
-    return Rows([np.array([tokenizer.cls_token_id, *row, tokenizer.sep_token_id], np.int32) for row in middle])
+    return Rows(
+        [np.array([tokenizer.cls_token_id, *row, tokenizer.sep_token_id], np.int32) for row in middle]
+    )
 
 
 # The registry
@@ -55,7 +57,9 @@ def test_the_registry_holds_every_task_that_a_config_can_name() -> None:
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_anything_is_better_than_nothing_and_a_lower_loss_is_better(name: str) -> None:
     task = TASKS[name]
-    assert task.better("loss", 9.0, None) and task.better("loss", 1.0, 2.0) and not task.better("loss", 2.0, 1.0)
+    assert (
+        task.better("loss", 9.0, None) and task.better("loss", 1.0, 2.0) and not task.better("loss", 2.0, 1.0)
+    )
     assert task.better("accuracy", 0.9, 0.8) and not task.better("accuracy", 0.8, 0.8)
     assert task.better("perplexity", 10, 20) and not task.better("perplexity", 20, 20)
 
@@ -343,7 +347,9 @@ def test_whole_words_are_never_split(tokenizer: Any) -> None:
 
 
 def test_whole_words_of_a_text_are_masked_together(tokenizer: Any) -> None:
-    config = TrainConfig(task="fill-mask", chunk_size=0, whole_words=True, mask_probability=0.5, max_length=64)
+    config = TrainConfig(
+        task="fill-mask", chunk_size=0, whole_words=True, mask_probability=0.5, max_length=64
+    )
     rows = FILL.encode(tokenizer, frame("zebra the quokka ship xylophone"), config)
     for epoch in range(20):
         chosen = FILL.collate([(epoch, 0)], rows, tokenizer, config)["positions"].numpy()
@@ -426,7 +432,9 @@ def test_a_model_that_never_calls_its_output_embeddings_is_served_too(model: Any
 def test_a_table_and_its_score_equal_a_computation_row_by_row(model: Any, tokenizer: Any) -> None:
     import torch
 
-    rows = Rows([row[:size] for row, size in zip(long_rows(tokenizer, 5).input_ids, (9, 40, 25, 12, 60), strict=True)])
+    rows = Rows(
+        [row[:size] for row, size in zip(long_rows(tokenizer, 5).input_ids, (9, 40, 25, 12, 60), strict=True)]
+    )
     config = TrainConfig(task="fill-mask")
     with torch.no_grad():
         table = FILL.table(model, FILL.collate([(0, row) for row in range(5)], rows, tokenizer, config))
@@ -460,7 +468,9 @@ def fill(model: Any, tokenizer: Any, *texts: str, top_k: int = 5) -> list[list[A
         return FILL.predict(model, tokenizer, texts, None, top_k)
 
 
-def test_every_mask_of_a_text_gets_its_own_prediction_as_the_model_gives_it(model: Any, tokenizer: Any) -> None:
+def test_every_mask_of_a_text_gets_its_own_prediction_as_the_model_gives_it(
+    model: Any, tokenizer: Any
+) -> None:
     import torch
 
     texts = ["the [MASK] ship", "a [MASK] and a [MASK] at the sea today", "[MASK]"]

@@ -111,7 +111,9 @@ def test_lora_trains_low_rank_updates_vectors_and_the_head_only(classifier: Any)
         assert parameter.requires_grad == wanted, name
     ranks = {parameter.shape[0] for name, parameter in classifier.named_parameters() if "lora_A" in name}
     assert ranks == {4}
-    assert {name.split(".lora_")[0].rpartition(".")[2] for name in trained(classifier) if "lora_" in name} == {
+    assert {
+        name.split(".lora_")[0].rpartition(".")[2] for name in trained(classifier) if "lora_" in name
+    } == {
         *("query", "key", "value", "dense"),
     }
 

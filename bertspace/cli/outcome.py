@@ -1,0 +1,90 @@
+"""What a command gives back, and what commands share: their options, and which model or run a word names."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import Field, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from bertspace import runs
+from bertspace.errors import RunError
+from bertspace.schema import FIELD_TYPES, TrainConfig
+
+DONE, FAILURE, BAD_INPUT, LEFT = 0, 1, 2, 130
+SETTINGS = {each.name: each for each in fields(TrainConfig)}
+MODEL_HELP = "starter, a Hub id (owner/name[@revision]), a run's id or folder, or a model's folder"
+_RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
+
+Commands = Any  # argparse's _SubParsersAction, which has no public name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """document: what --json prints; text: what is printed otherwise."""
+
+    document: Any
+    text: str = ""
+    code: int = DONE
+
+
+def add_command(
+    commands: Commands, name: str, summary: str, command: Callable[[argparse.Namespace], Outcome]
+) -> argparse.ArgumentParser:
+    """A command's parser with what every command has: its function and --json."""
+    parser = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+    parser.set_defaults(command=command)
+    parser.add_argument("--json", action="store_true", help="Print one JSON document; logs go to stderr.")
+    return parser
+
+
+def add_settings(parser: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    """A flag for each of these TrainConfig fields, in the form's groups; those not given leave no trace."""
+    groups: dict[str, Any] = {}
+    for name in names:
+        setting = SETTINGS[name]
+        group = setting.metadata["group"]
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group)
+        groups[group].add_argument(f"--{name.replace('_', '-')}", dest=name, **_options(setting))
+
+
+def _options(setting: Field[Any]) -> dict[str, Any]:
+    """argparse's options for a setting. Values stay texts: TrainConfig reads and checks them."""
+    default = "" if setting.default in ("", None) else f" (default: {setting.default})"
+    options: dict[str, Any] = {
+        "default": argparse.SUPPRESS,
+        "help": (setting.metadata["hint"] + default).replace("%", "%%"),
+    }
+    kind = FIELD_TYPES[setting.name]
+    if kind is bool:
+        return options | {"action": argparse.BooleanOptionalAction}
+    if choices := setting.metadata["choices"]:
+        return options | {"metavar": "{" + ",".join(choices) + "}"}
+    return options | {"metavar": {int: "N", str: "TEXT"}.get(kind, "X")}
+
+
+def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The TrainConfig fields among the arguments that were given."""
+    return {name: value for name, value in vars(arguments).items() if name in SETTINGS}
+
+
+def model_name(typed: str) -> str:
+    """What the core calls the model that `typed` names: "run:…" for a run's id or folder, folders in full.
+
+    Raises RunError for what looks like a run's id and is none.
+    """
+    if typed == "starter" or typed.startswith("run:"):
+        return typed
+    folder = Path(typed).expanduser()
+    try:
+        run = runs.find(typed)
+    except RunError:
+        if _RUN_ID.fullmatch(typed) and not folder.exists():
+            raise
+        # Whole, because the worker that reads it has a current folder of its own.
+        return str(folder.resolve()) if folder.is_dir() else typed
+    known = run.path.parent == runs.home() / runs.LOCAL_OWNER
+    return f"run:{run.id if known else run.path}"

@@ -1,0 +1,100 @@
+"""Results as plain text: tables and numbers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bertspace.schema import Prediction
+
+NONE = "–"
+
+
+def number(value: float | None) -> str:
+    """Four significant digits."""
+    return NONE if value is None else f"{value:.4g}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = True) -> str:
+    """Columns two blanks apart, the first one to the left, the others to the right where they are numbers."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if place == 0 or not numbers else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def duration(seconds: float) -> str:
+    """12.3 s, 4:05 or 1:02:03."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def result_table(result: Mapping[str, Any]) -> str:
+    """The base, every epoch (* the one kept) and the test rows, each with all metrics."""
+    names = ["train_loss", *result["validation"]]
+
+    def line(title: str, metrics: Mapping[str, float]) -> list[str]:
+        return [title, *(number(metrics.get(name)) for name in names)]
+
+    base = result["base"]
+    rows = _base_lines(base, "validation", "", line)
+    for epoch in result["epochs"]:
+        kept = " *" if epoch["step"] == result["best_step"] else ""
+        rows.append(line(f"epoch {number(epoch['epoch'])}{kept}", epoch))
+    if result["test"]:
+        rows += [*_base_lines(base, "test", "test: ", line), line("test: fine-tuned", result["test"])]
+    return table(["", *names], rows)
+
+
+def _base_lines(base: Mapping[str, Any], split: str, title: str, line: Any) -> list[list[str]]:
+    if base["kind"] == "model":
+        return [line(f"{title}base", base[split])]
+    majority = line(f"{title}majority class", base["majority"][split])
+    return [majority, line(f"{title}frozen base, probe", base[split])]
+
+
+def headline(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """{"metric", "value", "split", "base"} of the result's first number; None where there is no result."""
+    if not result:
+        return None
+    split, name = ("test" if result["test"] else "validation"), result["headline"]
+    base = result["base"][split].get(name)
+    return {"metric": name, "value": result[split][name], "split": split, "base": base}
+
+
+def headline_words(result: Mapping[str, Any] | None) -> str:
+    """accuracy 0.82 (base 0.7)"""
+    found = headline(result)
+    return f"{found['metric']} {number(found['value'])} (base {number(found['base'])})" if found else ""
+
+
+def figures_words(figures: Sequence[Mapping[str, Any]]) -> str:
+    """A recipe's published figures, one line for each metric and split; empty where there are none."""
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    for figure in figures:
+        value = number(figure["value"]) + (f" to {number(figure['to'])}" if "to" in figure else "")
+        lines.setdefault((figure["source"], figure["split"], figure["metric"]), []).append(value)
+    named = [
+        f"  {split} {metric}: {', '.join(values)}  ({source})"
+        for (source, split, metric), values in lines.items()
+    ]
+    return "\n".join(["Published:", *named]) if named else ""
+
+
+def prediction_words(found: Sequence[Prediction], indent: str = "  ") -> list[str]:
+    """A line for each label or token; several masks of one text are numbered."""
+    lines = []
+    for place, prediction in enumerate(found, start=1):
+        if len(found) > 1:
+            lines.append(f"{indent}mask {place}")
+        width = max(map(len, prediction.scores))
+        lines += [f"{indent}{name.ljust(width)}  {score:.3f}" for name, score in prediction.scores.items()]
+    return lines

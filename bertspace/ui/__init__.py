@@ -1,0 +1,1 @@
+"""The page: `app.build_app()`, one build function a tab, and pure drawing beside them."""

@@ -1,0 +1,190 @@
+"""Charts as HTML and SVG: sharp at every width, in light and dark, and still where nothing changed. Pure.
+
+The SVG is stretched over its box and holds lines only; the words beside it are HTML, so none is squeezed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bertspace.ui.render import number, text
+
+MOST_POINTS = 300
+NOTHING = '<div class="bs-plot bs-plot-empty"><span>Drawn from the first step on</span></div>'
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """points: (x, y), x rising. colour: base, tuned or quiet. style: line, dots or dashed."""
+
+    name: str
+    points: tuple[Point, ...]
+    colour: str
+    style: str = "line"
+
+
+def thin(points: Sequence[Point], most: int = MOST_POINTS) -> tuple[Point, ...]:
+    """At most so many points, each the mean of a stretch of neighbours; fewer stay as they are."""
+    if len(points) <= most:
+        return tuple(points)
+    edges = [round(place * len(points) / most) for place in range(most + 1)]
+    stretches = [points[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return tuple((_mean([x for x, _ in part]), _mean([y for _, y in part])) for part in stretches)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round numbers, `most` at most, that lie in low..high: 1, 2 or 5 times a power of ten apart."""
+    if not high > low:
+        return [low]
+    power = 10 ** math.floor(math.log10((high - low) / most))
+    step = next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= most)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [round(number * step, 12) for number in range(first, last + 1)][: most + 1]
+
+
+def _tick(value: float) -> str:
+    return f"{value:,.10g}"
+
+
+def chart(
+    title: str, lines: Sequence[Line], *, x_name: str, x_range: Point, floor: float | None = None
+) -> str:
+    """A line chart with its legend, or a panel while there is nothing to draw. floor: where y begins."""
+    drawn = [line for line in lines if line.points]
+    ys = [y for line in drawn for _, y in line.points if math.isfinite(y)]
+    if not ys:
+        return f'<figure class="bs-chart">{_caption(title)}{NOTHING}</figure>'
+    low, high = min(ys), max(ys)
+    pad = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    box = _Box(
+        x_range[0], max(x_range[1], x_range[0] + 1e-9), low - pad if floor is None else floor, high + pad
+    )
+    legend = "".join(
+        f'<span class="bs-key bs-{line.colour} bs-key-{line.style}">{text(line.name)}</span>'
+        for line in drawn
+    )
+    return (
+        f'<figure class="bs-chart">{_caption(title, legend)}'
+        f'<div class="bs-plot" role="img" aria-label="{text(_words(title, drawn))}">{_grid(box)}'
+        '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" aria-hidden="true">'
+        f"{''.join(_path(line, box) for line in drawn)}</svg>{_labels(box)}"
+        f'</div><div class="bs-x-name">{text(x_name)}</div></figure>'
+    )
+
+
+def _caption(title: str, legend: str = "") -> str:
+    keys = f'<span class="bs-legend">{legend}</span>' if legend else ""
+    return f"<figcaption>{text(title)}{keys}</figcaption>"
+
+
+def _words(title: str, lines: Sequence[Line]) -> str:
+    """What the picture says, for who does not see it."""
+    return f"{title}. " + " ".join(f"{line.name}: now {number(line.points[-1][1])}." for line in lines)
+
+
+@dataclass(frozen=True)
+class _Box:
+    left: float
+    right: float
+    low: float
+    high: float
+
+    def x(self, value: float) -> float:
+        return 1000 * (value - self.left) / (self.right - self.left)
+
+    def y(self, value: float) -> float:
+        return 1000 * (1 - (value - self.low) / (self.high - self.low))
+
+
+def _grid(box: _Box) -> str:
+    rules = "".join(
+        f'<i class="bs-rule" style="top:{box.y(value) / 10:.2f}%"></i>' for value in ticks(box.low, box.high)
+    )
+    return f'<div class="bs-grid" aria-hidden="true">{rules}</div>'
+
+
+def _labels(box: _Box) -> str:
+    ys = "".join(
+        f'<span class="bs-y" style="top:{box.y(value) / 10:.2f}%">{_tick(value)}</span>'
+        for value in ticks(box.low, box.high)
+    )
+    xs = "".join(
+        f'<span class="bs-x" style="left:{box.x(value) / 10:.2f}%">{_tick(value)}</span>'
+        for value in ticks(box.left, box.right, 6)
+    )
+    return f'<div aria-hidden="true">{ys}{xs}</div>'
+
+
+def _path(line: Line, box: _Box) -> str:
+    places = [(box.x(x), box.y(y)) for x, y in line.points if math.isfinite(y)]
+    if line.style == "dashed":  # a level, drawn from side to side
+        places = [(0, places[-1][1]), (1000, places[-1][1])]
+    course = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+    drawn = f'<path class="bs-stroke bs-{line.colour} bs-stroke-{line.style}" d="{course}"/>'
+    if line.style != "dots":
+        return drawn
+    # A line without length under a round cap is a dot that the stretching leaves round.
+    dots = "".join(
+        f'<path class="bs-dot bs-{line.colour}" d="M{box.x(x):.1f} {box.y(y):.1f}h0">'
+        f"<title>{text(line.name)}: {number(y)} at {_tick(round(x, 3))}</title></path>"
+        for x, y in line.points
+        if math.isfinite(y)
+    )
+    return drawn + dots
+
+
+def bars(title: str, counts: Sequence[tuple[str, int]], most: int = 12) -> str:
+    """A labelled bar each, as long as its count; the rest is summed up where there are more."""
+    total, top = sum(count for _, count in counts) or 1, max((count for _, count in counts), default=1) or 1
+    shown = list(counts[:most])
+    rest = counts[most:]
+    rows = "".join(
+        f'<div class="bs-bar-row"><span class="bs-bar-name" title="{text(name)}">{text(name)}</span>'
+        f'<span class="bs-bar"><i style="width:{100 * count / top:.1f}%"></i></span>'
+        f'<span class="bs-bar-value">{count:,} <small>{100 * count / total:.0f} %</small></span></div>'
+        for name, count in shown
+    )
+    if rest:
+        rest_rows = sum(count for _, count in rest)
+        rows += f'<p class="bs-note">and {len(rest):,} more labels with {rest_rows:,} rows</p>'
+    return f'<figure class="bs-bars">{_caption(title)}{rows}</figure>'
+
+
+def histogram(title: str, lengths: Sequence[int], limit: int | None, note: str, bins: int = 24) -> str:
+    """How many texts have how many tokens; where they are cut, a line, and what lies behind it pale."""
+    top = max([*lengths, 1])
+    # With no text near the limit the line stands at the right edge, so that nothing is squeezed for it.
+    right = max(top, limit) if limit and limit <= 3 * top else top
+    width = max(1, math.ceil((right + 1) / bins))
+    counts = [0] * math.ceil((right + 1) / width)
+    for length in lengths:
+        counts[length // width] += 1
+    span, most = len(counts) * width, max(counts) or 1
+    columns = "".join(_column(place * width, width, count, most, limit) for place, count in enumerate(counts))
+    if limit and limit <= span:
+        columns += f'<b class="bs-limit" style="left:{100 * limit / span:.2f}%"><span>{limit}</span></b>'
+    marks = "".join(_mark(value, span) for value in ticks(0, span, 6))
+    return (
+        f'<figure class="bs-histogram">{_caption(title)}<div class="bs-columns" role="img" '
+        f'aria-label="{text(f"{title}. {note}")}">{columns}<div aria-hidden="true">{marks}</div></div>'
+        f'<p class="bs-note">{text(note)}</p></figure>'
+    )
+
+
+def _column(start: int, width: int, count: int, most: int, limit: int | None) -> str:
+    """The texts of start to start + width - 1 tokens; hatched where all of them are cut."""
+    style = ' class="bs-cut"' if limit and start >= limit else ""
+    words = f"{start} to {start + width - 1} tokens: {count:,}" if width > 1 else f"{start} tokens: {count:,}"
+    return f'<i{style} style="height:{100 * count / most:.1f}%" title="{words}"></i>'
+
+
+def _mark(value: float, span: int) -> str:
+    return f'<span class="bs-x" style="left:{100 * value / span:.2f}%">{_tick(value)}</span>'

@@ -1,0 +1,266 @@
+"""Classify: one text, or a pair, with every label's score as a bar; and a file in, a table and a file out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from bertspace import data, inference
+from bertspace.columns import blank_rows, pick_columns, texts
+from bertspace.errors import BertspaceError, DataError
+from bertspace.schema import TrainConfig
+from bertspace.tables import SUFFIXES, Table, row_words
+from bertspace.ui import as_code, picker, render
+from bertspace.ui.errors import told, told_plainly
+from bertspace.ui.files import written_csv
+from bertspace.ui.render import BASE, TUNED, Side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TASK = "text-classification"
+SHOWN_ROWS = 100
+AT_ONCE = 1000  # rows between two looks at the progress bar; sorted by length within
+FILE_TYPES = [*SUFFIXES, ".gz"]
+TO_MAKE_ONE = (
+    "A classifier is made by fine-tuning: load a sample there, press Start, and try the result here."
+)
+
+
+@dataclass(frozen=True)
+class ClassifyTab:
+    """What others fill, and the button of the empty state, which the frame sends to the Fine-tune tab."""
+
+    model: gr.Dropdown
+    text: gr.Textbox
+    pair: gr.Textbox
+    to_fine_tune: gr.Button
+
+
+def build_classify_tab() -> ClassifyTab:
+    """The playground; has to be called inside a Tab of the page."""
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
+            model = picker.model_picker("Model", TASK, newest=True)
+            text = gr.Textbox("", label="Text", lines=3, max_lines=12, placeholder="Write a text")
+            two = gr.Checkbox(
+                False, label="With a second text", info="For models trained on pairs.", visible=False
+            )
+            pair = gr.Textbox("", label="Second text", lines=2, max_lines=12, visible=False)
+            examples = example_chips(text, pair)
+        with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
+            panel = gr.HTML(render.note("No classifier yet", TO_MAKE_ONE))
+            to_fine_tune = gr.Button("Go to Fine-tune", variant="primary", elem_classes="bs-small")
+    _build_file_part(model)
+    codes = as_code.code_fold()
+
+    gr.on(
+        None,  # when the page opens, and whenever another model is chosen
+        settle,
+        inputs=[model, text, pair],
+        outputs=[text, pair, two, examples, to_fine_tune],
+        **quiet,
+    )
+    two.change(lambda on: gr.Textbox(visible=on), two, pair, **quiet)
+    gr.on(
+        [model.change, text.change, pair.change, two.change],
+        answer,
+        inputs=[text, model, pair, two],
+        outputs=[panel, *codes],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=panel,
+        api_visibility="private",
+    )
+    gr.api(classify, api_name="classify")
+    return ClassifyTab(model, text, pair, to_fine_tune)
+
+
+def example_chips(text: gr.Textbox, pair: gr.Textbox) -> gr.Dataset:
+    """Rows of a run's own held-out data as chips, which fill the text and its pair."""
+    chips = gr.Dataset(
+        label="Rows that the model was not trained on",
+        components=[text, pair],
+        samples=[["", ""]],
+        sample_labels=[""],
+        layout="gallery",
+        type="values",
+        visible=False,
+        elem_classes="pg-chips",
+    )
+    chips.click(
+        lambda chosen: tuple(chosen), chips, [text, pair], show_progress="hidden", api_visibility="private"
+    )
+    return chips
+
+
+def chips_of(rows: list[tuple[str, str]]) -> Any:
+    """The update of `example_chips` that shows these rows, or hides it."""
+    if not rows:
+        return gr.Dataset(visible=False)
+    words = [" / ".join(filter(None, row)) for row in rows]
+    labels = [each if len(each) <= 70 else f"{each[:69]}…" for each in words]
+    return gr.Dataset(samples=[list(row) for row in rows], sample_labels=labels, visible=True)
+
+
+def settle(model: str | None, text: str, pair: str) -> tuple[Any, ...]:
+    """What a chosen model changes around the panel: second text, examples, the way to a classifier."""
+    model = model or ""
+    why = picker.misfit(model, TASK)
+    rows = [] if why else picker.own_examples(model)
+    pairs = picker.takes_pair(model) and not why
+    if rows and (not text.strip() or (pairs and not pair.strip())):
+        text, pair = rows[0]
+    return (
+        text,
+        gr.Textbox(pair, visible=pairs),
+        gr.Checkbox(pairs, visible=not why and not picker.is_tuned(model)),
+        chips_of(rows),
+        gr.Button(visible=bool(why)),
+    )
+
+
+def answer(
+    text: str, model: str | None, pair: str, two: bool, request: gr.Request | None = None
+) -> tuple[str, ...]:
+    """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
+    model, pair = model or "", pair if two else ""
+    code = as_code.classify_code(model or picker.STARTER, text, pair, as_code.page_url(request))
+    if model == picker.STARTER:
+        return render.note("No classifier yet", TO_MAKE_ONE), *code
+    if why := picker.misfit(model, TASK):
+        return render.note(f"{picker.model_name(model)}: {why}", "Choose another model."), *code
+    if not text.strip():
+        return render.note("Nothing to classify yet", "Write a text, or press one of the rows."), *code
+    if two and not pair.strip():
+        return render.note("The second text is missing", "This model compares two texts."), *code
+    try:
+        side = _side(picker.checked_model(model), text, pair)
+    except BertspaceError as error:
+        return render.failed(error.message, error.hint), *code
+    return render.label_panel([side]), *code
+
+
+def _side(model: str, text: str, pair: str) -> Side:
+    found = inference.predict(model, [text], task=TASK, pairs=[pair] if pair else None)[0]
+    return Side(picker.model_name(model), TUNED if picker.is_tuned(model) else BASE, found)
+
+
+@told_plainly
+def classify(text: str, model: str, pair: str = "") -> dict[str, Any]:
+    """Every label's probability for a text (or a pair of texts): {"text", "pair", "label", "scores"}."""
+    found = inference.predict(picker.checked_model(model), [text], task=TASK, pairs=[pair] if pair else None)[
+        0
+    ][0]
+    return {"text": found.text, "pair": found.pair, "label": found.label, "scores": found.scores}
+
+
+# A whole file
+
+
+def _build_file_part(model: gr.Dropdown) -> None:
+    with gr.Accordion("A whole file", open=False, elem_classes="bs-card"):
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=320):
+                file = gr.File(
+                    label="csv, tsv, jsonl, parquet or txt",
+                    file_types=FILE_TYPES,
+                    height=140,
+                    elem_classes="pg-file",
+                )
+                start = gr.Button("Classify every row", variant="primary", elem_classes="bs-small")
+            with gr.Column(scale=6, min_width=320):
+                summary = gr.HTML(
+                    render.note(
+                        "A label for every row",
+                        "The text column is found by its name. The first rows are shown here; the file that "
+                        "comes back has all of them, with the label and every score.",
+                    )
+                )
+                download = gr.DownloadButton(
+                    "Download all rows as csv", visible=False, elem_classes="bs-small"
+                )
+        table = gr.HTML(elem_classes="pg-rows", visible=False)
+    start.click(
+        classify_file,
+        inputs=[file, model],
+        outputs=[summary, table, download],
+        show_progress="minimal",
+        show_progress_on=summary,
+        api_name="classify_file",
+    )
+
+
+@told
+def classify_file(
+    file: str | None,
+    model: str | None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by this default
+) -> tuple[Any, ...]:
+    """A summary, the first 100 rows, and a csv of all: the file's columns, predicted_label, score_<label>."""
+    if not file:
+        raise DataError("No file is chosen.", hint="Pick a csv, tsv, jsonl, parquet or txt file first.")
+    model = picker.checked_model(model)
+    path = Path(file)
+    frame, chosen, pairs = read_texts(path, model)
+    scores: list[dict[str, float]] = []
+    for start in range(0, len(chosen), AT_ONCE):
+        progress((start, len(chosen)), desc="Classifying", unit="rows")
+        part = slice(start, start + AT_ONCE)
+        found = inference.predict(model, chosen[part], task=TASK, pairs=pairs[part] if pairs else None)
+        scores.extend(each[0].scores for each in found)
+    whole = scored(frame, scores)
+    counts = whole["predicted_label"].value_counts()
+    shares = render.bars(
+        {label: count / len(whole) for label, count in counts.items()},
+        TUNED if picker.is_tuned(model) else BASE,
+    )
+    words = f"{render.counted(len(whole), 'row')} of {path.name}. The share of each label:"
+    name = f"{path.name.split('.')[0]}-classified.csv"
+    return (
+        render.comparison(words, shares),
+        gr.HTML(shown_rows(chosen, pairs, scores), visible=True),
+        gr.DownloadButton(value=written_csv(whole, name), visible=True),
+    )
+
+
+def read_texts(file: Path, model: str) -> tuple[pd.DataFrame, list[str], list[str] | None]:
+    """The file's table, its texts and, for a model of pairs, its second texts; raises DataError."""
+    table = Table(file.name, data.read_table(file))
+    guess = data.guess_columns([str(name) for name in table.frame.columns], TASK)
+    pairs = guess["pair_column"] and (picker.takes_pair(model) or not picker.is_tuned(model))
+    if picker.takes_pair(model) and not pairs:
+        raise DataError(
+            f"{file.name} has no second text, and {picker.model_name(model)} compares two.",
+            hint="Name the columns text and pair.",
+        )
+    # Fill-mask's columns are a text and nothing else, which is what there is to find here.
+    column = guess["text_column"] or pick_columns(TrainConfig(task="fill-mask"), table).text
+    found = [texts(table, name) for name in (column, guess["pair_column"] if pairs else "") if name]
+    if blank := blank_rows(found, table.frame.index):
+        raise DataError(
+            f"{file.name} has no text in {row_words(blank)} (column {column!r}).", hint="Fill them in."
+        )
+    return table.frame, found[0], found[1] if pairs else None
+
+
+def scored(frame: pd.DataFrame, scores: list[dict[str, float]]) -> pd.DataFrame:
+    """The table with predicted_label and, in a fixed order, score_<label> of every label."""
+    labels = sorted(scores[0])
+    added = {"predicted_label": [next(iter(each)) for each in scores]}
+    return frame.assign(**added, **{f"score_{label}": [each[label] for each in scores] for label in labels})
+
+
+def shown_rows(chosen: list[str], pairs: list[str] | None, scores: list[dict[str, float]]) -> str:
+    """The first rows as the page shows them: the texts, the label and its score."""
+    texts_of = zip(chosen, pairs, strict=True) if pairs else zip(chosen, strict=True)
+    rows = [
+        (*own, label := next(iter(each)), render.number(each[label]))
+        for own, each in zip(list(texts_of)[:SHOWN_ROWS], scores, strict=False)
+    ]
+    first = f"The first {SHOWN_ROWS} of {len(chosen):,} rows" if len(chosen) > SHOWN_ROWS else "All rows"
+    return render.rows_table(first, ["Text", *(["Second text"] if pairs else []), "Label", "Score"], rows)

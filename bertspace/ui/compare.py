@@ -1,0 +1,264 @@
+"""Compare: base against fine-tuned on one text side by side, and on held-out rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from bertspace import comparison, inference
+from bertspace.errors import BertspaceError, DataError
+from bertspace.ui import as_code, picker, render
+from bertspace.ui.classify import FILE_TYPES, chips_of, example_chips
+from bertspace.ui.errors import told, told_plainly
+from bertspace.ui.files import written_csv
+from bertspace.ui.render import BASE, TUNED, Side
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN_ROWS = 100
+NOTHING_YET = (
+    "Nothing to compare yet",
+    "Here the base model and your fine-tuned one answer the same text side by side, and held-out rows show "
+    "what the training fixed and what it broke. Fine-tune a model first.",
+)
+
+TITLES = {
+    "fixed": "Fixed, where the base was wrong and the fine-tuned model is right",
+    "broken": "Broken, where the base was right and the fine-tuned model is wrong",
+}
+HEADINGS = {
+    "text": "Text",
+    "pair": "Second text",
+    "label": "Label",
+    "base": f"{render.swatch(BASE)} Base says",
+    "tuned": f"{render.swatch(TUNED)} Fine-tuned says",
+}
+
+
+@dataclass(frozen=True)
+class CompareTab:
+    """What others fill (the base follows the tuned model), and the empty state's way to the Fine-tune tab."""
+
+    base: gr.Dropdown
+    tuned: gr.Dropdown
+    text: gr.Textbox
+    pair: gr.Textbox
+    to_fine_tune: gr.Button
+
+
+def build_compare_tab() -> CompareTab:
+    """The playground; has to be called inside a Tab of the page."""
+    with gr.Row(elem_classes="bs-card"):
+        base = picker.model_picker("Base", "", min_width=280)
+        tuned = picker.model_picker("Fine-tuned", "", "", newest=True, min_width=280)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
+            text = gr.Textbox("", label="Text", lines=3, max_lines=12, placeholder="Write a text")
+            pair = gr.Textbox("", label="Second text", lines=2, max_lines=12, visible=False)
+            examples = example_chips(text, pair)
+        with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
+            panel = gr.HTML(render.note(*NOTHING_YET))
+            to_fine_tune = gr.Button("Go to Fine-tune", variant="primary", elem_classes="bs-small")
+    _build_file_part(base, tuned)
+    codes = as_code.code_fold()
+
+    gr.on(
+        None,  # when the page opens, and whenever another tuned model is chosen
+        settle,
+        inputs=[tuned, base, text, pair],
+        outputs=[base, text, pair, examples, to_fine_tune],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    gr.on(
+        [base.change, tuned.change, text.change, pair.change],
+        answer,
+        inputs=[text, tuned, base, pair],
+        outputs=[panel, *codes],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=panel,
+        api_visibility="private",
+    )
+    gr.api(compare, api_name="compare")
+    return CompareTab(base, tuned, text, pair, to_fine_tune)
+
+
+def settle(tuned: str | None, base: str | None, text: str, pair: str) -> tuple[Any, ...]:
+    """What a chosen run brings with it: its base, a second text, rows to try, a text that fits its task."""
+    tuned = tuned or ""
+    fits = bool(tuned) and not picker.misfit(tuned, "")
+    rows = picker.own_examples(tuned) if fits else []
+    masks = picker.task_of_run(tuned) == "fill-mask"
+    pairs = picker.takes_pair(tuned)
+    wanted = bool(render.WRITTEN_MASK.search(text)) == masks and (not pairs or pair.strip())
+    if rows and not (text.strip() and wanted):
+        text, pair = rows[0]
+    own = comparison.base_of(tuned) if fits and picker.is_tuned(tuned) else base
+    return own, text, gr.Textbox(pair, visible=pairs), chips_of(rows), gr.Button(visible=not fits)
+
+
+def answer(
+    text: str, tuned: str | None, base: str | None, pair: str, request: gr.Request | None = None
+) -> tuple[str, ...]:
+    """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
+    tuned, base = tuned or "", base or ""
+    pair = pair if picker.takes_pair(tuned) else ""
+    task = picker.task_of_run(tuned)
+    url = as_code.page_url(request)
+    code = as_code.compare_code(base or picker.STARTER, tuned or "run:…", text, pair, task, url)
+    if not tuned:
+        return render.note(*NOTHING_YET), *code
+    if why := picker.misfit(tuned, ""):
+        return render.note(f"{picker.model_name(tuned)}: {why}", "Choose another model."), *code
+    if not text.strip():
+        return render.note("Nothing to compare yet", "Write a text, or press one of the rows."), *code
+    try:
+        return _panel(*checked(base, tuned), text, pair), *code
+    except BertspaceError as error:
+        return render.failed(error.message, error.hint), *code
+
+
+def checked(base: str | None, tuned: str | None) -> tuple[str, str]:
+    """Both pickers' values, an empty base being the run's own (which may be a folder)."""
+    tuned = picker.checked_model(tuned)
+    own = comparison.base_of(tuned) if picker.is_tuned(tuned) else ""
+    return own if own and base in (None, "", own) else picker.checked_model(base), tuned
+
+
+def _panel(base: str, tuned: str, text: str, pair: str) -> str:
+    found = comparison.compare(base, tuned, [text], pairs=[pair] if pair else None)[0]
+    sides = [
+        Side(base_title(base, tuned), BASE, found.base),
+        Side(picker.model_name(tuned), TUNED, found.tuned),
+    ]
+    masks = inference.task_of(tuned) == "fill-mask"
+    pictures = render.mask_panel(text, sides) if masks else render.label_panel(sides)
+    return render.comparison(render.verdict(found.base, found.tuned, words=masks), pictures)
+
+
+def base_title(base: str, tuned: str) -> str:
+    """How the base answers, in words; a base that is a run itself goes by its name."""
+    return comparison.base_words(base, tuned).replace(base, picker.model_name(base), 1)
+
+
+@told_plainly
+def compare(text: str, tuned: str, base: str = "", pair: str = "", top_k: int = 5) -> dict[str, Any]:
+    """{"verdict", "changed", "base", "tuned"}; the latter two hold a {"text", "scores"} a mask, or just one.
+
+    base: left empty, the model that the run was trained from.
+    """
+    base, tuned = checked(base, tuned)
+    pairs = [pair] if pair else None
+    found = comparison.compare(base, tuned, [text], pairs=pairs, top_k=max(1, min(int(top_k), 100)))[0]
+    return {
+        "verdict": render.verdict(found.base, found.tuned, words=inference.task_of(tuned) == "fill-mask"),
+        "changed": found.changed,
+        "base": [{"text": each.text, "scores": each.scores} for each in found.base],
+        "tuned": [{"text": each.text, "scores": each.scores} for each in found.tuned],
+    }
+
+
+# Held-out rows
+
+
+def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown) -> None:
+    with gr.Accordion("On held-out rows", open=False, elem_classes="bs-card"):
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=320):
+                own = gr.Button(
+                    "Use the rows that the run held out", variant="primary", elem_classes="bs-small"
+                )
+                file = gr.File(
+                    label="Or a file with texts and labels",
+                    file_types=FILE_TYPES,
+                    height=140,
+                    elem_classes="pg-file",
+                )
+                start = gr.Button("Compare on this file", elem_classes="bs-small")
+            with gr.Column(scale=6, min_width=320):
+                summary = gr.HTML(
+                    render.note(
+                        "Both models on the same rows",
+                        "Their metrics side by side with the differences, then the rows that the training "
+                        "fixed and those that it broke.",
+                    )
+                )
+                download = gr.DownloadButton(
+                    "Download all rows as csv", visible=False, elem_classes="bs-small"
+                )
+        rows = gr.HTML(elem_classes="pg-rows", visible=False)
+    outputs: dict[str, Any] = {
+        "outputs": [summary, rows, download],
+        "show_progress": "minimal",
+        "show_progress_on": summary,
+    }
+    own.click(compare_own_rows, [base, tuned], **outputs, api_visibility="private")
+    start.click(compare_file, [file, tuned, base], **outputs, api_name="compare_file")
+
+
+@told
+def compare_own_rows(base: str | None, tuned: str | None) -> tuple[Any, ...]:
+    """Both models on the rows that lie in the run's folder and that it was not trained on."""
+    base, tuned = checked(base, tuned)
+    if not (file := picker.held_out_rows(tuned)):
+        raise DataError(f"{tuned} holds no rows of its own.", hint="Choose one of the runs, or give a file.")
+    return _compared(base, tuned, file, f"the run's {file.stem} rows")
+
+
+@told
+def compare_file(file: str | None, tuned: str | None, base: str | None = None) -> tuple[Any, ...]:
+    """Both models on a file with labels: a summary, the rows fixed and broken, and a csv of all rows."""
+    if not file:
+        raise DataError("No file is chosen.", hint="Pick a csv, tsv, jsonl, parquet or txt file first.")
+    base, tuned = checked(base, tuned)
+    return _compared(base, tuned, Path(file), Path(file).name)
+
+
+def _compared(base: str, tuned: str, file: Path, source: str) -> tuple[Any, ...]:
+    found = comparison.compare_file(base, tuned, file)
+    name = picker.model_name(tuned)
+    title, measured = base_title(base, tuned), f"{rows_words(found)}, {source}"
+    metrics = render.metric_table(title, name, found.base_metrics, found.tuned_metrics, measured)
+    tables = changed_rows(found)
+    return (
+        render.comparison(file_verdict(found), metrics),
+        gr.HTML(tables, visible=bool(tables)),
+        gr.DownloadButton(value=written_csv(found.table, "comparison.csv"), visible=True),
+    )
+
+
+def file_verdict(found: comparison.FileComparison) -> str:
+    """The sentence that comes first."""
+    if "verdict" not in found.table:
+        before, after = found.base_metrics["perplexity"], found.tuned_metrics["perplexity"]
+        return render.mask_file_verdict(found.rows, int(found.table["masks"].sum()), before, after)
+    same = int((found.table["verdict"] == "same right").sum())
+    return render.label_file_verdict(
+        found.rows, same + found.broken, same + found.fixed, found.fixed, found.broken
+    )
+
+
+def rows_words(found: comparison.FileComparison) -> str:
+    """How many rows, or chunks, were measured."""
+    return render.counted(found.rows, "row" if "verdict" in found.table else "chunk")
+
+
+def changed_rows(found: comparison.FileComparison) -> str:
+    """The rows that were fixed and those that were broken, each as a table; "" where there are none."""
+    counts = {"fixed": found.fixed, "broken": found.broken}
+    return "".join(_rows(found.table, verdict, count) for verdict, count in counts.items() if count)
+
+
+def _rows(table: pd.DataFrame, verdict: str, count: int) -> str:
+    rows = table[table["verdict"] == verdict].head(SHOWN_ROWS).drop(columns="verdict")
+    first = f", the first {SHOWN_ROWS} of them" if count > SHOWN_ROWS else ""
+    return render.rows_table(
+        f"{TITLES[verdict]}: {render.counted(count, 'row')}{first}",
+        [HEADINGS[name] for name in rows.columns],
+        rows.values.tolist(),
+    )

@@ -1,0 +1,158 @@
+"""Step 1 of fine-tuning: where the rows come from, and a look at them before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from bertspace import data
+from bertspace.errors import BertspaceError
+from bertspace.schema import TrainConfig
+from bertspace.ui import form, look, render_data, render_run
+from bertspace.ui.look import Lengths, Look
+
+TITLE = "1 · Data"
+MORE = ("label_names", "max_train_rows", "validation_share")
+LABELLED = ("pair_column", "label_column", "label_names")
+EMPTY = (
+    '<p class="bs-empty">The rows, their labels and how long they are will show here, before anything is '
+    "trained. Click a sample above to see one.</p>"
+)
+
+
+@dataclass(frozen=True)
+class DataStep:
+    """The step's components; `controls` by TrainConfig's names."""
+
+    fold: gr.Accordion
+    source: gr.Radio
+    sample: gr.Radio
+    controls: Mapping[str, Any]
+    reads: tuple[gr.Button, ...]
+    panels: Mapping[str, gr.Column]
+    problem: gr.HTML
+    columns: gr.Row
+    more: gr.Accordion
+    shown: gr.HTML
+    look: gr.State
+    lengths: gr.State
+    task: Any = None  # step 2's
+
+
+def build_data_step() -> DataStep:
+    """Sources, columns and the look; the recipes are set into the same form by the caller."""
+    controls: dict[str, Any] = {}
+    with gr.Accordion(TITLE, open=True, elem_classes="bs-card") as fold:
+        source = gr.Radio(
+            [(words, name) for name, words in form.SOURCES.items()],
+            value="sample", label="Where the rows come from", elem_classes="bs-segments",
+        )  # fmt: skip
+        panels = {"sample": gr.Column(), "files": gr.Column(visible=False), "hub": gr.Column(visible=False)}
+        with panels["sample"]:
+            choices = [(f"{each.title}\n{each.description}", name) for name, each in data.SAMPLES.items()]
+            sample = gr.Radio(choices, label="Sample", elem_classes="bs-cards", elem_id="samples")
+        with panels["files"]:
+            with gr.Row(elem_classes="bs-files"):
+                controls |= {name: form.control(name) for name in form.UPLOADS}
+            read_files = gr.Button("Read the files again", size="sm", elem_classes="bs-small")
+        with panels["hub"]:
+            with gr.Row(elem_classes="bs-settings"):
+                controls |= {name: form.control(name) for name in form.HUB}
+            read_hub = gr.Button("Read the data set", size="md", elem_classes="bs-small")
+        problem = gr.HTML("", apply_default_css=False, elem_classes="bs-slot")
+        with gr.Row(visible=False) as columns:
+            controls |= {name: form.control(name) for name in form.COLUMNS}
+        shown = gr.HTML(EMPTY, apply_default_css=False, elem_id="look")
+        with (
+            gr.Accordion("More about the rows", open=False, visible=False, elem_classes="bs-fold") as more,
+            gr.Row(),
+        ):
+            controls |= {name: form.control(name) for name in MORE}
+    source.change(
+        lambda chosen: [gr.Column(visible=name == chosen) for name in panels],
+        source, list(panels.values()), queue=False, show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    return DataStep(
+        fold, source, sample, controls, (read_files, read_hub), panels, problem, columns, more, shown,
+        gr.State(None), gr.State(None),
+    )  # fmt: skip
+
+
+def read(step: DataStep, values: dict[str, Any], *, fresh: bool) -> Iterator[dict[Any, Any]]:
+    """Read the form's data and show it: rows at once, lengths as soon as the tokenizer is there.
+
+    fresh: other data than before, so that task and columns are guessed anew; else what is chosen stands.
+    """
+    source, sample = values.pop("source"), values.pop("sample")
+    try:
+        config, columns = _with_columns(form.config_of(source, sample, values), fresh, source)
+    except BertspaceError as error:
+        yield _failed(step, error)
+        return
+    update = _chosen(step, config, columns)
+    try:
+        splits = look.load(config)
+    except BertspaceError as error:
+        yield update | _failed(step, error)
+        return
+    seen = look.look_at(splits, config.task)
+    update |= {step.problem: "", step.look: seen, step.lengths: None}
+    update |= {step.shown: redraw(seen, None, config.max_length, config.chunk_size)}
+    update |= {step.fold: gr.Accordion(label=f"{TITLE} · {render_data.summary(seen)}")}
+    yield update
+    lengths = look.measure(config.model, splits.train)
+    yield {step.lengths: lengths, step.shown: redraw(seen, lengths, config.max_length, config.chunk_size)}
+
+
+def _with_columns(config: TrainConfig, fresh: bool, source: str) -> tuple[TrainConfig, list[str]]:
+    """The config with its task and columns as the data has them, and the columns there are."""
+    columns = look.columns_of(config)
+    task = look.guess_task(config, columns) if fresh else config.task
+    chosen = {name: getattr(config, name) for name in form.COLUMNS}
+    names = "" if fresh and source == "sample" else config.label_names
+    picked: dict[str, Any] = dict(look.pick(columns, task, chosen, fresh=fresh))
+    return replace(config, task=task, label_names=names, **picked), columns
+
+
+def _chosen(step: DataStep, config: TrainConfig, columns: list[str]) -> dict[Any, Any]:
+    """What the page shows of the columns that were found, whether or not the rows can be read under them."""
+    choices: dict[str, list[Any]] = {
+        "text_column": columns,
+        "pair_column": [("none", ""), *columns],
+        "label_column": columns,
+    }
+    labelled = config.task == "text-classification"
+    update: dict[Any, Any] = {
+        step.controls[name]: gr.update(
+            choices=choices[name], value=getattr(config, name), visible=labelled or name not in LABELLED
+        )
+        for name in form.COLUMNS
+    }
+    update[step.controls["label_names"]] = gr.Textbox(value=config.label_names, visible=labelled)
+    update[step.task] = config.task
+    update |= {step.columns: gr.Row(visible=True), step.more: gr.Accordion(visible=True)}
+    return update
+
+
+def _failed(step: DataStep, error: BertspaceError) -> dict[Any, Any]:
+    """The problem in the place of the look; what was filled in stays."""
+    panel = render_run.problem(error.message, error.hint)
+    return {
+        step.problem: panel,
+        step.shown: "",
+        step.look: None,
+        step.lengths: None,
+        step.fold: gr.Accordion(label=TITLE),
+    }
+
+
+def redraw(
+    seen: Look | None, lengths: Lengths | None, max_length: float | None, chunk_size: float | None
+) -> Any:
+    """The look under another length limit; nothing is read again."""
+    if seen is None:
+        return gr.skip()
+    return render_data.draw_look(seen, lengths, int(max_length or 1), int(chunk_size or 0))

@@ -1,0 +1,141 @@
+"""Fill-mask: a text with [MASK], the likeliest words as bars, and a second model beside the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from bertspace import inference
+from bertspace.errors import BertspaceError
+from bertspace.tasks.fill_mask import MASK
+from bertspace.ui import as_code, picker, render
+from bertspace.ui.errors import told_plainly
+from bertspace.ui.render import BASE, TUNED, Side
+
+EXAMPLES = (
+    "Paris is the [MASK] of France.",
+    "She opened the door and walked into the [MASK].",
+    "This is a great [MASK].",
+    "The keeper lit the [MASK] and wrote the hour in the [MASK].",
+)
+MOST_WORDS = 20
+
+# At the cursor, or in place of the selection; a button takes the focus and leaves the selection as it was.
+INSERT_MASK = """(text) => {
+    const box = document.querySelector("#fill-mask-text textarea");
+    const start = box ? box.selectionStart : text.length, end = box ? box.selectionEnd : text.length;
+    const before = text.slice(0, start), after = text.slice(end);
+    const left = before && !/\\s$/.test(before) ? " " : "", right = /^\\w/.test(after) ? " " : "";
+    return before + left + "[MASK]" + right + after;
+}"""
+
+
+@dataclass(frozen=True)
+class FillMaskTab:
+    """What others fill: the model, the text, and whether a second model stands beside it."""
+
+    model: gr.Dropdown
+    text: gr.Textbox
+    beside: gr.Checkbox
+    second: gr.Dropdown
+
+
+def build_fill_mask_tab() -> FillMaskTab:
+    """The playground; has to be called inside a Tab of the page."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
+            model = picker.model_picker("Model", "fill-mask")
+            text = gr.Textbox(
+                EXAMPLES[0],
+                label="Text",
+                info=f"Write {MASK} where a word is to be guessed, once or several times.",
+                lines=3,
+                max_lines=12,
+                elem_id="fill-mask-text",
+            )
+            mask = gr.Button(f"Insert {MASK} at the cursor", size="sm", elem_classes="bs-small")
+            examples = gr.Dataset(
+                label="Examples",
+                components=[text],
+                samples=[[each] for each in EXAMPLES],
+                sample_labels=list(EXAMPLES),
+                type="values",
+                elem_classes="pg-chips",
+            )
+            top_k = gr.Slider(1, MOST_WORDS, 5, step=1, label="Words to show")
+            beside = gr.Checkbox(False, label="Compare with a second model")
+            second = picker.model_picker("Second model", "fill-mask", visible=False)
+        with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
+            panel = gr.HTML(render.note("The first answer is on its way", "The model is being loaded."))
+    codes = as_code.code_fold()
+
+    examples.click(lambda chosen: chosen[0], examples, text, api_visibility="private", show_progress="hidden")
+    mask.click(None, text, text, js=INSERT_MASK)
+    beside.change(_show_second, [beside, second], second, api_visibility="private", show_progress="hidden")
+    gr.on(
+        None,  # when the page opens, and whenever one of the inputs changes
+        answer,
+        inputs=[text, model, top_k, beside, second],
+        outputs=[panel, *codes],
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=panel,
+        api_visibility="private",
+    )
+    gr.api(fill_mask, api_name="fill_mask")
+    gr.api(told_plainly(picker.listed_models), api_name="models")
+    return FillMaskTab(model, text, beside, second)
+
+
+def answer(
+    text: str,
+    model: str | None,
+    top_k: float,
+    beside: bool,
+    second: str | None,
+    request: gr.Request | None = None,
+) -> tuple[str, ...]:
+    """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
+    chosen = [each for each in (model, second if beside else None) if each]
+    code = as_code.fill_mask_code(model or "starter", text, int(top_k), as_code.page_url(request))
+    if not render.WRITTEN_MASK.search(text or ""):
+        title = f"Put a {MASK} into the text" if (text or "").strip() else "Nothing to guess yet"
+        return render.note(
+            title, f"Each {MASK} is a word that the model guesses from the words around it."
+        ), *code
+    try:
+        sides = _sides([picker.checked_model(each) for each in chosen or [""]], text, int(top_k))
+    except BertspaceError as error:
+        return render.failed(error.message, error.hint), *code
+    return render.mask_panel(text, sides), *code
+
+
+def _sides(models: list[str], text: str, top_k: int) -> list[Side]:
+    """The first model in the colour of what it is, the second in the other one."""
+    first = TUNED if picker.is_tuned(models[0]) else BASE
+    colours = (first, BASE if first == TUNED else TUNED)
+    return [
+        Side(
+            picker.model_name(model),
+            colour,
+            inference.predict(model, [text], task="fill-mask", top_k=top_k)[0],
+        )
+        for model, colour in zip(models, colours, strict=False)
+    ]
+
+
+def _show_second(beside: bool, second: str | None) -> Any:
+    """The second picker, beginning with the newest run that fills masks."""
+    newest = picker.newest_run("fill-mask") if beside and second == picker.STARTER else ""
+    return gr.Dropdown(visible=beside, **({"value": newest} if newest else {}))
+
+
+@told_plainly
+def fill_mask(text: str, model: str = "starter", top_k: int = 5) -> list[dict[str, Any]]:
+    """The likeliest words for every [MASK] of the text: one {"text", "scores"} a mask."""
+    found = inference.predict(
+        picker.checked_model(model), [text], task="fill-mask", top_k=max(1, min(int(top_k), 100))
+    )
+    return [{"text": each.text, "scores": each.scores} for each in found[0]]

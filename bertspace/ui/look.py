@@ -1,0 +1,110 @@
+"""A look at data before training: rows, labels and lengths in tokens, small enough to be a page's state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bertspace import data
+from bertspace.errors import BertspaceError, DataError
+from bertspace.hub_data import load_hub
+from bertspace.schema import TrainConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS_SHOWN = 20
+ROWS_MEASURED = 2000  # lengths are counted on so many rows at most
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is shown of a config's data. rows: (text, pair, label) of the first; "" where there is none."""
+
+    task: str
+    source: str
+    counts: tuple[tuple[str, int], ...]
+    rows: tuple[tuple[str, str, str], ...]
+    labels: tuple[tuple[str, int], ...]
+    findings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of each training row measured, special ones counted; or why they could not be counted."""
+
+    tokens: tuple[int, ...] = ()
+    model: str = ""
+    problem: str = ""
+
+
+def look_at(splits: data.Splits, task: str) -> Look:
+    """The look at what load_splits gave."""
+    frames = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    names = splits.label_names
+    shown = splits.train.head(ROWS_SHOWN)
+    pairs = shown["pair"] if "pair" in shown else [""] * len(shown)
+    labels = [names[number] for number in shown["label"]] if names else [""] * len(shown)
+    return Look(
+        task,
+        splits.source,
+        tuple((part, len(frame)) for part, frame in frames.items() if frame is not None),
+        tuple(zip(shown["text"], pairs, labels, strict=True)),
+        tuple(sorted(data.label_counts(splits.train, names).items(), key=lambda item: -item[1]))
+        if names
+        else (),
+        splits.findings,
+    )
+
+
+def measure(model: str, train: pd.DataFrame) -> Lengths:
+    """The rows' lengths under the model's own tokenizer; a model that cannot be had is told, not raised."""
+    from bertspace import models
+    from bertspace.tasks.base import encodings
+
+    rows = train if len(train) <= ROWS_MEASURED else train.sample(ROWS_MEASURED, random_state=0)
+    try:
+        tokenizer = models.load_tokenizer(models.locate(model))
+    except BertspaceError as error:
+        return Lengths(model=model, problem=str(error))
+    pairs = rows["pair"].tolist() if "pair" in rows else None
+    found = encodings(tokenizer, rows["text"].tolist(), pairs, None)
+    return Lengths(tuple(len(encoding.ids) for encoding in found), model)
+
+
+def columns_of(config: TrainConfig) -> list[str]:
+    """The columns that the config's training rows have, in their order; raises DataError or HubError."""
+    if config.dataset.startswith(data.SAMPLE_PREFIX):
+        sample = data.SAMPLES.get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
+        return list(data.read_table(sample.path).columns) if sample else []
+    if config.dataset:
+        return [str(name) for name in load_hub(config)["train"].frame.columns]
+    return [str(name) for name in data.read_table(config.train_file).columns]
+
+
+def guess_task(config: TrainConfig, columns: Sequence[str]) -> str:
+    """The sample's own task; else fill-mask where there is no more than one column, else what is chosen."""
+    sample = data.SAMPLES.get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
+    if sample and config.dataset.startswith(data.SAMPLE_PREFIX):
+        return sample.task
+    return "fill-mask" if len(columns) == 1 else config.task
+
+
+def pick(columns: Sequence[str], task: str, chosen: Mapping[str, str], *, fresh: bool) -> dict[str, str]:
+    """The columns to read. fresh: the guess, and where it has none what is chosen; else what is chosen.
+
+    A missing text or label is guessed in any case; a second text left out stays out.
+    """
+    guess = data.guess_columns(list(columns), task)
+    kept = {name: value if value in columns else "" for name, value in chosen.items()}
+    if fresh:
+        return {name: guess[name] or kept[name] for name in guess}
+    return {name: kept[name] if name == "pair_column" else kept[name] or guess[name] for name in guess}
+
+
+def load(config: TrainConfig) -> data.Splits:
+    """load_splits, which may not be given a folder of the host."""
+    if config.data_dir:
+        raise DataError("The page takes no folder.", hint="Upload the files.")
+    return data.load_splits(config)

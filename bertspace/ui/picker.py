@@ -1,0 +1,210 @@
+"""The model picker, the same in every tab; and what the page knows of a model without loading it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from bertspace import runs
+from bertspace.errors import BertspaceError, ModelError
+from bertspace.runs import Run
+from bertspace.schema import TASK_NAMES
+from bertspace.tasks import TASKS
+from bertspace.ui import render
+
+STARTER = "starter"
+DOES = {"text-classification": "classifies", "fill-mask": "fills masks"}
+NOT = {"text-classification": "does not classify", "fill-mask": "does not fill masks"}
+_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})")
+_HUB_ID = re.compile(
+    r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?(@[A-Za-z0-9][\w./-]{0,99})?", re.ASCII
+)
+
+
+def model_picker(
+    label: str, task: str, value: str = STARTER, *, newest: bool = False, **options: Any
+) -> gr.Dropdown:
+    """A dropdown of the models, in which a Hub id can be typed; its choices are read again when it is opened.
+
+    task: what the model is wanted for; "" for either. newest: a page that opens without `?model=` begins with
+    the newest run that fits. Has to be called inside the page's Blocks.
+    """
+    picker = gr.Dropdown(
+        picker_choices(task),
+        value=value or None,
+        label=label,
+        allow_custom_value=True,
+        elem_classes="pg-picker",
+        **options,
+    )
+    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    picker.focus(lambda: gr.Dropdown(choices=picker_choices(task)), outputs=picker, **quiet)
+    gr.on(None, _opened(task, newest), outputs=picker, **quiet)
+    return picker
+
+
+def _opened(task: str, newest: bool) -> Callable[[gr.Request], Any]:
+    def opened(request: gr.Request) -> Any:
+        found = newest_run(task) if newest and not request.query_params.get("model") else ""
+        return gr.Dropdown(choices=picker_choices(task), **({"value": found} if found else {}))
+
+    return opened
+
+
+def picker_choices(task: str) -> list[tuple[str, str]]:
+    """(words, value): the starter, then the owner's runs, newest first; what does not fit says why."""
+    starter = f"{STARTER} — {why}" if (why := misfit(STARTER, task)) else STARTER
+    choices = [(starter, STARTER)]
+    for run in runs.list_runs():
+        try:
+            choices.append((run_words(run, task), f"run:{run.id}"))
+        except BertspaceError:
+            continue  # a folder that is being made or deleted at this moment
+    return choices
+
+
+def run_words(run: Run, task: str) -> str:
+    """A run in one line: name, task where either fits, headline metric, time; or why it does not fit."""
+    state = run.state()
+    when = time.strftime("%-d %b %H:%M", time.localtime(state.created))
+    if why := misfit(f"run:{run.id}", task):
+        return f"{run.name} · {when} — {why}"
+    own = "" if task else TASKS[run.config().task].title.lower()
+    return " · ".join(filter(None, (run.name, own, headline(run), when)))
+
+
+def headline(run: Run) -> str:
+    """ "accuracy 0.842", on the test rows where there are any; "" before there is a result."""
+    if not (result := run.result()):
+        return ""
+    name = result["headline"]
+    scores = result.get("test") or result["validation"]
+    return f"{name.replace('_', ' ')} {render.number(scores[name])}" if name in scores else ""
+
+
+def misfit(model: str, task: str) -> str:
+    """Why a model cannot be used for the task ("" for either), as far as that is known without loading it."""
+    if model == STARTER:
+        return "no classifier yet: fine-tune it first" if task == "text-classification" else ""
+    if not (run := _run(model)):
+        return ""
+    if not (run.path / "model" / "config.json").is_file():
+        status = run.state().status
+        return f"{status}: no model yet" if status in ("queued", "running") else f"{status}: it left no model"
+    own = run.config().task
+    return f"{DOES[own]}, {NOT[task]}" if task and own != task else ""
+
+
+def newest_run(task: str) -> str:
+    """The newest run that fits, as a picker's value; "" where there is none."""
+    for run in runs.list_runs():
+        try:
+            if not misfit(f"run:{run.id}", task):
+                return f"run:{run.id}"
+        except BertspaceError:
+            continue
+    return ""
+
+
+def checked_model(value: str | None) -> str:
+    """The picker's value, if it is the starter, a run of this owner's or a Hub id; raises ModelError.
+
+    What a visitor types is never taken as a path of the host.
+    """
+    value = (value or "").strip()
+    if value == STARTER:
+        return value
+    if not value:
+        raise ModelError("No model is chosen.", hint="Choose one from the list, or type a Hub id.")
+    if named := _RUN.fullmatch(value):
+        if not _run(value):
+            raise ModelError(f"There is no run {named[1]}.", hint="Choose one from the list.")
+        return value
+    if not _HUB_ID.fullmatch(value) or ".." in value or Path(value).exists():
+        raise ModelError(
+            f"{value[:80]!r} is no model's name.",
+            hint="Give starter, run:<id>, or a Hub id such as owner/name.",
+        )
+    return value
+
+
+def model_name(value: str) -> str:
+    """What the page calls a model: a run by its name, any other by its id."""
+    run = _run(value)
+    return run.name if run else value
+
+
+def is_tuned(value: str) -> bool:
+    """Whether a model is one of the runs, which have the fine-tuned model's colour."""
+    return value.startswith("run:")
+
+
+def task_of_run(value: str) -> str:
+    """What a run was trained for; "" for a model that is no run."""
+    run = _run(value)
+    return run.config().task if run else ""
+
+
+def takes_pair(value: str) -> bool:
+    """Whether a run was trained on pairs of texts."""
+    run = _run(value)
+    return bool(run and run.config().pair_column)
+
+
+def held_out_rows(value: str) -> Path | None:
+    """The file of rows that a run was not trained on: its test rows, or else its validation rows."""
+    if not (run := _run(value)):
+        return None
+    files = (run.path / "data" / f"{part}.parquet" for part in ("test", "validation"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def own_examples(value: str, count: int = 4) -> list[tuple[str, str]]:
+    """Short (text, second text) rows that a run was not trained on; for fill-mask, with a word masked."""
+    import pandas as pd
+
+    if not (file := held_out_rows(value)):
+        return []
+    frame = pd.read_parquet(file)
+    if task_of_run(value) == "fill-mask":
+        sentences = (each for text in frame["text"] for each in re.split(r"(?<=[.!?])\s+", text))
+        return [(_mask_a_word(each), "") for each in sentences if 20 <= len(each) <= 100][:count]
+    frame = frame[frame["text"].str.len() <= 200].drop_duplicates("text")
+    # One row of each label first, so that the examples differ.
+    frame = (
+        frame.assign(turn=frame.groupby("label").cumcount()).sort_values("turn", kind="stable").head(count)
+    )
+    pairs = frame["pair"] if "pair" in frame else [""] * len(frame)
+    return list(zip(frame["text"], pairs, strict=True))
+
+
+def _mask_a_word(text: str) -> str:
+    """The text with its longest word masked, the first one left alone."""
+    words = re.findall(r"[^\W\d_]+", text)
+    longest = max(words[1:] or words, key=len, default="")
+    return re.sub(rf"\b{re.escape(longest)}\b", "[MASK]", text, count=1) if longest else f"{text} [MASK]"
+
+
+def listed_models(task: str = "") -> list[dict[str, str]]:
+    """The models that can be named, for the API: value, words, and why one does not fit the task (else "").
+
+    task: text-classification, fill-mask, or "" for either.
+    """
+    if task and task not in TASK_NAMES:
+        raise ModelError(f"There is no task {task!r}.", hint=f"Choose from: {', '.join(TASK_NAMES)}.")
+    return [
+        {"value": value, "words": words, "misfit": misfit(value, task)}
+        for words, value in picker_choices(task)
+    ]
+
+
+def _run(value: str) -> Run | None:
+    """The owner's run that a picker's value names, if there is one."""
+    named = _RUN.fullmatch(value or "")
+    run = Run(runs.home() / runs.LOCAL_OWNER / named[1]) if named else None
+    return run if run and (run.path / "state.json").is_file() else None

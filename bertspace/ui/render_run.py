@@ -1,0 +1,281 @@
+"""Runs -> HTML: the live view, its curves and tables, the list. Pure; what is not ours is escaped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from bertspace.tasks import TASKS
+from bertspace.ui.chart import Line, chart, thin
+from bertspace.ui.render import METRIC_WORDS, number, text
+from bertspace.ui.render_data import source_name
+from bertspace.ui.run_view import RunLine, RunView
+
+# A status in words, and the sign that goes with its colour.
+STATUS_WORDS = {
+    "queued": ("waiting", "○"),
+    "running": ("training", "●"),
+    "done": ("done", "✓"),
+    "stopped": ("stopped", "■"),
+    "failed": ("failed", "✕"),
+    "interrupted": ("interrupted", "✕"),
+}
+FEW = 100  # held-out rows below which a difference is easily chance
+
+
+def draw_run(view: RunView) -> str:
+    """What a run is, how far it is and what it reached; its buttons stand below."""
+    return f'<div class="bs-run">{_title(view)}{_outcome(view)}{_headline(view)}{_progress(view)}</div>'
+
+
+def draw_curves(view: RunView) -> str:
+    """The curves and the table; empty before the first step."""
+    if not (view.trail.losses or view.trail.epochs):
+        return ""
+    charts = f'<div class="bs-charts">{loss_chart(view)}{metric_chart(view)}</div>'
+    return f'<div class="bs-run">{charts}{epoch_table(view)}</div>'
+
+
+def pill(status: str) -> str:
+    words, sign = STATUS_WORDS.get(status, (status, "○"))
+    return (
+        f'<span class="bs-pill bs-pill-{text(status)}"><i aria-hidden="true">{sign}</i>{text(words)}</span>'
+    )
+
+
+def _title(view: RunView) -> str:
+    rows = view.source.get("rows", {}).get("train", 0)
+    about = [TASKS[view.config.task].title, f"{view.config.model} as base", f"{rows:,} training rows"]
+    about.append(time.strftime("%-d %b %H:%M", time.localtime(view.state.created)))
+    return (
+        f'<div class="bs-run-title"><h3>{text(view.name)}</h3>{pill(view.state.status)}</div>'
+        f'<p class="bs-note">{" · ".join(map(text, about))}</p>'
+    )
+
+
+def _outcome(view: RunView) -> str:
+    """What was learned, or what went wrong, in a sentence."""
+    if view.state.status in ("failed", "interrupted"):
+        return problem(view.state.message or "The run ended without a result.", view.state.hint or _ADVICE)
+    if view.state.status in ("done", "stopped") and (sentence := learned(view)):
+        return f'<p class="bs-learned">{text(sentence)}</p>'
+    if view.state.status == "stopped":
+        return f'<p class="bs-learned">{text(view.state.message or "Stopped before the first result.")}</p>'
+    return ""
+
+
+_ADVICE = "Its log, below, tells more. Start it again with the settings above."
+
+
+def problem(message: str, hint: str = "") -> str:
+    """What happened and what to do, as a panel that is read out when it appears."""
+    return (
+        '<div class="bs-problem" role="alert"><span aria-hidden="true">!</span>'
+        f"<div><strong>{text(message)}</strong><p>{text(hint)}</p></div></div>"
+    )
+
+
+def learned(view: RunView) -> str:
+    """One sentence: from what to what, on how many rows, and whether that may be chance."""
+    if view.tuned is None or view.base is None:
+        return ""
+    rows = view.source.get("rows", {}).get("train", 0)
+    did = {True: "Fine-tuning helped", False: "Fine-tuning did not help", None: "Fine-tuning changed nothing"}
+    metric = METRIC_WORDS.get(view.metric, (view.metric,))[0]
+    name = metric if metric.isupper() else metric.lower()
+    source = source_name(str(view.source.get("source", "data")))
+    sentence = (
+        f"{did[view.improved]}: after {rows:,} rows of {source}, {name} on the {view.n:,} {view.split} "
+        f"{held_out(view)} is {number(view.tuned)}, against {number(view.base)} for {base_words(view)}."
+    )
+    if (between := view.interval) and view.n < FEW:
+        low, high = between
+        sentence += (
+            f" So few rows leave room for chance: the 95 % interval is {number(low)} to {number(high)}."
+        )
+    return sentence
+
+
+def base_words(view: RunView) -> str:
+    """What the base value is of."""
+    if view.config.task == "fill-mask":
+        return f"{view.config.model} before training"
+    return f"{view.config.model} kept frozen, with a logistic regression on its features"
+
+
+def held_out(view: RunView) -> str:
+    return "chunks" if view.config.task == "fill-mask" and view.result and view.config.chunk_size else "rows"
+
+
+def _headline(view: RunView) -> str:
+    """The tuned value large, the base's beside it, and what they are of."""
+    if view.base is None and view.tuned is None:
+        return ""
+    title, meaning = METRIC_WORDS.get(view.metric, (view.metric.replace("_", " "), ""))
+    rows = f"{view.n:,} {view.split} {held_out(view)}" if view.n else f"the {view.split} rows"
+    figures = _figure("tuned", "Fine-tuned", view.tuned, _interval(view)) + _figure(
+        "base", "Base", view.base, ""
+    )
+    if view.majority is not None:
+        figures += _figure("quiet", "Commonest label", view.majority, "")
+    direction = "lower is better" if view.lower_is_better else "higher is better"
+    return (
+        f'<div class="bs-headline"><p class="bs-metric" title="{text(meaning)}">{text(title)} '
+        f'<span>on {text(rows)}, {direction}</span></p><div class="bs-figures">{figures}</div>'
+        f'<p class="bs-note">Base: {text(base_words(view))}.</p></div>'
+    )
+
+
+def _interval(view: RunView) -> str:
+    return f"95 %: {number(view.interval[0])} to {number(view.interval[1])}" if view.interval else ""
+
+
+def _figure(colour: str, name: str, value: float | None, note: str) -> str:
+    shown = "…" if value is None else number(value)
+    exact = "" if value is None else f' title="{value!r}"'
+    return (
+        f'<div class="bs-figure bs-{colour}"><span>{text(name)}</span><b{exact}>{shown}</b>'
+        f"<small>{text(note)}</small></div>"
+    )
+
+
+def _progress(view: RunView) -> str:
+    """Where an unfinished run is, and how long it has to go."""
+    trail, status = view.trail, view.state.status
+    if status == "queued":
+        place = "It starts next." if view.position <= 1 else f"It is number {view.position} in the queue."
+        return f'<p class="bs-waiting">Waiting for the run at work to end. {place}</p>'
+    if status != "running":
+        return ""
+    share = 100 * trail.step / trail.total_steps if trail.total_steps else 0
+    steps = f"Step {trail.step:,} of {trail.total_steps:,}" if trail.total_steps else "Getting ready"
+    doing = (
+        "Stopping: the step is finished, saved and scored" if view.stopping else trail.message or "Starting"
+    )
+    words = [steps, doing, "" if view.stopping else time_left(trail.seconds_left())]
+    return progress_bar(share, " · ".join(filter(None, words)))
+
+
+def progress_bar(share: float, words: str) -> str:
+    """share: 0..100; words below the bar."""
+    return (
+        f'<div class="bs-progress"><div role="progressbar" aria-label="Training" aria-valuenow="{share:.0f}" '
+        f'aria-valuemin="0" aria-valuemax="100"><i style="width:{share:.1f}%"></i></div>'
+        f"<p>{text(words)}</p></div>"
+    )
+
+
+def time_left(seconds: float | None) -> str:
+    """In words: "about 3 min left"; empty where it is not known."""
+    if seconds is None:
+        return ""
+    return "nearly there" if seconds < 5 else f"about {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: 45 s, 3 min, 2 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def loss_chart(view: RunView) -> str:
+    """Training loss by step; validation loss by epoch, and the base's."""
+    trail = view.trail
+    validation = tuple(
+        (event.step, event.metrics["loss"]) for event in trail.epochs if "loss" in event.metrics
+    )
+    lines = [Line("training", thin(trail.losses), "quiet"), Line("validation", validation, "tuned", "dots")]
+    if "loss" in trail.base:
+        lines.append(Line("base", ((0, trail.base["loss"]),), "base", "dashed"))
+    return chart("Loss", lines, x_name="step", x_range=(0, max(trail.total_steps, trail.step, 1)), floor=0)
+
+
+def metric_chart(view: RunView) -> str:
+    """The headline metric by epoch, with the base's as a level."""
+    trail, metric = view.trail, view.metric
+    tuned = tuple((event.epoch, event.metrics[metric]) for event in trail.epochs if metric in event.metrics)
+    lines = [Line("fine-tuned", tuned, "tuned", "dots")]
+    if metric in trail.base:
+        lines.append(Line("base", ((0, trail.base[metric]),), "base", "dashed"))
+    last = trail.epochs[-1].epoch if trail.epochs else 0
+    ahead = (
+        last * trail.total_steps / trail.step
+        if trail.step and last and view.state.status == "running"
+        else last
+    )
+    title = METRIC_WORDS.get(metric, (metric,))[0]
+    return chart(f"{title}, validation", lines, x_name="epoch", x_range=(0, max(ahead, last, 1)))
+
+
+def epoch_table(view: RunView) -> str:
+    """Epoch, training loss, validation loss and the task's metrics; the base as the first row."""
+    metrics = [name for name in TASKS[view.config.task].metrics]
+    titles = [
+        "Epoch",
+        "Training loss",
+        "Validation loss",
+        *(METRIC_WORDS.get(name, (name,))[0] for name in metrics),
+    ]
+    head = "".join(f'<th scope="col">{text(title)}</th>' for title in titles)
+    rows = [_row("base", None, view.trail.base, metrics, "bs-base")] if view.trail.base else []
+    kept = (view.result or {}).get("best_step")
+    for event in view.trail.epochs:
+        mark = " ✓" if event.step == kept else ""
+        rows.append(
+            _row(f"{event.epoch:.3g}{mark}", event.metrics.get("train_loss"), event.metrics, metrics, "")
+        )
+    note = '<p class="bs-note">✓ the epoch whose model is kept</p>' if kept else ""
+    return (
+        '<figure class="bs-epochs"><figcaption>Per epoch, on the validation rows</figcaption>'
+        '<div class="bs-scroll" tabindex="0" role="region" aria-label="Per epoch">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}</figure>"
+    )
+
+
+def _row(
+    name: str, train_loss: float | None, values: dict[str, float], metrics: Sequence[str], style: str
+) -> str:
+    cells = [train_loss, values.get("loss"), *(values.get(metric) for metric in metrics)]
+    shown = "".join(f"<td>{_cell(value)}</td>" for value in cells)
+    return f'<tr class="{style}"><th scope="row">{text(name)}</th>{shown}</tr>'
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f'<span title="{value!r}">{number(value)}</span>'
+
+
+def draw_runs(lines: Sequence[RunLine], shown: str) -> str:
+    """The list of runs, a button each; the one in the view is marked."""
+    if not lines:
+        return (
+            '<p class="bs-empty">Runs stay here, newest first, with what they reached. There is none yet.</p>'
+        )
+    return f'<div class="bs-runs" role="list">{"".join(_run_line(line, shown) for line in lines)}</div>'
+
+
+def _run_line(line: RunLine, shown: str) -> str:
+    current = ' aria-current="true"' if line.id == shown else ""
+    when = time.strftime("%-d %b %H:%M", time.localtime(line.created))
+    took = f" · {duration(line.seconds)}" if line.seconds >= 1 else ""
+    return (
+        f'<div role="listitem"><button type="button" class="bs-run-line" data-run="{text(line.id)}"{current}>'
+        f'<span class="bs-run-name"><b>{text(line.name)}</b><small>{TASKS[line.task].title}</small></span>'
+        f"{pill(line.status)}{_scores(line)}<small>{when}{took}</small></button></div>"
+    )
+
+
+def _scores(line: RunLine) -> str:
+    if line.tuned is None:
+        return '<span class="bs-scores"></span>'
+    title = METRIC_WORDS.get(line.metric, (line.metric,))[0]
+    base = "" if line.base is None else f'<i class="bs-base">{number(line.base)}</i> → '
+    tuned = f'<i class="bs-tuned">{number(line.tuned)}</i>'
+    return f'<span class="bs-scores"><small>{text(title)}</small> {base}{tuned}</span>'
+
+
+def log_text(lines: str) -> str:
+    return (
+        f'<pre class="bs-log" tabindex="0" aria-label="Log">{text(lines) or "Nothing is written yet."}</pre>'
+    )

@@ -1,0 +1,109 @@
+"""Step 2 of fine-tuning: the task, the base model, three presets, and every setting one click deeper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from bertspace import presets
+from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
+from bertspace.ui import form
+from bertspace.ui.picker import model_picker
+
+TITLE = "2 · Model and settings"
+FIRST_PRESET = "quick"
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class SettingsStep:
+    """The step's components; `controls` by TrainConfig's names, `masks` is for fill-mask only."""
+
+    fold: gr.Accordion
+    preset: gr.Radio
+    controls: Mapping[str, Any]
+    masks: gr.Column
+    code: gr.Code
+
+
+def build_settings_step() -> SettingsStep:
+    """The controls, generated from TrainConfig's fields; the caller wires them to the rest of the form."""
+    controls: dict[str, Any] = {}
+    with gr.Accordion(TITLE, open=True, elem_classes="bs-card") as fold:
+        with gr.Row():
+            controls["task"] = gr.Radio(
+                [(task.title, name) for name, task in TASKS.items()],
+                value=TrainConfig.task, label="Task", info=form.info("task"), elem_classes="bs-segments",
+            )  # fmt: skip
+            controls["model"] = model_picker(
+                "Base model", "", info="The starter needs no network; a Hub id (owner/name) can be typed."
+            )
+        preset = gr.Radio(
+            [(f"{each.title}\n{each.sentence}", name) for name, each in presets.PRESETS.items()],
+            value=FIRST_PRESET, label="Preset", elem_classes="bs-cards", elem_id="presets",
+        )  # fmt: skip
+        with gr.Accordion("All settings", open=False, elem_classes="bs-fold"):
+            masks = gr.Column(visible=False)
+            for group, title in form.GROUPS.items():
+                with masks if group == "masks" else gr.Column():
+                    gr.HTML(f'<h4 class="bs-group">{title}</h4>', apply_default_css=False)
+                    with gr.Row(elem_classes="bs-settings"):
+                        controls |= {name: _setting(name) for name in form.settings_of(group)}
+        with gr.Accordion("As code", open=False, elem_classes="bs-fold"):
+            code = gr.Code(
+                "", language=None, label="The same run by the command line", interactive=False, lines=1,
+                show_line_numbers=False, wrap_lines=True, elem_id="train-code",
+            )  # fmt: skip
+    controls["task"].change(_fits_task, controls["task"], [masks, controls["best_metric"]], **QUIET)
+    return SettingsStep(fold, preset, controls, masks, code)
+
+
+def _setting(name: str) -> Any:
+    value = presets.settings(FIRST_PRESET).get(name, form.FIELDS[name].default)
+    if name == "best_metric":
+        return gr.Dropdown(
+            best_metrics(TrainConfig.task), value="", label=form.label(name), info=form.info(name),
+            elem_id=f"setting-{name}", min_width=200,
+        )  # fmt: skip
+    return form.control(name, value)
+
+
+def best_metrics(task: str) -> list[tuple[str, str]]:
+    """What the kept epoch may be chosen by, as (words, value)."""
+    from bertspace.ui.render import METRIC_WORDS
+
+    names = (*TASKS[task].metrics, "loss")
+    return [("the last epoch", ""), *((METRIC_WORDS.get(name, (name,))[0], name) for name in names)]
+
+
+def _fits_task(task: str) -> tuple[Any, Any]:
+    """The masks' settings for fill-mask only; the metrics of the task."""
+    return gr.Column(visible=task == "fill-mask"), gr.Dropdown(choices=best_metrics(task), value="")
+
+
+def wire_presets(step: SettingsStep, controls: Mapping[str, Any]) -> None:
+    """A preset fills the form; a value changed by hand makes it a setting of one's own."""
+    filled = sorted(presets.settings(FIRST_PRESET))
+    outputs = [controls[name] for name in filled]
+    step.preset.input(
+        fill_preset, step.preset, outputs, api_name="preset", queue=False, show_progress="hidden"
+    )
+    gr.on([control.input for control in outputs], lambda: None, None, step.preset, **QUIET)
+
+
+def fill_preset(name: str | None) -> list[Any]:
+    """The values that the preset sets, in the order of their names."""
+    if not name:
+        return [gr.skip() for _ in presets.settings(FIRST_PRESET)]
+    return [form.shown(key, value) for key, value in sorted(presets.settings(name).items())]
+
+
+def title(values: Mapping[str, Any], preset: str | None) -> str:
+    """The step in one line, for when it is folded."""
+    chosen = presets.PRESETS[preset].title if preset in presets.PRESETS else "settings of your own"
+    task = TASKS[values["task"]].title if values.get("task") in TASKS else ""
+    return " · ".join(filter(None, (TITLE, task, str(values.get("model") or ""), chosen)))

@@ -1,0 +1,142 @@
+"""The Fine-tune tab: data, model and settings, run; each step one line once it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from bertspace import engine, presets
+from bertspace.errors import BertspaceError
+from bertspace.ui import data_step, form, recipe_fold, render_run, settings_step
+from bertspace.ui.data_step import DataStep, build_data_step
+from bertspace.ui.run_step import RunStep, build_run_step
+from bertspace.ui.settings_step import QUIET, SettingsStep, build_settings_step
+
+EXAMPLE = "support"  # the sample of the buttons that fill an empty panel
+
+
+@dataclass(frozen=True)
+class TrainTab:
+    """What others use: the run that is shown, the buttons to the other tabs, the two first steps."""
+
+    run_id: gr.Textbox
+    try_it: gr.Button
+    compare: gr.Button
+    folds: tuple[gr.Accordion, gr.Accordion]
+
+
+def build_train_tab() -> TrainTab:
+    """The tab; has to be called inside the page's Blocks."""
+    recipe = recipe_fold.build_recipe_fold()
+    rows = build_data_step()
+    settings = build_settings_step()
+    rows = replace(rows, task=settings.controls["task"])  # the data says which task it is for
+    run = build_run_step()
+    controls = {**rows.controls, **settings.controls}
+    inputs = {"source": rows.source, "sample": rows.sample, **controls}
+    settings_step.wire_presets(settings, controls)
+    loaded = recipe_fold.wire(recipe, rows.source, controls, settings.preset)
+    _wire_data(rows, settings, inputs, loaded)
+    _wire_start(rows, settings, run, inputs)
+    return TrainTab(run.run_id, run.try_it, run.compare, (rows.fold, settings.fold))
+
+
+def _wire_data(rows: DataStep, settings: SettingsStep, inputs: dict[str, Any], loaded: Any) -> None:
+    """Reading: when a sample is clicked or a file is there, and again when a column or the model changes."""
+    outputs = _looked(rows)
+    reading: dict[str, Any] = {"inputs_kwargs": inputs, "outputs": outputs, "show_progress": "minimal"}
+    reading |= {"show_progress_on": rows.shown, "trigger_mode": "always_last", "concurrency_limit": 4}
+
+    def read_new(**values: Any) -> Iterator[dict[Any, Any]]:
+        yield from data_step.read(rows, values, fresh=True)
+
+    def read_again(**values: Any) -> Iterator[dict[Any, Any]]:
+        if values["source"] == "sample" and not values["sample"]:
+            return  # nothing is chosen yet
+        yield from data_step.read(rows, values, fresh=False)
+
+    gr.on(
+        [rows.sample.input, rows.controls["train_file"].upload, rows.reads[1].click],
+        read_new, api_name="load_data", **reading,
+    )  # fmt: skip
+    loaded.success(read_new, api_visibility="private", **reading)
+    others = [
+        rows.controls[name].input
+        for name in (*form.COLUMNS, "label_names", "max_train_rows", "validation_share")
+    ]
+    others += [rows.controls[name].upload for name in form.UPLOADS[1:]]
+    others += [rows.reads[0].click, settings.controls["task"].input, settings.controls["model"].input]
+    gr.on(others, read_again, api_visibility="private", **reading)
+    limits = [settings.controls["max_length"], settings.controls["chunk_size"]]
+    gr.on(
+        [limit.change for limit in limits],
+        data_step.redraw,
+        [rows.look, rows.lengths, *limits],
+        rows.shown,
+        **QUIET,
+    )
+
+
+def _looked(rows: DataStep) -> list[Any]:
+    """What a reading fills."""
+    panels = [rows.fold, rows.problem, rows.columns, rows.more, rows.shown, rows.look, rows.lengths]
+    return panels + [rows.controls[name] for name in (*form.COLUMNS, "label_names")] + [rows.task]
+
+
+def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dict[str, Any]) -> None:
+    """Start, the example of the empty panel, and the command line that says the same."""
+    starting: dict[str, Any] = {"inputs_kwargs": inputs, "outputs": [run.run_id, run.problem]}
+
+    def fold(problem: str, preset: str | None, task: str, model: str) -> tuple[Any, Any]:
+        if problem:
+            return gr.skip(), gr.skip()
+        label = settings_step.title({"task": task, "model": model}, preset)
+        return gr.Accordion(open=False), gr.Accordion(label=label, open=False)
+
+    folding: dict[str, Any] = {
+        "fn": fold,
+        "inputs": [run.problem, settings.preset, settings.controls["task"], settings.controls["model"]],
+        "outputs": [rows.fold, settings.fold],
+    }
+    run.start.click(start, **starting, api_name="train").then(**folding, **QUIET)
+
+    quick = presets.settings("quick")
+    filled = [rows.source, rows.sample, settings.preset, *(inputs[name] for name in quick)]
+    run.example.click(
+        lambda: ["sample", EXAMPLE, "quick", *map(form.shown, quick, quick.values())], None, filled, **QUIET
+    ).then(
+        lambda **values: list(data_step.read(rows, values, fresh=True))[0],
+        inputs_kwargs=inputs,
+        outputs=_looked(rows),
+        show_progress="hidden",
+        api_visibility="private",
+    ).then(start, **starting, show_progress="hidden", api_visibility="private").then(**folding, **QUIET)
+
+    gr.on(
+        [rows.source.change, rows.sample.change, *(control.change for control in inputs.values())],
+        command,
+        inputs_kwargs=inputs,
+        outputs=settings.code,
+        trigger_mode="always_last",
+        **QUIET,
+    )
+
+
+def start(source: str, sample: str | None, **values: Any) -> tuple[Any, Any]:
+    """Queue the run that the form describes: its id, and "" or what is wrong. Returns at once."""
+    try:
+        run = engine.submit(form.config_of(source, sample, values))
+    except BertspaceError as error:
+        return gr.skip(), render_run.problem(error.message, error.hint)
+    return run.id, ""
+
+
+def command(source: str, sample: str | None, **values: Any) -> str:
+    """The command line for the form as it stands, or what keeps it from being one."""
+    try:
+        return form.command(form.config_of(source, sample, values))
+    except BertspaceError as error:
+        return f"# {error}"

@@ -1,0 +1,101 @@
+"""The whole page: its events and labels, what it may serve, and what leads from one place to another."""
+
+import re
+from pathlib import Path
+
+import gradio as gr
+import pytest
+
+from bertspace import queue, runs
+from bertspace.runs import Run
+from bertspace.schema import RunState, TrainConfig
+from bertspace.ui import app as page
+from bertspace.ui import header, theme, warm
+from bertspace.ui.run_view import run_at_work
+
+
+class Address:
+    """A request of which only the address is asked."""
+
+    def __init__(self, **parameters: str) -> None:
+        self.query_params = parameters
+
+
+@pytest.fixture(scope="module")
+def built() -> gr.Blocks:
+    return page.build_app()
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    return Run.create(TrainConfig(task="fill-mask"))
+
+
+def test_every_public_event_has_a_name_of_its_own(built: gr.Blocks) -> None:
+    public = [each.api_name for each in built.fns.values() if each.api_visibility == "public"]
+    assert {"train", "load_data", "stop", "delete", "runs", "run", "recipe", "preset"} <= set(public)
+    assert len(public) == len(set(public))
+    assert [name for name in public if re.search(r"_\d+$|lambda", str(name))] == []
+
+
+def test_every_input_has_a_label(built: gr.Blocks) -> None:
+    kinds = (gr.Textbox, gr.Number, gr.Dropdown, gr.Radio, gr.Checkbox, gr.File, gr.Slider)
+    inputs = [block for block in built.blocks.values() if isinstance(block, kinds)]
+    assert [block for block in inputs if not block.label] == []
+
+
+def test_runs_are_never_served_and_nothing_is_fetched_from_elsewhere(home: Path) -> None:
+    options = page.launch_options()
+    assert str(runs.home()) in options["blocked_paths"]
+    assert options["ssr_mode"] is False
+    assert not re.search(r"https?://|@import", options["css"])
+    assert options["theme"]._stylesheets == []
+
+
+def test_two_colours_mean_two_models() -> None:
+    assert (theme.BASE, theme.TUNED) == ("#0072B2", "#D55E00")
+    assert f"--bs-base: {theme.BASE}; --bs-tuned: {theme.TUNED};" in theme.css()
+
+
+def test_the_header_tells_the_device_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Looking at this machine" in header.draw_header("", None)
+    monkeypatch.setitem(warm._known, "device", "CPU, 2 cores, bf16")
+    drawn, seen = header.look("")
+    assert "CPU, 2 cores, bf16" in drawn and "No run at work" in drawn
+    assert header.look(seen) == (gr.skip(), gr.skip())
+
+
+def test_the_header_leads_to_the_run_at_work(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "is_locked", lambda self: True)
+    run.write_state(RunState(status="running", name="starter on tea"))
+    at_work = run_at_work()
+    assert at_work is not None and at_work.id == run.id
+    assert f'data-run="{run.id}"' in header.draw_header("", at_work)
+
+
+def test_the_address_opens_the_tab_the_run_and_the_model(run: Run) -> None:
+    tab, shown, first, second, fill_mask, classify, compare = page.open_page(
+        Address(tab="fill-mask", run=run.id, model=f"run:{run.id}")  # type: ignore[arg-type]
+    )
+    assert (tab.selected, shown, fill_mask["value"]) == ("fill-mask", run.id, f"run:{run.id}")
+    assert (first.open, second.open) == (False, False)
+    assert (classify, compare) == (gr.skip(), gr.skip())
+
+
+@pytest.mark.parametrize("asked", [{}, {"tab": "nowhere", "run": "../..", "model": "/etc"}])
+def test_a_bare_or_wrong_address_opens_the_newest_run(run: Run, asked: dict[str, str]) -> None:
+    tab, shown, *others = page.open_page(Address(**asked))  # type: ignore[arg-type]
+    assert (tab, shown, others) == (gr.skip(), run.id, [gr.skip()] * 5)
+
+
+def test_a_run_is_tried_in_the_tab_of_its_task(run: Run) -> None:
+    tab, fill_mask, classify = page.try_run(run.id)
+    assert (tab.selected, fill_mask["value"], classify) == ("fill-mask", f"run:{run.id}", gr.skip())
+
+
+def test_a_restarted_app_goes_on_with_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(warm, "start", lambda: called.append("warm"))
+    monkeypatch.setattr(queue, "start_next", lambda: called.append("queue"))
+    page.start_in_background()
+    assert sorted(called) == ["queue", "warm"]

@@ -1,0 +1,339 @@
+"""The playgrounds' handlers, called directly, on a tiny classifier and a tiny masked language model."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pandas as pd
+import pytest
+
+from bertspace.errors import DataError, ModelError
+from bertspace.probe import Probe
+from bertspace.runs import Run, home
+from bertspace.schema import RunState, TrainConfig
+from bertspace.ui import as_code, classify, compare, errors, fill_mask, picker
+
+ROWS = pd.DataFrame(
+    {
+        "text": ["my parcel is late", "a refund please", "the parcel is here", "the price is too big"],
+        "label": [0, 1, 0, 1],
+    }
+)
+RESULT = {"headline": "accuracy", "validation": {"accuracy": 0.75}, "test": None}
+
+
+def make_run(
+    config: TrainConfig, name: str, rows: pd.DataFrame, *, status: str = "done", result: dict | None = None
+) -> Run:
+    run = Run.create(config, name=name)
+    (run.path / "data").mkdir()
+    rows.to_parquet(run.path / "data" / "validation.parquet")
+    run.write_state(RunState(status=status, name=name, created=time.time()))
+    if result:
+        (run.path / "result.json").write_text(json.dumps(result))
+    return run
+
+
+@pytest.fixture
+def classifier(tiny_bert: Path) -> str:
+    """A run that has learned two labels from a folder's model, at random."""
+    return f"run:{make_classifier(tiny_bert, 'parcels', ROWS).id}"
+
+
+@pytest.fixture
+def of_pairs(tiny_bert: Path) -> str:
+    rows = ROWS.assign(pair=ROWS["text"].iloc[::-1].tolist())
+    return f"run:{make_classifier(tiny_bert, 'pairs', rows, pair_column='pair').id}"
+
+
+def make_classifier(tiny_bert: Path, name: str, rows: pd.DataFrame, **settings: str) -> Run:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    config = TrainConfig(model=str(tiny_bert), max_length=32, precision="fp32", **settings)
+    run = make_run(config, name, rows, result=RESULT)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            tiny_bert, num_labels=2, id2label={0: "delivery", 1: "billing"}
+        )
+    model.save_pretrained(run.path / "model")
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(run.path / "model")
+    features = np.random.default_rng(0).normal(size=(8, 32)).astype(np.float32)
+    Probe.fit(features, np.arange(8) % 2, 2).save(run.path / "probe.safetensors")
+    return run
+
+
+@pytest.fixture
+def masked(tiny_bert: Path) -> str:
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    rows = pd.DataFrame({"text": ["The keeper walked to the light. He read a story about the storm."]})
+    run = make_run(TrainConfig(task="fill-mask", model=str(tiny_bert), chunk_size=16), "stories", rows)
+    AutoModelForMaskedLM.from_pretrained(tiny_bert).save_pretrained(run.path / "model")
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(run.path / "model")
+    return f"run:{run.id}"
+
+
+# The picker
+
+
+def test_the_picker_lists_the_starter_and_the_runs_and_says_why_one_does_not_fit(masked: str) -> None:
+    waiting = make_run(TrainConfig(), "later", ROWS, status="queued")
+    words = {value: words for words, value in picker.picker_choices("text-classification")}
+    assert set(words) == {"starter", masked, f"run:{waiting.id}"}
+    assert words["starter"] == "starter — no classifier yet: fine-tune it first"
+    assert words[masked].endswith("— fills masks, does not classify")
+    assert words[f"run:{waiting.id}"].endswith("— queued: no model yet")
+    assert picker.picker_choices("fill-mask")[0] == ("starter", "starter")
+
+
+def test_a_run_that_fits_is_listed_with_its_headline_metric(classifier: str) -> None:
+    words = dict((value, words) for words, value in picker.picker_choices("text-classification"))[classifier]
+    assert words.startswith("parcels · accuracy 0.750 · ")
+    assert picker.newest_run("text-classification") == classifier
+    assert picker.newest_run("fill-mask") == ""
+
+
+def test_what_may_be_typed_as_a_model(classifier: str) -> None:
+    for value in (
+        "starter",
+        classifier,
+        "google-bert/bert-base-uncased",
+        "bert-base-uncased",
+        "a/b@refs/pr/1",
+    ):
+        assert picker.checked_model(f" {value} ") == value
+
+
+@pytest.mark.parametrize(
+    "value", ["", None, "/etc", "~", "../x", "./x", "a/../b", "a/b/c", "run:", "run:../x", "run:none"]
+)
+def test_typed_text_is_never_a_path_of_the_host(value: str | None) -> None:
+    with pytest.raises(ModelError):
+        picker.checked_model(value)
+
+
+def test_a_folder_that_looks_like_a_hub_id_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="'owner/name' is no model's name"):
+        picker.checked_model("owner/name")
+
+
+def test_a_half_made_run_does_not_break_the_picker(classifier: str) -> None:
+    broken = home() / "local" / "20200101-000000-abcdef"
+    broken.mkdir()
+    (broken / "state.json").write_text("{")
+    assert [value for _, value in picker.picker_choices("")] == ["starter", classifier]
+
+
+def test_examples_are_rows_that_were_not_trained_on_one_of_each_label_first(
+    classifier: str, masked: str
+) -> None:
+    assert [text for text, _ in picker.own_examples(classifier)] == [ROWS["text"][n] for n in (0, 1, 2, 3)]
+    assert picker.own_examples(masked) == [
+        ("The [MASK] walked to the light.", ""),
+        ("He read a [MASK] about the storm.", ""),
+    ]
+    assert picker.own_examples("starter") == []
+
+
+# Fill-mask
+
+
+def test_fill_mask_draws_bars_for_every_mask_and_the_code_for_it(masked: str) -> None:
+    panel, command, client, plain = fill_mask.answer("The [MASK] saw the [MASK].", masked, 3, False, None)
+    assert panel.count('role="img"') == 2 and panel.count("pg-label") == 6
+    assert command == f"python -m bertspace predict {masked} 'The [MASK] saw the [MASK].' --top-k 3"
+    assert f"model='{masked}'" in client and 'api_name="/fill_mask"' in client
+    assert f"runs/local/{masked.removeprefix('run:')}/model" in plain
+    for code in (client, plain):
+        compile(code, "as code", "exec")
+
+
+def test_fill_mask_draws_the_second_model_in_the_other_colour(masked: str) -> None:
+    panel = fill_mask.answer("The [MASK].", masked, 3, True, masked)[0]
+    assert panel.index("--bs-tuned") < panel.index("--bs-base")
+
+
+def test_fill_mask_without_a_mask_says_what_to_do() -> None:
+    assert "Put a [MASK] into the text" in fill_mask.answer("No mask here", "starter", 5, False, None)[0]
+    assert "Nothing to guess yet" in fill_mask.answer("", "starter", 5, False, None)[0]
+
+
+def test_fill_mask_shows_an_error_in_its_panel() -> None:
+    panel = fill_mask.answer("A [MASK].", "../etc", 5, False, None)[0]
+    assert "&#x27;../etc&#x27; is no model&#x27;s name." in panel and "bs-problem" in panel
+
+
+def test_the_fill_mask_endpoint_gives_plain_data(masked: str) -> None:
+    (found,) = fill_mask.fill_mask("The [MASK] saw.", masked, 2)
+    assert list(found) == ["text", "scores"] and len(found["scores"]) == 2
+
+
+def test_an_endpoint_tells_our_errors_and_lets_others_through(masked: str) -> None:
+    with pytest.raises(gr.Error, match="No \\[MASK\\]"):
+        fill_mask.fill_mask("no mask", masked)
+
+    @errors.told
+    def broken() -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        broken()
+
+
+# Classify
+
+
+def test_classify_draws_every_label(classifier: str) -> None:
+    panel, *codes = classify.answer("my parcel is late", classifier, "", False)
+    assert "delivery" in panel and "billing" in panel and "parcels" in panel
+    assert all(codes)
+
+
+def test_classify_says_calmly_that_there_is_no_classifier_and_how_to_get_one(masked: str) -> None:
+    assert "No classifier yet" in classify.answer("x", "starter", "", False)[0]
+    assert "fills masks, does not classify" in classify.answer("x", masked, "", False)[0]
+    *_, button = classify.settle("starter", "", "")
+    assert button.visible
+
+
+def test_choosing_a_model_of_pairs_shows_the_second_text_filled(of_pairs: str) -> None:
+    text, pair, two, _, button = classify.settle(of_pairs, "", "")
+    assert (text, pair.value, pair.visible, two.value, button.visible) == (
+        "my parcel is late",
+        "the price is too big",
+        True,
+        True,
+        False,
+    )
+    assert "The second text is missing" in classify.answer("a text", of_pairs, "", True)[0]
+    assert "pg-bars" in classify.answer("a text", of_pairs, "another", True)[0]
+
+
+def test_a_file_comes_back_with_a_label_and_all_scores(classifier: str, tmp_path: Path) -> None:
+    file = tmp_path / "mails.csv"
+    file.write_text("id,review\n7,my parcel is late\n8,<script>a</script>\n")
+    summary, table, download = classify.classify_file(str(file), classifier)
+    assert "2 rows of mails.csv" in summary and "<script" not in table.value
+    written = pd.read_csv(download.value["path"] if isinstance(download.value, dict) else download.value)
+    assert list(written) == ["id", "review", "predicted_label", "score_billing", "score_delivery"]
+    assert written["id"].tolist() == [7, 8]
+    assert np.allclose(written[["score_billing", "score_delivery"]].sum(axis=1), 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("text\n", "m.csv has no rows below its header"), ('text\na\n" "\n', "m.csv has no text in row 2")],
+)
+def test_a_bad_file_is_told_by_name_and_row(
+    content: str, message: str, classifier: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text(content)
+    with pytest.raises(gr.Error, match=message):
+        classify.classify_file(str(file), classifier)
+    with pytest.raises(gr.Error, match="No file is chosen"):
+        classify.classify_file(None, classifier)
+
+
+def test_a_model_of_pairs_wants_two_columns(of_pairs: str, tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text("text,label\na,b\n")
+    with pytest.raises(DataError, match="m.csv has no second text, and pairs compares two"):
+        classify.read_texts(file, of_pairs)
+
+
+# Compare
+
+
+def test_compare_begins_with_the_verdict_and_names_how_the_base_answers(classifier: str) -> None:
+    base, text, *_ = compare.settle(classifier, "starter", "", "")
+    panel = compare.answer(text, classifier, base, "")[0]
+    assert panel.startswith('<p class="pg-verdict"')
+    assert "frozen, with a logistic-regression probe" in panel
+    assert panel.index("--bs-base") < panel.index("--bs-tuned")
+
+
+def test_compare_fills_masks_side_by_side(masked: str) -> None:
+    base, text, *_ = compare.settle(masked, "starter", "a text without", "")
+    assert text == "The [MASK] walked to the light."
+    assert "Both say “" in compare.answer(text, masked, base, "")[0]
+
+
+def test_compare_without_a_run_says_what_will_be_here() -> None:
+    base, text, pair, _, button = compare.settle("", "starter", "", "")
+    assert (base, text, button.visible) == ("starter", "", True)
+    assert "Nothing to compare yet" in compare.answer("", "", "starter", "")[0]
+
+
+def test_the_compare_endpoint_takes_the_runs_own_base(classifier: str) -> None:
+    found = compare.compare("my parcel is late", classifier)
+    assert set(found) == {"verdict", "changed", "base", "tuned"}
+    assert set(found["base"][0]["scores"]) == {"delivery", "billing"}
+
+
+def test_a_held_out_file_gives_metrics_a_verdict_and_all_rows(classifier: str, tmp_path: Path) -> None:
+    file = tmp_path / "held.csv"
+    file.write_text("text,label\nmy parcel is late,delivery\na refund please,billing\n")
+    summary, rows, download = compare.compare_file(str(file), classifier)
+    assert "Of 2 rows the fine-tuned model gets" in summary and "MCC" in summary
+    assert "Measured on 2 rows, held.csv." in summary
+    assert isinstance(rows.visible, bool)
+    path = download.value["path"] if isinstance(download.value, dict) else download.value
+    assert list(pd.read_csv(path)) == ["text", "label", "base", "tuned", "verdict"]
+
+
+def test_the_runs_own_rows_need_no_file(classifier: str) -> None:
+    summary, *_ = compare.compare_own_rows("", classifier)
+    assert "Measured on 4 rows, the run&#x27;s validation rows." in summary
+
+
+# As code
+
+
+@pytest.fixture
+def hostile() -> Iterator[str]:
+    yield 'it\'s "quoted" \\ $HOME `x`\n[MASK]'
+
+
+def test_code_is_valid_python_whatever_the_text(hostile: str) -> None:
+    for codes in (
+        as_code.fill_mask_code("starter", hostile, 5, "http://x"),
+        as_code.classify_code("owner/name@v1", hostile, hostile, "http://x"),
+        as_code.compare_code("owner/name", "run:a", hostile, "", "fill-mask", "http://x"),
+        as_code.compare_code("starter", "run:a", hostile, hostile, "text-classification", "http://x"),
+    ):
+        for code in codes[1:]:
+            compile(code, "as code", "exec")
+
+
+def test_the_command_line_takes_the_text_as_one_word(hostile: str) -> None:
+    import shlex
+
+    assert shlex.split(as_code.classify_code("run:a", hostile, "", "http://x")[0])[3:] == [
+        "predict",
+        "run:a",
+        hostile,
+    ]
+
+
+def test_a_toast_is_escaped_and_an_endpoints_answer_is_plain() -> None:
+    def failing() -> None:
+        raise DataError("No <b> in it.", hint="Add one.")
+
+    with pytest.raises(gr.Error) as toast:
+        errors.told(failing)()
+    with pytest.raises(gr.Error) as answer:
+        errors.told_plainly(failing)()
+    assert (toast.value.message, answer.value.message) == (
+        "No &lt;b&gt; in it. Add one.",
+        "No <b> in it. Add one.",
+    )

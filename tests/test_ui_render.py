@@ -1,0 +1,153 @@
+"""What render.py draws: whole values, and nothing of a visitor's text as markup."""
+
+import re
+
+import pytest
+
+from bertspace.schema import Prediction
+from bertspace.ui import render
+from bertspace.ui.render import BASE, TUNED, Side
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.97341, "0.973"),
+        (0.9998, "1.00"),
+        (0.6, "0.600"),
+        (0.0099999, "0.0100"),
+        (0.000123456, "0.000123"),
+        (0.0000001, "< 0.000001"),
+        (0, "0"),
+        (1, "1.00"),
+        (12.345, "12.3"),
+        (999.4, "999"),
+        (30012.4, "30,012"),
+        (-0.105, "−0.105"),
+        (float("inf"), "∞"),
+        (float("nan"), "–"),
+    ],
+)
+def test_a_number_has_three_significant_digits_and_no_exponent(value: float, shown: str) -> None:
+    assert render.number(value) == shown
+
+
+def test_bars_have_a_name_a_width_a_short_value_and_the_full_one() -> None:
+    assert render.bars({"delivery": 0.75, "billing": 0.25}, "#D55E00", name="starter") == (
+        '<div class="pg-bars" role="img" aria-label="starter: delivery 0.750, billing 0.250">'
+        '<span class="pg-label">delivery</span><span class="pg-track">'
+        '<span class="pg-fill" style="width:75.00%;background:#D55E00"></span></span>'
+        '<span class="pg-value" title="0.75">0.750</span>'
+        '<span class="pg-label">billing</span><span class="pg-track">'
+        '<span class="pg-fill" style="width:25.00%;background:#D55E00"></span></span>'
+        '<span class="pg-value" title="0.25">0.250</span></div>'
+    )
+
+
+HOSTILE = '<script>alert("1")</script> {{value}} ${1} `x`'
+
+
+def test_no_text_of_a_visitor_is_markup_or_template() -> None:
+    found = Prediction(HOSTILE, {HOSTILE: 0.5})
+    side = Side(HOSTILE, BASE, [found])
+    drawn = [
+        render.label_panel([side]),
+        render.mask_panel(f"{HOSTILE} [MASK]", [side]),
+        render.mask_panel(HOSTILE, [side]),
+        render.comparison(render.verdict([found], [found]), ""),
+        render.metric_table(HOSTILE, HOSTILE, {HOSTILE: 1.0}, {HOSTILE: 2.0}, HOSTILE),
+        render.rows_table(HOSTILE, ["Text"], [[HOSTILE]]),
+        render.note(HOSTILE, HOSTILE),
+        render.failed(HOSTILE, HOSTILE),
+    ]
+    for each in drawn:
+        assert "alert" in each
+        assert not re.search(r"<script|\{\{|\$\{|`|=\"[^\"]*alert\(\"", each)
+
+
+def test_every_mask_is_filled_with_its_own_best_word_which_is_marked() -> None:
+    masks = [Prediction("", {"keeper": 0.5, "man": 0.25}), Prediction("", {"##s": 0.5})]
+    drawn = render.mask_panel("The [MASK] lit the lamp <mask>.", [Side("starter", BASE, masks)])
+    mark = f'<mark style="border-color:{BASE}">'
+    assert f'<p class="pg-filled">The {mark}keeper</mark> lit the lamp{mark}s</mark>.</p>' in drawn
+    assert 'aria-label="starter, mask 1: keeper 0.500, man 0.250"' in drawn
+    assert 'aria-label="starter, mask 2: ##s 0.500"' in drawn
+
+
+def test_small_probabilities_share_a_scale_that_is_said() -> None:
+    sides = [Side("a", BASE, [Prediction("", {"x": 0.05})]), Side("b", TUNED, [Prediction("", {"x": 0.15})])]
+    drawn = render.mask_panel("[MASK]", sides)
+    assert render.full_bar(sides) == 0.2
+    assert "width:25.00%" in drawn and "width:75.00%" in drawn
+    assert "A full bar is 0.2." in drawn
+
+
+def test_labels_of_two_models_stand_in_the_order_of_the_last() -> None:
+    base, tuned = Prediction("", {"a": 0.9, "b": 0.1}), Prediction("", {"b": 0.8, "a": 0.2})
+    drawn = render.label_panel([Side("base", BASE, [base]), Side("tuned", TUNED, [tuned])])
+    assert re.findall(r'pg-label">(\w)', drawn) == ["b", "a", "b", "a"]
+
+
+def said(**scores: float) -> Prediction:
+    return Prediction("", scores)
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "sentence"),
+    [
+        (
+            said(delivery=0.61),
+            said(delivery=0.97),
+            "Both say delivery; the fine-tuned one is surer: 0.970 against 0.610.",
+        ),
+        (
+            said(delivery=0.97),
+            said(delivery=0.61),
+            "Both say delivery; the base is surer: 0.970 against 0.610.",
+        ),
+        (said(delivery=0.9), said(delivery=0.90001), "Both say delivery and are equally sure: 0.900."),
+        (
+            said(billing=0.5),
+            said(delivery=0.9),
+            "The base says billing (0.500), the fine-tuned one delivery (0.900).",
+        ),
+    ],
+)
+def test_the_verdict_says_who_says_what_and_who_is_surer(
+    base: Prediction, tuned: Prediction, sentence: str
+) -> None:
+    assert render.verdict([base], [tuned]) == sentence
+
+
+def test_the_verdict_on_several_masks_numbers_them_and_quotes_their_words() -> None:
+    base, tuned = [said(sea=0.5), said(log=0.5)], [said(sea=0.5), said(book=0.75)]
+    assert render.verdict(base, tuned, words=True) == (
+        "Mask 1: both say “sea” and are equally sure: 0.500. "
+        "Mask 2: the base says “log” (0.500), the fine-tuned one “book” (0.750)."
+    )
+
+
+def test_the_verdicts_on_files() -> None:
+    assert render.label_file_verdict(57, 41, 50, 12, 3) == (
+        "Of 57 rows the fine-tuned model gets 50 right, the base 41: 12 fixed, 3 broken."
+    )
+    assert render.label_file_verdict(1, 1, 1, 0, 0) == (
+        "Of 1 row the fine-tuned model gets 1 right, the base 1; it fixed none and broke none."
+    )
+    assert render.mask_file_verdict(9, 164, 41653.0, 1478.5) == (
+        "Perplexity fell from 41,653 to 1,478, measured at 164 masked tokens in 9 chunks."
+    )
+
+
+def test_the_metric_table_says_what_is_better_by_words_and_sign() -> None:
+    base, tuned = (
+        {"loss": 0.5, "accuracy": 0.8, "perplexity": 4.0},
+        {"loss": 0.4, "accuracy": 0.7, "perplexity": 4.0},
+    )
+    drawn = render.metric_table("starter", "mine", base, tuned, "19 rows")
+    assert re.findall(r"<td title=[^>]+>([^<]+)<span class=\"pg-word\">(\w+)", drawn) == [
+        ("−0.100 ", "better"),
+        ("−0.100 ", "worse"),
+    ]
+    assert '<td title="0.0">–</td>' in drawn
+    assert "Measured on 19 rows. Base: starter. Fine-tuned: mine." in drawn

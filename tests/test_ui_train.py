@@ -1,0 +1,368 @@
+"""The Fine-tune tab: the form equals the config, the pure drawing, and the handlers on real folders."""
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from bertspace import data, engine, presets, queue, recipes, runs
+from bertspace.errors import BertspaceError, ConfigError, RunError
+from bertspace.runs import Run
+from bertspace.schema import RunState, TrainConfig, TrainEvent
+from bertspace.ui import chart, data_step, form, look, recipe_fold, render_data, render_run, run_step, train
+from bertspace.ui.chart import Line
+from bertspace.ui.look import Lengths, Look
+from bertspace.ui.run_view import RunView, Trail, Trails, view, wilson
+
+SUPPORT = Look(
+    "text-classification",
+    "sample: Support messages",
+    (("train", 165), ("validation", 19)),
+    (("Where is it?", "", "delivery"),),
+    (("delivery", 90), ("returns", 75)),
+    (),
+)
+
+
+@pytest.fixture
+def quiet_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Submitted runs stay in the queue: no process is started."""
+    monkeypatch.setattr(queue, "start_next", lambda: None)
+
+
+def form_values(**changed: Any) -> dict[str, Any]:
+    """What the form's controls hold when the page opens, as the handlers get it."""
+    defaults = {name: form.shown(name, field.default) for name, field in form.FIELDS.items()}
+    return {name: value for name, value in defaults.items() if name not in form.NOT_ON_THE_PAGE} | changed
+
+
+def seen(status: str = "running", **changed: Any) -> RunView:
+    trail = Trail()
+    for step in range(1, 13):
+        loss = round(1.4 - step / 20, 3)
+        trail.add(TrainEvent("step", step, 40, step / 10, 2.0 * step, loss, 1e-4, 16 * step))
+    trail.add(TrainEvent("base", metrics={"loss": 0.6, "accuracy": 0.8}))
+    metrics = {"train_loss": 1.1, "loss": 0.9, "accuracy": 0.9}
+    trail.add(TrainEvent("epoch", 10, 40, 1.0, 21.0, metrics=metrics))
+    whole = RunView(
+        "20260101-000000-abcdef",
+        RunState(status=status, name="starter on tea"),
+        TrainConfig(),
+        {"source": "tea.csv", "rows": {"train": 160, "validation": 20}},
+        None,
+        trail,
+    )
+    return replace(whole, **changed)
+
+
+# The form
+
+
+def controls_of(app: gr.Blocks, api_name: str) -> list[str]:
+    """The names under which an event gets its inputs."""
+    return next(each.input_keyword_names for each in app.fns.values() if each.api_name == api_name)
+
+
+def test_the_form_has_a_control_for_every_setting_but_the_hosts_folder() -> None:
+    with gr.Blocks() as app:
+        train.build_train_tab()
+    names = set(controls_of(app, "train")) - {"source", "sample"}
+    assert names == {field.name for field in fields(TrainConfig)} - {"data_dir"}
+
+
+def test_the_untouched_form_gives_the_default_config() -> None:
+    assert form.config_of("sample", "support", form_values()) == TrainConfig(dataset="sample:support")
+
+
+def test_only_the_chosen_source_counts() -> None:
+    values = form_values(dataset="owner/name", train_split="all", train_file="/tmp/upload/tea.csv")
+    assert form.config_of("sample", "pairs", values) == TrainConfig(dataset="sample:pairs")
+    assert form.config_of("files", "pairs", values) == TrainConfig(train_file="/tmp/upload/tea.csv")
+    assert form.config_of("hub", "pairs", values) == TrainConfig(dataset="owner/name", train_split="all")
+
+
+@pytest.mark.parametrize("source", ["sample", "files", "hub", "disk"])
+def test_a_form_without_data_says_where_to_get_some(source: str) -> None:
+    with pytest.raises(BertspaceError) as caught:
+        form.config_of(source, None, form_values())
+    assert caught.value.hint
+
+
+def test_the_page_takes_no_folder_of_the_host(tmp_path: Path) -> None:
+    values = form_values(data_dir=str(tmp_path))
+    assert form.config_of("sample", "support", values).data_dir == ""
+    with pytest.raises(BertspaceError):
+        form.config_of("sample", "support", form_values(model=str(tmp_path)))
+
+
+def test_a_value_that_cannot_be_is_told_with_its_name() -> None:
+    with pytest.raises(ConfigError, match="epochs"):
+        form.config_of("sample", "support", form_values(epochs=None))
+    with pytest.raises(ConfigError, match="learning_rate"):
+        form.config_of("sample", "support", form_values(learning_rate="fast"))
+
+
+def test_the_command_line_names_what_differs_from_the_defaults() -> None:
+    config = TrainConfig(dataset="sample:support", learning_rate=2e-5, whole_words=True, label_names="a,b c")
+    assert form.command(config).split(" \\\n    ") == [
+        "python -m bertspace train",
+        "--dataset sample:support",
+        "--label-names 'a,b c'",
+        "--whole-words on",
+        "--learning-rate 2e-05",
+    ]
+
+
+def test_the_command_line_shows_no_path_of_the_host() -> None:
+    assert "--train-file tea.csv" in form.command(TrainConfig(train_file="/tmp/gradio/0a1b/tea.csv"))
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_every_preset_is_a_valid_config_and_sets_the_same_fields(name: str) -> None:
+    TrainConfig(**presets.settings(name))
+    assert presets.settings(name).keys() == presets.settings("quick").keys()
+
+
+def test_an_unknown_preset_names_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="'slow'") as caught:
+        presets.settings("slow")
+    assert caught.value.hint == "Choose from: quick, balanced, thorough."
+
+
+@pytest.mark.parametrize("name", recipes.NAMES)
+def test_every_recipe_shows_its_figures_and_needs(name: str) -> None:
+    about = recipes.describe(name)
+    shown = recipe_fold.describe(about)
+    assert shown.count("<tr>") == len(recipe_fold.figure_rows(about["figures"])) + bool(about["figures"])
+    assert "Its data: " in shown
+
+
+def test_figures_of_several_epochs_are_one_row() -> None:
+    figures = [
+        {"metric": "loss", "split": "train", "epoch": n, "value": v, "source": "S"}
+        for n, v in ((1, 0.5), (2, 0.3))
+    ]
+    figures.append({"metric": "accuracy", "split": "validation", "value": 84.0, "to": 88.0, "source": "S"})
+    assert recipe_fold.figure_rows(figures) == [
+        ("Loss, train, by epoch", "0.500, 0.300", "S"),
+        ("Accuracy, validation", "84.0 to 88.0", "S"),
+    ]
+
+
+# Data
+
+
+def test_columns_are_guessed_for_new_data_and_kept_for_known_data() -> None:
+    columns = ["text", "pair", "label"]
+    chosen = {"text_column": "text", "pair_column": "", "label_column": "gone"}
+    task = "text-classification"
+    assert look.pick(columns, task, chosen, fresh=True) == {
+        "text_column": "text", "pair_column": "pair", "label_column": "label",
+    }  # fmt: skip
+    assert look.pick(columns, task, chosen, fresh=False) == {
+        "text_column": "text", "pair_column": "", "label_column": "label",
+    }  # fmt: skip
+
+
+def test_reading_a_sample_shows_its_rows_then_its_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
+    with gr.Blocks():
+        step = replace(data_step.build_data_step(), task=gr.Radio())
+    first, second = data_step.read(step, form_values(source="sample", sample="support"), fresh=True)
+    assert first[step.task] == "text-classification"
+    assert first[step.look].labels[0][1] > 30
+    assert "Counting tokens" in first[step.shown]
+    assert second[step.lengths] == Lengths((5, 9), "starter")
+
+
+def test_what_is_wrong_with_a_file_is_shown_and_its_columns_can_be_picked(tmp_path: Path) -> None:
+    file = tmp_path / "tea.csv"
+    file.write_text("a,b,c\nfoo,1,x\nbar,2,y\n", encoding="utf-8")
+    with gr.Blocks():
+        step = replace(data_step.build_data_step(), task=gr.Radio())
+    values = form_values(source="files", sample=None, train_file=str(file))
+    (update,) = data_step.read(step, values, fresh=True)
+    assert "tea.csv" in update[step.problem]
+    assert update[step.controls["label_column"]]["choices"] == ["a", "b", "c"]
+
+
+def test_lengths_are_counted_with_the_models_own_tokenizer(tiny_bert: Path) -> None:
+    import pandas as pd
+
+    assert look.measure(str(tiny_bert), pd.DataFrame({"text": ["the sea", "the red sea ."]})).tokens == (4, 6)
+
+
+def test_a_model_that_is_not_there_does_not_hide_the_rows() -> None:
+    import pandas as pd
+
+    found = look.measure("run:nothing", pd.DataFrame({"text": ["the sea"]}))
+    assert found.tokens == () and "run" in found.problem
+    assert "They cannot be counted" in render_data.draw_look(SUPPORT, found, 128, 128)
+
+
+def test_the_share_of_cut_texts_is_said_with_its_n() -> None:
+    lengths = Lengths((4, 8, 12, 16))
+    assert (
+        render_data.cut_words(lengths, 8)
+        == "50.0 % of 4 texts are longer than 8 tokens and will be cut there."
+    )
+    assert render_data.cut_words(lengths, 16) == "No text of 4 is longer than 16 tokens; the longest has 16."
+
+
+def test_the_histogram_has_every_text_once_and_a_line_at_the_limit() -> None:
+    drawn = chart.histogram("Lengths", [3, 3, 30, 60], 48, "note")
+    counts = [int(found) for found in re.findall(r"tokens: (\d+)", drawn)]
+    assert sum(counts) == 4
+    assert 'class="bs-limit"' in drawn and 'class="bs-cut"' in drawn
+
+
+def test_texts_are_escaped_also_for_the_pages_template_language() -> None:
+    nasty = "<b>${x}</b> {{y}} `z`"
+    drawn = render_data.rows_table(replace(SUPPORT, rows=((nasty, "", "<i>"),)))
+    assert "<b>" not in drawn and "${" not in drawn and "{{" not in drawn and "<i>" not in drawn
+
+
+# Charts
+
+
+def test_long_curves_are_thinned_to_the_means_of_their_stretches() -> None:
+    points = [(float(x), float(x)) for x in range(1000)]
+    thinned = chart.thin(points, 10)
+    assert thinned == tuple((100 * n + 49.5, 100 * n + 49.5) for n in range(10))
+    assert chart.thin(points[:10], 10) == tuple(points[:10])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0, 88, [0, 20, 40, 60, 80]),
+        (0.62, 0.86, [0.65, 0.7, 0.75, 0.8, 0.85]),
+        (3, 3, [3]),
+    ],
+)
+def test_ticks_are_round_and_within(low: float, high: float, expected: list[float]) -> None:
+    assert chart.ticks(low, high) == expected
+
+
+def test_a_chart_without_points_says_so() -> None:
+    assert "Drawn from the first step on" in chart.chart("Loss", [], x_name="step", x_range=(0, 1))
+
+
+def test_a_chart_spans_its_box_from_side_to_side() -> None:
+    line = Line("training", ((0.0, 0.0), (10.0, 1.0)), "quiet")
+    drawn = chart.chart("Loss", [line], x_name="step", x_range=(0, 10), floor=0)
+    assert 'd="M0.0 1000.0L1000.0 74.1"' in drawn
+    assert 'aria-label="Loss. training: now 1.00."' in drawn
+
+
+# Runs
+
+
+def test_the_live_view_says_step_time_and_both_values() -> None:
+    drawn = render_run.draw_run(seen())
+    assert "Step 12 of 40 · Training · about 56 s left" in drawn
+    assert "0.900" in drawn and "0.800" in drawn
+    assert "95 %: 0.699 to 0.972" in drawn
+
+
+def test_a_done_run_says_in_a_sentence_what_was_learned() -> None:
+    result = {
+        "headline": "accuracy", "base": {"validation": {"accuracy": 0.8}}, "best_step": 10,
+        "validation": {"accuracy": 0.9}, "test": None, "rows": {"validation": 20},
+    }  # fmt: skip
+    assert render_run.learned(seen("done", result=result)) == (
+        "Fine-tuning helped: after 160 rows of tea.csv, accuracy on the 20 validation rows is 0.900, against "
+        "0.800 for starter kept frozen, with a logistic regression on its features. So few rows leave room "
+        "for chance: the 95 % interval is 0.699 to 0.972."
+    )
+    worse = result | {"validation": {"accuracy": 0.7}}
+    assert render_run.learned(seen("done", result=worse)).startswith("Fine-tuning did not help")
+
+
+def test_a_lower_perplexity_is_the_better_one() -> None:
+    result = {
+        "headline": "perplexity",
+        "base": {"validation": {"perplexity": 100.0}},
+        "validation": {"perplexity": 50.0},
+    }
+    config = TrainConfig(task="fill-mask")
+    assert seen("done", config=config, result=result).improved is True
+
+
+def test_a_failed_run_says_what_to_do() -> None:
+    state = RunState(status="failed", name="x", message="No column <b>", hint="Pick one.")
+    drawn = render_run.draw_run(seen("failed", state=state))
+    assert "No column &lt;b&gt;" in drawn and "Pick one." in drawn
+
+
+def test_the_table_has_the_base_and_a_row_an_epoch() -> None:
+    table = render_run.epoch_table(seen())
+    assert table.count("<tr") == 3
+    assert "1.10" in table and "0.600" in table
+
+
+def test_wilsons_interval() -> None:
+    assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3, "3 s"), (89, "89 s"), (200, "3 min"), (3600, "1 h 0 min"), (7500, "2 h 5 min")]
+)
+def test_durations_have_two_units_at_most(seconds: float, words: str) -> None:
+    assert render_run.duration(seconds) == words
+
+
+def test_a_trail_reads_only_what_is_new(home: Path) -> None:
+    run, trails = Run.create(TrainConfig()), Trails()
+    run.append(TrainEvent("step", 1, 10, loss=1.0, seconds=1.0))
+    first = trails.follow(run).offset
+    run.append(TrainEvent("step", 2, 10, loss=0.5, seconds=2.0))
+    trail = trails.follow(run)
+    assert trail.losses == [(1, 1.0), (2, 0.5)] and trail.offset > first
+    assert trail.seconds_left() == 8.0
+
+
+# Handlers
+
+
+def test_start_queues_the_run_and_returns_its_id(home: Path, quiet_queue: None) -> None:
+    run_id, problem = train.start("sample", "support", **form_values(max_steps=2))
+    assert problem == ""
+    run = runs.find(run_id)
+    assert (run.state().status, run.config().max_steps) == ("queued", 2)
+    assert view(run_id).position == 1
+
+
+def test_start_without_data_says_so_and_keeps_nothing(home: Path) -> None:
+    _, problem = train.start("sample", None, **form_values())
+    assert "No data is chosen." in problem
+    assert runs.list_runs() == []
+
+
+def test_the_view_is_drawn_once_and_then_left_alone(home: Path, quiet_queue: None) -> None:
+    run_id, _ = train.start("sample", "support", **form_values())
+    drawn = run_step.look(run_id, ())
+    assert "It starts next." in drawn[0] and run_id in drawn[-2]
+    again = run_step.look(run_id, drawn[-1])
+    assert all(update == gr.skip() for update in again)
+
+
+def test_a_stopped_queued_run_can_be_deleted(home: Path, quiet_queue: None) -> None:
+    run_id, _ = train.start("sample", "support", **form_values())
+    run_step.stop(run_id)
+    assert run_step.show_run(run_id)["status"] == "stopped"
+    assert run_step.list_runs()[0]["seconds"] == 0.0
+    assert run_step.remove(run_id) == ""
+    assert run_step.list_runs() == []
+
+
+def test_a_path_is_no_run(home: Path, tmp_path: Path, quiet_queue: None) -> None:
+    config = TrainConfig(dataset="sample:support")
+    engine.submit(config, folder=tmp_path / "mine", splits=data.load_splits(config))
+    for name in (str(tmp_path / "mine"), "../local", "", "."):
+        with pytest.raises(RunError):
+            view(name)
