@@ -110,6 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     config = TrainConfig(
         task="fill-mask",
+        model=str(
+            models.locate("starter").path
+        ),  # as a folder: the encoder alone, without the adapter there is
         train_file="texts.parquet",
         max_steps=options.steps,
         max_train_rows=options.steps * 32,

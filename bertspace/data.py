@@ -66,6 +66,7 @@ class Sample:
     description: str
     file: str
     columns: Columns
+    validation_share: float = 0.3  # of so few rows a tenth would be too few to judge by
 
     @property
     def path(self) -> Path:
@@ -76,11 +77,11 @@ SAMPLES: dict[str, Sample] = {
     sample.name: sample
     for sample in (
         Sample(
-            "support",
+            "office",
             "text-classification",
-            "Support messages",
-            "Messages to a small online shop, sorted into delivery, billing, returns and account.",
-            "support_messages.csv",
+            "Office messages",
+            "Lines from everyday work, sorted into requests, promises and reports.",
+            "office_messages.csv",
             Columns("text", label="label"),
         ),
         Sample(

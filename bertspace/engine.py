@@ -16,6 +16,7 @@ from bertspace import data, queue
 from bertspace.errors import RunError
 from bertspace.runs import ENDED, LOCAL_OWNER, Run
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 
 def submit(
@@ -32,6 +33,11 @@ def submit(
     splits: the config's rows, where they have been loaded already. Raises BertspaceError before anything
     is kept.
     """
+    TASKS[config.task].check(config)
+    if Path(config.model).is_dir() and config.model != "starter":
+        config = replace(
+            config, model=str(Path(config.model).resolve())
+        )  # the worker works in another folder
     splits = splits or data.load_splits(config)
     run = Run.create(
         data.run_config(config, splits), owner=owner, name=name or title(config, splits), folder=folder
@@ -83,7 +89,9 @@ def _signal_group(pid: int, number: int) -> None:
 def wait(run: Run, seconds: float | None = None) -> None:
     """Return when the run has ended, or after so many seconds."""
     deadline = time.monotonic() + seconds if seconds is not None else None
-    while run.state().status not in ENDED or run.is_locked():
+    while (status := run.state().status) not in ENDED or run.is_locked():
+        if status == "queued":
+            queue.start_next()  # the run ahead may have died without starting it
         if deadline is not None and time.monotonic() > deadline:
             return
         time.sleep(0.2)

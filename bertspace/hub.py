@@ -13,7 +13,8 @@ ANSWER_SECONDS = (
     8  # the first answer comes in this time or not at all; the client's own retries take 23 to 900
 )
 MODEL_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
-_REPO_ID = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}")
+_NAME = r"\w(?:[\w.-]{0,94}\w)?"
+_REPO_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
 
 
 def snapshot(repo_id: str, revision: str | None = None) -> Path:
@@ -23,6 +24,8 @@ def snapshot(repo_id: str, revision: str | None = None) -> Path:
     before serves. The libraries' own loaders wait for 23 s and more (for ever, where a peer hangs).
     """
     check_id(repo_id)
+    if revision is not None and any(part in ("", ".", "..") for part in revision.split("/")):
+        raise HubError(f"{repo_id} has no revision {revision!r}.", hint="Leave the part after @ away.")
     cached = _cached(repo_id, revision)
     try:
         commit = _commit(repo_id, revision)
@@ -35,7 +38,7 @@ def snapshot(repo_id: str, revision: str | None = None) -> Path:
 
 def check_id(repo_id: str) -> str:
     """The id, if it can be one; raises HubError."""
-    if not _REPO_ID.fullmatch(repo_id) or ".." in repo_id or "--" in repo_id:
+    if not _REPO_ID.fullmatch(repo_id) or re.search(r"\.\.|--|\.git$", repo_id) or len(repo_id) > 96:
         raise HubError(f"{repo_id!r} is no model name.", hint="Write owner/name as on the Hub, or: starter.")
     return repo_id
 

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 8  # datasets itself retries for 23 seconds, and waits for a hanging peer for ever
 _ID = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_OFFLINE = (
-    "Use a sample (sample:support, sample:pairs, sample:lighthouse) or a file, or check the connection."
-)
+_OFFLINE = "Use a sample (sample:office, sample:pairs, sample:lighthouse) or a file, or check the connection."
 
 
 def load_hub(config: TrainConfig) -> dict[str, Table]:

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 NAMES = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "matthews_correlation")
 
 
-@lru_cache
 def load(name: str) -> Metric:
-    """The metric called `name`, as an `evaluate.Metric`; raises ConfigError with the known names."""
+    """A new `evaluate.Metric` called `name`; raises ConfigError with the known names."""
     if name not in NAMES:
         raise ConfigError(f"There is no metric {name!r}.", hint=f"Choose from: {', '.join(NAMES)}.")
+    return _module(name)(config_name=name, keep_in_memory=True)
+
+
+@lru_cache
+def _module(name: str) -> type[Metric]:
+    """The class; each of its instances has one writer, so that threads must not share an instance."""
     import datasets
     import evaluate
 
@@ -39,7 +44,7 @@ def load(name: str) -> Metric:
         def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
             return {name: float(_function(name)(references, predictions))}
 
-    return LocalMetric(config_name=name, keep_in_memory=True)
+    return LocalMetric
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -32,10 +32,13 @@ class Probe:
         import numpy as np
         from sklearn.linear_model import LogisticRegression
 
-        mean, spread = features.mean(0), features.std(0) + 1e-6
-        model = LogisticRegression(C=STRENGTH, max_iter=1000).fit((features - mean) / spread, labels)
         weight = np.zeros((classes, features.shape[1]))
         bias = np.full(classes, -1e4)  # a label that no fitted row has is never predicted
+        if len(set(labels.tolist())) == 1:
+            bias[labels[0]] = 0
+            return cls(weight.astype(np.float32), bias.astype(np.float32))
+        mean, spread = features.mean(0), features.std(0) + 1e-6
+        model = LogisticRegression(C=STRENGTH, max_iter=1000).fit((features - mean) / spread, labels)
         if len(model.classes_) == 2:
             weight[model.classes_] = np.concatenate([-model.coef_, model.coef_]) / 2
             bias[model.classes_] = np.concatenate([-model.intercept_, model.intercept_]) / 2

@@ -13,12 +13,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from bertspace import runs
+from bertspace.errors import RunError
 from bertspace.runs import Run
 
 _SECRET = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
@@ -27,25 +28,23 @@ _SECRET = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
 def start_next() -> Run | None:
     """Start the oldest queued run if none is running; the run started, or None."""
     with lock():
-        everyone = [run for owner in _owners() for run in runs.list_runs(owner)]
+        everyone = _everyone()
         if any(run.is_locked() for run in everyone):
             return None
-        queued = [
-            run
-            for run in everyone
-            if run.state().status == "queued" and (run.path / "data" / "source.json").is_file()
-        ]
+        queued = [run for run in waiting(everyone) if (run.path / "data" / "source.json").is_file()]
         if not queued:
             return None
-        run = min(queued, key=lambda each: (each.state().created, each.id))
+        run = queued[0]
         _start(run)
         return run
 
 
-def _owners() -> list[str]:
-    return (
-        sorted(path.name for path in runs.home().iterdir() if path.is_dir()) if runs.home().is_dir() else []
-    )
+def _everyone() -> list[Run]:
+    """Every owner's runs."""
+    if not runs.home().is_dir():
+        return []
+    owners = sorted(path.name for path in runs.home().iterdir() if path.is_dir())
+    return [run for owner in owners for run in runs.list_runs(owner)]
 
 
 @contextmanager
@@ -63,7 +62,7 @@ def _start(run: Run) -> None:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "bertspace.worker", str(run.path), str(held.fileno())],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
@@ -71,7 +70,10 @@ def _start(run: Run) -> None:
             start_new_session=True,
             pass_fds=[held.fileno()],
         )
+        # The worker begins when its standard input ends: first the state says whose it is.
         run.write_state(replace(run.state(), status="running", started=time.time(), pid=process.pid))
+        if process.stdin is not None:
+            process.stdin.close()
     # Without someone who waits, an ended worker stays as a zombie that looks alive.
     threading.Thread(target=process.wait, daemon=True).start()
 
@@ -88,10 +90,17 @@ def _environment() -> dict[str, str]:
     }
 
 
+def waiting(among: Iterable[Run]) -> list[Run]:
+    """The queued runs, the one that waits longest first; one whose state cannot be read is left out."""
+    found = []
+    for run in among:
+        with suppress(RunError):
+            if (state := run.state()).status == "queued":
+                found.append((state.created, run.id, run))
+    return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
+
+
 def position(run: Run) -> int:
     """1 for the run that starts next; 0 for one that is not waiting."""
-    waiting = [
-        each for owner in _owners() for each in runs.list_runs(owner) if each.state().status == "queued"
-    ]
-    order = [each.id for each in sorted(waiting, key=lambda each: (each.state().created, each.id))]
+    order = [each.id for each in waiting(_everyone())]
     return order.index(run.id) + 1 if run.id in order else 0

@@ -16,12 +16,12 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from bertspace.errors import RunError
+from bertspace.errors import BertspaceError, RunError
 from bertspace.schema import RunState, TrainConfig, TrainEvent
 
 LOCAL_OWNER = "local"
@@ -82,7 +82,7 @@ class Run:
             return TrainConfig.from_dict(
                 yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8"))
             )
-        except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, TypeError, yaml.YAMLError, BertspaceError) as error:
             raise RunError(
                 f"The settings of run {self.id} cannot be read.", hint="Delete the run."
             ) from error
@@ -184,10 +184,11 @@ def find(name: str, owner: str = LOCAL_OWNER) -> Run:
     """The owner's run with this id, or the run in this folder; raises RunError."""
     if _ID.fullmatch(name) and (home() / owner / name / "state.json").is_file():
         return Run(home() / owner / name)
-    folder = Path(name).expanduser()
-    if (folder / "state.json").is_file() and (folder / "config.yaml").is_file():
-        known = [run for run in list_runs(owner) if run.path.resolve() == folder.resolve()]
-        return known[0] if known else Run(folder.resolve())
+    with suppress(OSError, ValueError, RuntimeError):  # too long, a NUL, a home of nobody
+        folder = Path(name).expanduser()
+        if (folder / "state.json").is_file() and (folder / "config.yaml").is_file():
+            known = [run for run in list_runs(owner) if run.path.resolve() == folder.resolve()]
+            return known[0] if known else Run(folder.resolve())
     raise RunError(f"There is no run {name!r}.", hint="See: bertspace runs list")
 
 

@@ -59,10 +59,7 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     from transformers import set_seed
 
     task = TASKS[config.task]
-    if config.best_metric and config.best_metric not in (*task.metrics, "loss"):
-        raise ConfigError(
-            f"best_metric is {config.best_metric!r}.", hint=f"Choose from: loss, {', '.join(task.metrics)}."
-        )
+    task.check(config)
     located = models.locate(config.model)
     splits = data.load_splits(replace(config, data_dir=str(run.path)))
     tokenizer = models.load_tokenizer(located)
@@ -70,7 +67,7 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     held_out = math.ceil(config.max_train_rows * config.validation_share) if task.name == "fill-mask" else 0
     rows["validation"] = task.encode(tokenizer, splits.validation, config, held_out)
     if splits.test is not None:
-        rows["test"] = task.encode(tokenizer, splits.test, config)
+        rows["test"] = task.encode(tokenizer, splits.test, config, held_out)
     set_seed(config.seed)  # a new head is drawn from here
     model = load_for_training(located, task, splits.label_names)
     tuning.prepare(model, config)

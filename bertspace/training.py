@@ -91,10 +91,12 @@ def train(config: TrainConfig, run: Run) -> Iterator[TrainEvent]:
         yield TrainEvent(
             "status", step, plan.total_steps, message="Scoring the validation rows", seconds=clock()
         )
+        if fresh := best.step == 0 or not best.chosen:
+            save_model(session, run.path / "model")  # before anything that could come in between
         table = session.evaluate("validation")
         metrics |= session.task.score(table)
         epochs.append({"epoch": round(step / plan.steps_an_epoch, 4), "step": step, **metrics})
-        if best.offer(metrics, step, table):
+        if best.offer(metrics, step, table) and not fresh:
             save_model(session, run.path / "model")
         yield TrainEvent(
             "epoch", step, plan.total_steps, epochs[-1]["epoch"], clock(), examples=examples, metrics=metrics

@@ -29,6 +29,8 @@ def work(run: Run) -> str:
     except BertspaceError as error:
         status, message, hint = "failed", error.message, error.hint
         print(f"{message} {hint}".strip(), file=sys.stderr)
+    except Terminated:
+        status, message, hint = "failed", "The process was ended from outside.", "Start the run again."
     except Exception as error:  # the border of the process: whatever it was is told, and kept in the log
         traceback.print_exc()
         status, message = "failed", f"{type(error).__name__}: {str(error)[:300]}"
@@ -44,12 +46,16 @@ def _train(run: Run) -> str:
         run.append(event)
         if event.kind in ("status", "base", "epoch", "done"):
             print(event.to_dict(), flush=True)
-    return "stopped" if run.stop_requested() else "done"
+    stopped = (run.result() or {"stopped": run.stop_requested()})["stopped"]
+    return "stopped" if stopped else "done"
+
+
+class Terminated(BaseException):
+    """TERM came. No Exception: libraries swallow those while they are imported."""
 
 
 def _terminate(*_: object) -> None:
-    """TERM ends the process as an exception does, so that the state tells of it."""
-    raise BertspaceError("The process was ended from outside.", hint="Start the run again.")
+    raise Terminated
 
 
 def main(argv: list[str]) -> int:
@@ -58,11 +64,10 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         os.set_inheritable(int(argv[1]), False)  # a child of ours must not keep the run alive
     signal.signal(signal.SIGTERM, _terminate)
-    with contextlib.suppress(
-        OSError
-    ):  # on a CPU the playgrounds answer first; not every host lets one be nice
-        if not os.environ.get("CUDA_VISIBLE_DEVICES"):
-            os.nice(5)
+    with contextlib.suppress(OSError):  # not every host lets one be nice
+        os.nice(5)  # the playgrounds answer first
+    if len(argv) > 1:
+        sys.stdin.buffer.read()  # until whoever started this process has written its state
     status = work(run)
     if len(argv) > 1:
         os.close(int(argv[1]))

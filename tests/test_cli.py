@@ -177,9 +177,9 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--nope"], "unrecognized arguments: --nope"),
         (["train"], "No data is named"),
         (["train", "--recipe", "colla"], "The recipes: cola, cola-128"),
-        (["train", "--dataset", "sample:support", "--epochs", "many"], "epochs is 'many'. Give a number"),
+        (["train", "--dataset", "sample:office", "--epochs", "many"], "epochs is 'many'. Give a number"),
         (
-            ["train", "--dataset", "sample:support", "--task", "sing"],
+            ["train", "--dataset", "sample:office", "--task", "sing"],
             "Choose from: text-classification, fill-mask",
         ),
         (["train", "--train-file", "none.csv"], "none.csv"),

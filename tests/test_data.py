@@ -424,12 +424,12 @@ def test_labels_alike_but_for_case_are_found(tmp_path: Path) -> None:
 
 def test_no_data_and_two_sources_are_refused() -> None:
     assert refusal(TrainConfig()) == "No data is named."
-    message = "Both the data set sample:support and the file train.csv are named."
-    assert refusal(TrainConfig(dataset="sample:support", train_file="some/train.csv")) == message
+    message = "Both the data set sample:office and the file train.csv are named."
+    assert refusal(TrainConfig(dataset="sample:office", train_file="some/train.csv")) == message
 
 
 def test_an_unknown_sample_names_the_known_ones() -> None:
-    with pytest.raises(DataError, match="no sample 'x'.*sample:support or sample:pairs or sample:lighthouse"):
+    with pytest.raises(DataError, match="no sample 'x'.*sample:office or sample:pairs or sample:lighthouse"):
         load_splits(TrainConfig(dataset="sample:x"))
 
 
@@ -585,7 +585,7 @@ def test_what_is_no_data_set_s_name_is_refused_unasked(name: str) -> None:
 
 def test_without_a_network_the_samples_are_offered_within_ten_seconds() -> None:
     begun = time.monotonic()
-    with pytest.raises(HubError, match="The Hub does not answer.*sample:support"):
+    with pytest.raises(HubError, match="The Hub does not answer.*sample:office"):
         load_splits(TrainConfig(dataset="nobody/nothing"))
     assert time.monotonic() - begun < 10
 

@@ -7,7 +7,7 @@ from bertspace.data import SAMPLES, load_splits, read_table
 from bertspace.schema import TASK_NAMES, TrainConfig
 
 LABELS = {
-    "support": {"delivery", "billing", "returns", "account"},
+    "office": {"request", "promise", "report"},
     "pairs": {"same", "different"},
     "lighthouse": set(),
 }

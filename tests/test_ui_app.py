@@ -89,6 +89,7 @@ def test_a_bare_or_wrong_address_opens_the_newest_run(run: Run, asked: dict[str,
 
 
 def test_a_run_is_tried_in_the_tab_of_its_task(run: Run) -> None:
+    assert page.empty_picker(run.id) == [None, gr.skip()]
     tab, fill_mask, classify = page.try_run(run.id)
     assert (tab.selected, fill_mask["value"], classify) == ("fill-mask", f"run:{run.id}", gr.skip())
 

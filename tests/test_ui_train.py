@@ -74,7 +74,7 @@ def test_the_form_has_a_control_for_every_setting_but_the_hosts_folder() -> None
 
 
 def test_the_untouched_form_gives_the_default_config() -> None:
-    assert form.config_of("sample", "support", form_values()) == TrainConfig(dataset="sample:support")
+    assert form.config_of("sample", "office", form_values()) == TrainConfig(dataset="sample:office")
 
 
 def test_only_the_chosen_source_counts() -> None:
@@ -93,23 +93,23 @@ def test_a_form_without_data_says_where_to_get_some(source: str) -> None:
 
 def test_the_page_takes_no_folder_of_the_host(tmp_path: Path) -> None:
     values = form_values(data_dir=str(tmp_path))
-    assert form.config_of("sample", "support", values).data_dir == ""
+    assert form.config_of("sample", "office", values).data_dir == ""
     with pytest.raises(BertspaceError):
-        form.config_of("sample", "support", form_values(model=str(tmp_path)))
+        form.config_of("sample", "office", form_values(model=str(tmp_path)))
 
 
 def test_a_value_that_cannot_be_is_told_with_its_name() -> None:
     with pytest.raises(ConfigError, match="epochs"):
-        form.config_of("sample", "support", form_values(epochs=None))
+        form.config_of("sample", "office", form_values(epochs=None))
     with pytest.raises(ConfigError, match="learning_rate"):
-        form.config_of("sample", "support", form_values(learning_rate="fast"))
+        form.config_of("sample", "office", form_values(learning_rate="fast"))
 
 
 def test_the_command_line_names_what_differs_from_the_defaults() -> None:
-    config = TrainConfig(dataset="sample:support", learning_rate=2e-5, whole_words=True, label_names="a,b c")
+    config = TrainConfig(dataset="sample:office", learning_rate=2e-5, whole_words=True, label_names="a,b c")
     assert form.command(config).split(" \\\n    ") == [
         "python -m bertspace train",
-        "--dataset sample:support",
+        "--dataset sample:office",
         "--label-names 'a,b c'",
         "--whole-words on",
         "--learning-rate 2e-05",
@@ -171,7 +171,7 @@ def test_reading_a_sample_shows_its_rows_then_its_lengths(monkeypatch: pytest.Mo
     monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
     with gr.Blocks():
         step = replace(data_step.build_data_step(), task=gr.Radio())
-    first, second = data_step.read(step, form_values(source="sample", sample="support"), fresh=True)
+    first, second = data_step.read(step, form_values(source="sample", sample="office"), fresh=True)
     assert first[step.task] == "text-classification"
     assert first[step.look].labels[0][1] > 30
     assert "Counting tokens" in first[step.shown]
@@ -330,7 +330,7 @@ def test_a_trail_reads_only_what_is_new(home: Path) -> None:
 
 
 def test_start_queues_the_run_and_returns_its_id(home: Path, quiet_queue: None) -> None:
-    run_id, problem = train.start("sample", "support", **form_values(max_steps=2))
+    run_id, problem = train.start("sample", "office", **form_values(max_steps=2))
     assert problem == ""
     run = runs.find(run_id)
     assert (run.state().status, run.config().max_steps) == ("queued", 2)
@@ -344,7 +344,7 @@ def test_start_without_data_says_so_and_keeps_nothing(home: Path) -> None:
 
 
 def test_the_view_is_drawn_once_and_then_left_alone(home: Path, quiet_queue: None) -> None:
-    run_id, _ = train.start("sample", "support", **form_values())
+    run_id, _ = train.start("sample", "office", **form_values())
     drawn = run_step.look(run_id, ())
     assert "It starts next." in drawn[0] and run_id in drawn[-2]
     again = run_step.look(run_id, drawn[-1])
@@ -352,7 +352,7 @@ def test_the_view_is_drawn_once_and_then_left_alone(home: Path, quiet_queue: Non
 
 
 def test_a_stopped_queued_run_can_be_deleted(home: Path, quiet_queue: None) -> None:
-    run_id, _ = train.start("sample", "support", **form_values())
+    run_id, _ = train.start("sample", "office", **form_values())
     run_step.stop(run_id)
     assert run_step.show_run(run_id)["status"] == "stopped"
     assert run_step.list_runs()[0]["seconds"] == 0.0
@@ -361,7 +361,7 @@ def test_a_stopped_queued_run_can_be_deleted(home: Path, quiet_queue: None) -> N
 
 
 def test_a_path_is_no_run(home: Path, tmp_path: Path, quiet_queue: None) -> None:
-    config = TrainConfig(dataset="sample:support")
+    config = TrainConfig(dataset="sample:office")
     engine.submit(config, folder=tmp_path / "mine", splits=data.load_splits(config))
     for name in (str(tmp_path / "mine"), "../local", "", "."):
         with pytest.raises(RunError):

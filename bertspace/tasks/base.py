@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bertspace.errors import ConfigError
 from bertspace.schema import Prediction, TrainConfig
 
 if TYPE_CHECKING:
@@ -86,6 +87,13 @@ class Task:
     ) -> list[list[Prediction]]:
         """One Prediction a text, or one a mask; in the order of the texts. The caller sorts and batches."""
         raise NotImplementedError(self.name)
+
+    def check(self, config: TrainConfig) -> None:
+        """Raises ConfigError for settings that this task does not know."""
+        if config.best_metric and config.best_metric not in (known := ("loss", *self.metrics)):
+            raise ConfigError(
+                f"best_metric is {config.best_metric!r}.", hint=f"Choose from: {', '.join(known)}."
+            )
 
     def better(self, metric: str, new: float, old: float | None) -> bool:
         """Whether `new` is a better value of `metric` than `old`; anything is better than None."""

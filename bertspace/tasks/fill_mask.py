@@ -157,12 +157,12 @@ def _fill(found: list[Prediction], mask_token: str) -> list[Prediction]:
     """The predictions of one text, whose text has every mask replaced by its own best token."""
     if not found:
         return found
-    pieces = found[0].text.split(mask_token)
-    filled = pieces[0]
-    for prediction, piece in zip(found, pieces[1:], strict=False):
-        word = prediction.label
-        filled = f"{filled.rstrip()}{word[2:]}" if word.startswith("##") else filled + word
-        filled += piece
+    first, *rest = found[0].text.split(mask_token)
+    words = [prediction.label for prediction in found]
+    words += [mask_token] * (len(rest) - len(words))  # masks behind the longest text that the model reads
+    filled = first
+    for word, piece in zip(words, rest, strict=True):
+        filled = (f"{filled.rstrip()}{word[2:]}" if word.startswith("##") else filled + word) + piece
     return [Prediction(filled, prediction.scores) for prediction in found]
 
 

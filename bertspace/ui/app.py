@@ -83,8 +83,13 @@ def _lead_on(
     tabs: gr.Tabs, train: TrainTab, fill_mask: FillMaskTab, classify: ClassifyTab, compare: CompareTab
 ) -> None:
     """The buttons that lead from a run to its model, and from empty tabs to the training."""
-    train.try_it.click(try_run, train.run_id, [tabs, fill_mask.model, classify.model], **QUIET)
-    train.compare.click(
+    # Emptied first: a picker that holds the run already would not change, and its panel would stay as it was
+    # when the run's model was another one.
+    tried = [fill_mask.model, classify.model]
+    train.try_it.click(empty_picker, train.run_id, tried, **QUIET).then(
+        try_run, train.run_id, [tabs, *tried], **QUIET
+    )
+    train.compare.click(lambda: None, None, compare.tuned, **QUIET).then(
         lambda run_id: (gr.Tabs(selected="compare"), _model(run_id, "")),
         train.run_id,
         [tabs, compare.tuned],
@@ -99,8 +104,14 @@ def to_run(event: gr.EventData) -> tuple[Any, str]:
     return gr.Tabs(selected="fine-tune"), chosen_run(event)
 
 
+def empty_picker(run_id: str) -> list[Any]:
+    """The pickers of Fill-mask and Classify: the one of the run's task emptied."""
+    own = TRIES[find_run(run_id).config().task]
+    return [None if name == own else gr.skip() for name in ("fill-mask", "classify")]
+
+
 def try_run(run_id: str) -> tuple[Any, Any, Any]:
-    """The tab in which the run's model is tried, and its picker with the model in it."""
+    """The tab in which the run's model is tried, and the two pickers, its own with the model in it."""
     task = find_run(run_id).config().task
     model = _model(run_id, task)
     filled = {name: model if name == TRIES[task] else gr.skip() for name in ("fill-mask", "classify")}

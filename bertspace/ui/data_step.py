@@ -88,7 +88,10 @@ def read(step: DataStep, values: dict[str, Any], *, fresh: bool) -> Iterator[dic
     """
     source, sample = values.pop("source"), values.pop("sample")
     try:
-        config, columns = _with_columns(form.config_of(source, sample, values), fresh, source)
+        config = form.config_of(source, sample, values)
+        if fresh:
+            config = replace(config, validation_share=_share(source, sample))
+        config, columns = _with_columns(config, fresh, source)
     except BertspaceError as error:
         yield _failed(step, error)
         return
@@ -105,6 +108,12 @@ def read(step: DataStep, values: dict[str, Any], *, fresh: bool) -> Iterator[dic
     yield update
     lengths = look.measure(config.model, splits.train)
     yield {step.lengths: lengths, step.shown: redraw(seen, lengths, config.max_length, config.chunk_size)}
+
+
+def _share(source: str, sample: str | None) -> float:
+    """The share to hold out of data that is new to the page."""
+    chosen = data.SAMPLES.get(sample or "") if source == "sample" else None
+    return chosen.validation_share if chosen else TrainConfig().validation_share
 
 
 def _with_columns(config: TrainConfig, fresh: bool, source: str) -> tuple[TrainConfig, list[str]]:
@@ -133,6 +142,7 @@ def _chosen(step: DataStep, config: TrainConfig, columns: list[str]) -> dict[Any
     }
     update[step.controls["label_names"]] = gr.Textbox(value=config.label_names, visible=labelled)
     update[step.task] = config.task
+    update[step.controls["validation_share"]] = config.validation_share
     update |= {step.columns: gr.Row(visible=True), step.more: gr.Accordion(visible=True)}
     return update
 

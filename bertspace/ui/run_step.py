@@ -52,7 +52,7 @@ def build_run_step() -> RunStep:
         problem = gr.HTML("", apply_default_css=False, elem_classes="bs-slot")
         live = gr.HTML(EMPTY, apply_default_css=False, elem_id="live")
         example = gr.Button(
-            "Train an example: sort support messages", elem_classes="bs-small", elem_id="example"
+            "Train an example: sort office messages", elem_classes="bs-small", elem_id="example"
         )
         with gr.Row(elem_classes="bs-actions"):
             halt = gr.Button("Stop and keep", visible=False, elem_id="stop")

@@ -15,7 +15,7 @@ from bertspace.ui.data_step import DataStep, build_data_step
 from bertspace.ui.run_step import RunStep, build_run_step
 from bertspace.ui.settings_step import QUIET, SettingsStep, build_settings_step
 
-EXAMPLE = "support"  # the sample of the buttons that fill an empty panel
+EXAMPLE = "office"  # the sample of the buttons that fill an empty panel
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def _wire_data(rows: DataStep, settings: SettingsStep, inputs: dict[str, Any], l
 def _looked(rows: DataStep) -> list[Any]:
     """What a reading fills."""
     panels = [rows.fold, rows.problem, rows.columns, rows.more, rows.shown, rows.look, rows.lengths]
-    return panels + [rows.controls[name] for name in (*form.COLUMNS, "label_names")] + [rows.task]
+    names = (*form.COLUMNS, "label_names", "validation_share")
+    return panels + [rows.controls[name] for name in names] + [rows.task]
 
 
 def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dict[str, Any]) -> None:

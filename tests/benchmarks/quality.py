@@ -64,7 +64,7 @@ class Setting:
         from bertspace.schema import TrainConfig
 
         source = (
-            {"data_dir": self.data, **FILES[self.data_set]} if self.data else {"dataset": "sample:support"}
+            {"data_dir": self.data, **FILES[self.data_set]} if self.data else {"dataset": "sample:office"}
         )
         return TrainConfig(
             model=self.model,

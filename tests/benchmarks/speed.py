@@ -101,7 +101,7 @@ def rows(setting: Setting) -> tuple[pd.DataFrame, tuple[str, ...]]:
     from bertspace import data
 
     if not setting.data:
-        sample = "support" if setting.data_set == "cola" else "lighthouse"
+        sample = "office" if setting.data_set == "cola" else "lighthouse"
         splits = data.load_splits(data_config(setting, dataset=f"sample:{sample}"))
         frame, names = splits.train, splits.label_names
     elif setting.data_set == "cola":
