@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from bertspace import runs
+from bertspace import hardware, runs
 from bertspace.errors import RunError
 from bertspace.runs import Run
 
@@ -80,6 +80,7 @@ def _start(run: Run) -> None:
 
 def _environment() -> dict[str, str]:
     """This process's variables less every secret; the package is found where it was found now."""
+    hardware.share_cores()
     clean = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
     package = str(Path(__file__).resolve().parents[1])
     paths = [package, *filter(None, clean.get("PYTHONPATH", "").split(os.pathsep))]

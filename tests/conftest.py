@@ -25,6 +25,7 @@ for name in [
 ]:
     del os.environ[name]
 os.environ |= {
+    "GOMP_SPINCOUNT": "1000",  # as hardware.share_cores() has it: tests and their workers share the cores
     "BERTSPACE_HOME": str(SCRATCH / "runs"),
     "HF_HOME": str(SCRATCH / "huggingface"),
     "HF_ENDPOINT": "http://127.0.0.1:9",

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from bertspace import __version__
+from bertspace import __version__, hardware
 from bertspace.cli import answers, run_commands, train
 from bertspace.cli.outcome import BAD_INPUT, LEFT, Outcome
 from bertspace.errors import BertspaceError
@@ -33,6 +33,7 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Arguments that argparse refuses raise SystemExit(2)."""
     arguments = _parse(argv)
+    hardware.share_cores()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints is no part of the answer
             outcome: Outcome = arguments.command(arguments)
