@@ -27,9 +27,8 @@ def train(config: TrainConfig, run: Run) -> Iterator[TrainEvent]:
     """Train as `config` says, in `run`'s folder, and yield what happens: one event a step, and a few between.
 
     A stop asked for through the run ends it after the step at work, with a model that was saved and scored.
-    Leaves model/ (the best epoch where best_metric or patience asks for it, else the last),
-    probe.safetensors,
-    predictions.parquet and result.json. Raises BertspaceError.
+    Leaves model/ (the best epoch where best_metric or patience asks for it, else the last), result.json,
+    probe.safetensors and predictions.parquet. Raises BertspaceError.
     """
     begin = time.monotonic()
     clock = lambda: round(time.monotonic() - begin, 3)  # noqa: E731
@@ -111,32 +110,39 @@ def train(config: TrainConfig, run: Run) -> Iterator[TrainEvent]:
         tables["test"] = saved(session, run).evaluate("test")
         scores["test"] = session.task.score(tables["test"])
     _write_predictions(tables, run)
-    result = {
-        "config": config.to_dict(),
-        "environment": hardware.environment() | {"precision": accelerator.mixed_precision},
+    outcome = {
         "base": base,
         "epochs": epochs,
         "validation": scores["validation"],
         "test": scores.get("test"),
         "best_step": best.step,
         "headline": best.metric,
-        "rows": {name: len(rows) for name, rows in session.rows.items()},
-        "truncated": {name: rows.truncated for name, rows in session.rows.items()},
-        "parameters": dict(zip(("trained", "all"), tuning.trained_count(session.model), strict=True)),
         "steps": step,
         "stopped": stopped,
         "seconds": clock(),
         "training_seconds": round(trained_seconds, 3),
         "examples_per_second": round(examples / trained_seconds, 3) if trained_seconds else 0.0,
         "tokens_per_second": round(tokens / trained_seconds, 1) if trained_seconds else 0.0,
-        "peak_memory_bytes": hardware.peak_memory_bytes(),
     }
+    result = _circumstances(session) | outcome
     write_atomically(run.path / "result.json", json.dumps(result, indent=1))
     done = scores.get("test") or scores["validation"]
     yield TrainEvent(
         "done", step, plan.total_steps, epochs[-1]["epoch"], clock(), examples=examples, metrics=done
     )
     accelerator.end_training()
+
+
+def _circumstances(session: Session) -> dict[str, Any]:
+    """What a result was obtained with: settings, machine, rows, parameters, memory."""
+    return {
+        "config": session.config.to_dict(),
+        "environment": hardware.environment() | {"precision": session.accelerator.mixed_precision},
+        "rows": {name: len(rows) for name, rows in session.rows.items()},
+        "truncated": {name: rows.truncated for name, rows in session.rows.items()},
+        "parameters": dict(zip(("trained", "all"), tuning.trained_count(session.model), strict=True)),
+        "peak_memory_bytes": hardware.peak_memory_bytes(),
+    }
 
 
 @dataclass
