@@ -49,7 +49,7 @@ def submit(
 
 def title(config: TrainConfig, splits: data.Splits) -> str:
     """A run's first name: what on what."""
-    return f"{config.model.rpartition('/')[2].partition('@')[0]} on {splits.source}"
+    return f"{config.model.rpartition('/')[2].partition('@')[0]} on {splits.source.removeprefix('sample: ')}"
 
 
 def stop(run: Run) -> None:

@@ -184,7 +184,7 @@ def library() -> Any:
 def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
     """The fast tokenizer, with any truncation or padding that its file carries taken off."""
     transformers = library()
-    with _quiet(), _named(located.name):
+    with quiet(), _named(located.name):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             located.path, trust_remote_code=False, local_files_only=True
         )
@@ -214,7 +214,7 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
         raise ModelError(why, hint="Choose another model.")
     transformers = library()
     auto = getattr(transformers, f"AutoModel{HEADS.get(task, '')}")
-    with _quiet(), _named(located.name):
+    with quiet(), _named(located.name):
         model, report = auto.from_pretrained(
             located.path,
             dtype=torch.float32,
@@ -293,7 +293,7 @@ def _named(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' load report and progress bar; missing weights are looked at here."""
     from transformers.utils import logging
 

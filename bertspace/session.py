@@ -109,8 +109,9 @@ def save_model(session: Session, folder: Path) -> None:
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     weights = tuning.plain_weights(model) if session.config.lora_rank else None
-    model.save_pretrained(fresh, state_dict=weights, safe_serialization=True)
-    session.tokenizer.save_pretrained(fresh)
+    with models.quiet():
+        model.save_pretrained(fresh, state_dict=weights)
+        session.tokenizer.save_pretrained(fresh)
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)

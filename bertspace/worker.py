@@ -45,9 +45,15 @@ def _train(run: Run) -> str:
     for event in training.train(run.config(), run):
         run.append(event)
         if event.kind in ("status", "base", "epoch", "done"):
-            print(event.to_dict(), flush=True)
+            print(line(event), flush=True)
     stopped = (run.result() or {"stopped": run.stop_requested()})["stopped"]
     return "stopped" if stopped else "done"
+
+
+def line(event: TrainEvent) -> str:
+    """An event as a line of log.txt."""
+    said = event.message or f"{event.kind}: " + ", ".join(f"{k} {v:.4g}" for k, v in event.metrics.items())
+    return f"{event.seconds:8.1f} s  {said}"
 
 
 class Terminated(BaseException):
