@@ -272,7 +272,7 @@ def default_learning_rate(located: Located, task: str) -> float:
     """
     if int(located.config.get("hidden_size") or located.config.get("dim") or 768) >= 768:
         return 2e-5
-    return 5e-4 if task == "fill-mask" else 2e-4
+    return 5e-4 if task == "fill-mask" else 1e-4
 
 
 def _counts_from_padding(located: Located) -> bool:

@@ -361,7 +361,7 @@ def test_an_adapter_for_another_model_is_refused(name: str, tiny_bert: Path, tmp
         ({"hidden_size": 768}, "text-classification", 2e-5),
         ({"hidden_size": 1024}, "fill-mask", 2e-5),
         ({"dim": 768}, "fill-mask", 2e-5),
-        ({"hidden_size": 384}, "text-classification", 2e-4),
+        ({"hidden_size": 384}, "text-classification", 1e-4),
         ({"hidden_size": 384}, "fill-mask", 5e-4),
         ({}, "text-classification", 2e-5),
     ],

@@ -443,7 +443,7 @@ def test_a_learning_rate_left_empty_is_the_models_own_and_is_written_down(
 ) -> None:
     found = Trained(tmp_path, replace(base, epochs=0.2, learning_rate=None))
     assert found.run.config().learning_rate is None
-    assert found.result["config"]["learning_rate"] == 2e-4
+    assert found.result["config"]["learning_rate"] == 1e-4
 
 
 def test_a_model_is_trained_further_from_its_own_head(
