@@ -337,3 +337,13 @@ def test_a_toast_is_escaped_and_an_endpoints_answer_is_plain() -> None:
         "No &lt;b&gt; in it. Add one.",
         "No <b> in it. Add one.",
     )
+
+
+def test_an_opened_tab_chooses_the_newest_run_where_nothing_that_fits_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(picker, "newest_run", lambda task: "run:1")
+    monkeypatch.setattr(picker, "picker_choices", lambda task: [("one", "run:1")])
+    chosen = picker.chosen_or_newest("text-classification")
+    assert chosen("starter").value == chosen("").value == "run:1"
+    assert "value" not in chosen("owner/name")  # what was chosen stays

@@ -51,6 +51,8 @@ def build_app() -> gr.Blocks:
                 compare = build_compare_tab()
         for tab, name in zip((first, second, third, fourth), TABS, strict=True):
             tab.select(None, None, None, js=IN_ADDRESS % name)
+        for tab, model, task in ((third, classify.model, "text-classification"), (fourth, compare.tuned, "")):
+            tab.select(picker.chosen_or_newest(task), model, model, **QUIET)
         header.click(to_run, None, [tabs, train.run_id], **QUIET).then(None, None, None, js=TO_VIEW)
         _lead_on(tabs, train, fill_mask, classify, compare)
         opened = [tabs, train.run_id, *train.folds, fill_mask.model, classify.model, compare.tuned]

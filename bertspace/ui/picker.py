@@ -111,6 +111,18 @@ def newest_run(task: str) -> str:
     return ""
 
 
+def chosen_or_newest(task: str) -> Callable[[str | None], Any]:
+    """A handler that leaves a picker's model where it fits, and else chooses the newest run that does."""
+
+    def chosen(model: str | None) -> Any:
+        if model and not misfit(model, task):
+            return gr.skip()
+        found = newest_run(task)
+        return gr.Dropdown(choices=picker_choices(task), value=found) if found else gr.skip()
+
+    return chosen
+
+
 def checked_model(value: str | None) -> str:
     """The picker's value, if it is the starter, a run of this owner's or a Hub id; raises ModelError.
 
