@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MOST_ROWS = 2000  # training rows that a probe is fitted on
-# Of 0.001 to 1 the best on held-out rows of CoLA, MRPC, emotion and the samples taken together; 1 over-fits.
+# Of 0.001 to 1 the lowest log loss on held-out rows of CoLA, MRPC, emotion and two samples taken together (by
+# accuracy 0.001 was 0.8 points better in the mean); 1 over-fits on each.
 STRENGTH = 0.01
 
 
