@@ -27,8 +27,12 @@ TRIES = {
 }  # the tab that a task's model is tried in
 DAY = 24 * 3600  # seconds
 UPLOAD_LIMIT = "2gb"  # what data files may have, see tables.MAX_FILE_BYTES
-# The address says which tab is open, so that a reload or a copied link opens it again.
+# The address says which tab is open, so that a reload or a copied link opens it again. The first tab reports
+# itself once while the page is built, before the load event has read what the address asks for.
 IN_ADDRESS = """() => {
+    const building = !window.bertspaceBuilt && '%s' === 'fine-tune';
+    window.bertspaceBuilt = true;
+    if (building) return;
     const address = new URL(window.location);
     address.searchParams.set('tab', '%s');
     window.history.replaceState(window.history.state, '', address);
@@ -50,7 +54,7 @@ def build_app() -> gr.Blocks:
             with gr.Tab(TABS["compare"], id="compare") as fourth:
                 compare = build_compare_tab()
         for tab, name in zip((first, second, third, fourth), TABS, strict=True):
-            tab.select(None, None, None, js=IN_ADDRESS % name)
+            tab.select(None, None, None, js=IN_ADDRESS % (name, name))
         for tab, model, task in ((third, classify.model, "text-classification"), (fourth, compare.tuned, "")):
             tab.select(picker.chosen_or_newest(task), model, model, **QUIET)
         header.click(to_run, None, [tabs, train.run_id], **QUIET).then(None, None, None, js=TO_VIEW)

@@ -114,6 +114,10 @@ def test_a_person_fine_tunes_on_a_sample_tries_it_and_compares_it(
     expect(panel).to_contain_text(re.compile(r"fine-tuned model gets \d+ right"))
     page.screenshot(path=tmp_path / "compare.png", full_page=True)
 
+    # The address opens the same tab again.
+    page.reload()
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+
     assert errors == []
     assert foreign == []
 
