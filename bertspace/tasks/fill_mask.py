@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 MASK = "[MASK]"  # what a person types, whatever the model's own mask token is
+# The number of masks, and so the size of their logits, differs from batch to batch, and sizes that always
+# differ break the heap into pieces: 3.4 GiB after 50 steps of 32 x 128 tokens and rising, 2.3 so.
+MASKS_ROUNDED_TO = 64
+IGNORED = -100  # cross_entropy leaves out what has this target
 
 
 class FillMask(Task):
@@ -76,9 +80,16 @@ class FillMask(Task):
         }
 
     def loss(self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float) -> torch.Tensor:
-        from torch.nn.functional import cross_entropy
+        """The mean over the masks; to their number come some that count nothing, up to a round one."""
+        from torch.nn.functional import cross_entropy, pad
 
-        return cross_entropy(logits_at(model, batch), batch["targets"], label_smoothing=smoothing)
+        spare = (0, -len(batch["targets"]) % MASKS_ROUNDED_TO)
+        logits = logits_at(model, batch | {"positions": pad(batch["positions"], spare)})
+        targets = pad(batch["targets"], spare, value=IGNORED)
+        return cross_entropy(logits, targets, ignore_index=IGNORED, label_smoothing=smoothing)
+
+    def weight(self, batch: dict[str, torch.Tensor]) -> int:
+        return len(batch["targets"])
 
     def table(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Sums of loss, right guesses and masks a row: (B,) each."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from bertspace.schema import TrainConfig
 
+ENVIRONMENT = dict(os.environ)
 SHARED_DATA = ROOT.parent / "shared" / "data"
 BATCH = 32
 LENGTH = 128  # tokens: the most a CoLA row may have, and all that an IMDb chunk has
@@ -312,9 +313,15 @@ def measure(method: str, setting: Setting) -> Measured:
 
 
 def measure_apart(method: str, setting: Setting) -> Measured:
-    """The same in a process of its own, with a home of its own and no network."""
+    """The same in a process of its own, with a home of its own and no network.
+
+    This loop has the environment that bertspace gives its workers; the others have what their users have.
+    """
+    from bertspace import queue
+
     with tempfile.TemporaryDirectory() as home:
-        environment = os.environ | {
+        given = queue.worker_environment() if method == OURS else ENVIRONMENT
+        environment = given | {
             "BERTSPACE_HOME": home,
             "HF_HUB_OFFLINE": "1",
             "TOKENIZERS_PARALLELISM": "true",
