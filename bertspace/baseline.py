@@ -31,8 +31,9 @@ def score_base(session: Session, run: Run) -> dict[str, Any]:
         labels[chosen],
         len(session.splits.label_names),
     )
-    with whole_file(run.path / "probe.safetensors") as path:
-        probe.save(path)
+    if session.accelerator.is_main_process:
+        with whole_file(run.path / "probe.safetensors") as path:
+            probe.save(path)
     base: dict[str, Any] = {"kind": "probe", "probe_rows": len(chosen), "majority": {}}
     majority = np.bincount(labels).argmax()
     for name in held_out:

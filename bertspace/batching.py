@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,15 +11,21 @@ if TYPE_CHECKING:
 BATCHES_A_BUCKET = 50  # rows are sorted by length within so many batches; more: less padding, less chance
 
 
-def epoch_batches(lengths: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+def epoch_batches(
+    lengths: np.ndarray, batch_size: int, seed: int, epoch: int, seen: Sequence[int] = ()
+) -> list[np.ndarray]:
     """Row numbers, a batch each, in a random order of batches of similar length; every row exactly once.
 
-    lengths: (N,), in tokens.
+    lengths: (N,), in tokens. seen: rows that are left out, for an epoch that goes on in another batch size.
     """
     import numpy as np
 
     random = np.random.default_rng((seed, epoch))
     order = random.permutation(len(lengths))
+    if len(seen):
+        order = order[~np.isin(order, seen)]
+    if not len(order):
+        return []
     span = batch_size * BATCHES_A_BUCKET
     buckets = [order[start : start + span] for start in range(0, len(order), span)]
     order = np.concatenate([bucket[np.argsort(-lengths[bucket], kind="stable")] for bucket in buckets])
@@ -36,23 +42,27 @@ def sorted_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 class EpochBatches:
-    """The batch sampler of a DataLoader: yields lists of (epoch, row), so that masks depend on nothing else.
-
-    Accelerate reaches `set_epoch` only on some loaders, so the loop calls it here itself.
-    """
+    """The batch sampler of a DataLoader: yields lists of (epoch, row), and masks depend on nothing else."""
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
-        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 1
-        self.drop_last = False  # Accelerate's sharding asks for it
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.drop_last = False  # Accelerate asks for it
+        self.begin_at(1)
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+    def begin_at(self, epoch: int, batches: int = 0, seen: Sequence[int] = ()) -> None:
+        """The next iteration is of this epoch, less the rows already seen and then so many batches."""
+        self.epoch, self.batches, self.seen = epoch, batches, seen
+
+    def rows(self) -> list[np.ndarray]:
+        """The row numbers of the batches that the next iteration yields."""
+        found = epoch_batches(self.lengths, self.batch_size, self.seed, self.epoch, self.seen)
+        return found[self.batches :]
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return -(-(len(self.lengths) - len(self.seen)) // self.batch_size) - self.batches
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for batch in epoch_batches(self.lengths, self.batch_size, self.seed, self.epoch):
+        for batch in self.rows():
             yield [(self.epoch, int(row)) for row in batch]
 
 

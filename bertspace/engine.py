@@ -1,4 +1,6 @@
-"""Submit, queue, stop, find again: run folders and the processes that work on them. Knows nothing of gradio.
+"""Submit, queue, stop, pause, resume: run folders and the processes that work on them.
+
+Knows nothing of gradio.
 
 There is no scheduler: `submit`, the app's start and every worker's end call `queue.start_next`.
 """
@@ -9,14 +11,19 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bertspace import data, queue
 from bertspace.errors import RunError
-from bertspace.runs import ENDED, LOCAL_OWNER, Run
-from bertspace.schema import TrainConfig
+from bertspace.runs import ENDED, LOCAL_OWNER, RESUMABLE, Run
+from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS
+
+CHANGEABLE = {"batch_size", "gradient_accumulation"}  # settings that a run may go on with from a checkpoint
+NAME_LENGTH, NOTES_LENGTH = 200, 10_000  # characters
 
 
 def submit(
@@ -26,11 +33,13 @@ def submit(
     name: str = "",
     folder: Path | None = None,
     splits: data.Splits | None = None,
+    minutes: float = 0.0,
 ) -> Run:
     """Check the data, make the run's folder with its own copy of the rows, queue it and start it if none
     runs.
 
-    splits: the config's rows, where they have been loaded already. Raises BertspaceError before anything
+    splits: the config's rows, where they have been loaded already. minutes: the training time it may take, 0
+    for any. Raises BertspaceError before anything
     is kept.
     """
     TASKS[config.task].check(config)
@@ -40,7 +49,11 @@ def submit(
         )  # the worker works in another folder
     splits = splits or data.load_splits(config)
     run = Run.create(
-        data.run_config(config, splits), owner=owner, name=name or title(config, splits), folder=folder
+        data.run_config(config, splits),
+        owner=owner,
+        name=name or title(config, splits),
+        folder=folder,
+        minutes=minutes,
     )
     data.write_splits(splits, run.path / "data")
     queue.start_next()
@@ -55,17 +68,79 @@ def title(config: TrainConfig, splits: data.Splits) -> str:
 def stop(run: Run) -> None:
     """Ask a run to finish its step, save and score; a queued one ends at once. Raises RunError."""
     with queue.lock():
-        state = run.state()
-        if state.status in ENDED:
-            raise RunError(
-                f"The run {run.id} has ended already ({state.status}).", hint="There is nothing to stop."
-            )
+        state = _unended(run, "stop")
         if state.status == "queued":
-            run.write_state(
-                replace(state, status="stopped", ended=time.time(), message="Stopped before it began.")
-            )
+            said = "Taken out of the queue." if run.checkpoint() else "Stopped before it began."
+            run.write_state(replace(state, status="stopped", ended=time.time(), message=said))
         else:
             run.request_stop()
+
+
+def pause(run: Run) -> None:
+    """Ask a run to finish its step, write a checkpoint and free the device; a queued one waits no longer.
+
+    Raises RunError.
+    """
+    with queue.lock():
+        state = _unended(run, "pause")
+        if state.status == "queued":
+            run.write_state(
+                replace(state, status="paused", ended=time.time(), message="Paused in the queue.")
+            )
+        else:
+            run.request_pause()
+
+
+def _unended(run: Run, verb: str) -> RunState:
+    state = run.state()
+    if state.status in ENDED:
+        raise RunError(
+            f"The run {run.id} has ended already ({state.status}).", hint=f"There is nothing to {verb}."
+        )
+    return state
+
+
+def resume(run: Run, changes: Mapping[str, Any] | None = None) -> None:
+    """Queue a run again, to go on from its newest checkpoint (from the beginning where there is none).
+
+    changes: batch_size and gradient_accumulation may be others from here on; before the first checkpoint,
+    every setting. Raises RunError and ConfigError.
+    """
+    changes = dict(changes or {})
+    with queue.lock():
+        state = run.state()
+        if state.status not in RESUMABLE:
+            hint = (
+                "It is at work or waits." if state.status != "done" else "Copy its settings into a new run."
+            )
+            raise RunError(f"The run {run.id} is {state.status}: it cannot be resumed.", hint=hint)
+        if run.checkpoint() is not None and (fixed := sorted(set(changes) - CHANGEABLE)):
+            raise RunError(
+                f"{', '.join(fixed)} cannot change in the middle of a run.",
+                hint="Copy its settings into a new run and change it there.",
+            )
+        if changes:
+            run.write_config(TrainConfig.from_dict(run.config().to_dict() | changes))
+        run.clear_requests()
+        state = replace(state, status="queued", place=time.time(), pid=0, ended=0.0)
+        run.write_state(replace(state, message="", hint="", advice={}))
+    queue.start_next()
+
+
+def edit(run: Run, *, name: str | None = None, notes: str | None = None) -> None:
+    """Give a run another name or other notes; None leaves one as it is. Raises RunError."""
+    for key, value, most in (("name", name, NAME_LENGTH), ("notes", notes, NOTES_LENGTH)):
+        if value and len(value) > most:
+            raise RunError(f"The {key} has {len(value):,} characters.", hint=f"Give at most {most:,}.")
+    with queue.lock():
+        state = run.written_state()  # as the file has it: "interrupted" is what a reader says
+        name, notes = (state.name if name is None else name), (state.notes if notes is None else notes)
+        run.write_state(replace(state, name=name.strip(), notes=notes.strip()))
+
+
+def size(run: Run) -> int:
+    """Bytes that the run's files take on disk."""
+    return sum(path.stat().st_size for path in run.path.resolve().rglob("*") if path.is_file())
 
 
 def kill(run: Run, patience: float = 5.0) -> None:

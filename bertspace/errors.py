@@ -30,3 +30,23 @@ class ModelError(BertspaceError):
 
 class RunError(BertspaceError):
     """There is no such run, or it is not in a state that allows this."""
+
+
+class ForbiddenError(BertspaceError):
+    """Who asked may not do this."""
+
+
+class TimeLimitError(BertspaceError):
+    """An answer would take more time than it may."""
+
+
+class TrainingError(BertspaceError):
+    """A training cannot go on, and why."""
+
+
+class OutOfMemory(TrainingError):
+    """Memory ran out; `advice` are settings that need less."""
+
+    def __init__(self, message: str, hint: str = "", advice: dict[str, int] | None = None) -> None:
+        super().__init__(message, hint)
+        self.advice = advice or {}

@@ -85,6 +85,35 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def memory_bytes() -> int:
+    """What this process holds in memory now (its peak where /proc does not say)."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return peak_memory_bytes()
+
+
+def memory_limit_bytes() -> int:
+    """The memory that this process may take: the control group's limit or the machine's, the smaller one."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            with open(name, encoding="ascii") as file:
+                limit = min(limit, int(file.read()))
+        except (OSError, ValueError):
+            continue  # no control groups, or "max"
+    return limit
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """CUDA's and MPS's error, torch's on a CPU, and Python's own."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    words = ("DefaultCPUAllocator: can't allocate memory", "out of memory", "not enough memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
 def environment() -> dict[str, str | int]:
     """What a result was obtained with: versions, device, threads."""
     import platform

@@ -1,8 +1,8 @@
 """A run on disk: its files, states and owner. The folder is the only truth; pages and commands are viewers
 of it.
 
-    config.yaml  data/*.parquet  state.json  events.jsonl  log.txt  model/  probe.safetensors  result.json
-    predictions.parquet  lock  stop (a request, made by others)
+    config.yaml  data/*.parquet  state.json  events.jsonl  log.txt  checkpoints/  model/  probe.safetensors
+    result.json  predictions.parquet  memory  lock  stop | pause (requests, made by others)
 
 Knows nothing of processes and devices. Linux and macOS (flock).
 """
@@ -21,12 +21,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from bertspace import hardware
 from bertspace.errors import BertspaceError, RunError
-from bertspace.schema import RunState, TrainConfig, TrainEvent
+from bertspace.schema import RunState, TrainConfig, TrainEvent, lighter
 
 LOCAL_OWNER = "local"
-ENDED = ("done", "stopped", "failed", "interrupted")
+NEAR = 0.85  # of the memory there is: a process killed above it was likely killed for it
+ENDED = (
+    "done",
+    "stopped",
+    "paused",
+    "failed",
+    "interrupted",
+)  # nothing works on it, and nothing will unasked
+RESUMABLE = ("stopped", "paused", "failed", "interrupted")
 _ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
+_CHECKPOINT = re.compile(r"step-\d{9}")
 
 
 def home() -> Path:
@@ -42,7 +52,13 @@ class Run:
 
     @classmethod
     def create(
-        cls, config: TrainConfig, *, owner: str = LOCAL_OWNER, name: str = "", folder: Path | None = None
+        cls,
+        config: TrainConfig,
+        *,
+        owner: str = LOCAL_OWNER,
+        name: str = "",
+        folder: Path | None = None,
+        minutes: float = 0.0,
     ) -> Run:
         """A new queued run, in `folder` (which must be empty or absent) or under the owner's own."""
         run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
@@ -61,7 +77,8 @@ class Run:
         run = cls(place)
         run.write_config(config)
         (run.path / "lock").touch()
-        run.write_state(RunState(status="queued", name=name, created=time.time()))
+        now = time.time()
+        run.write_state(RunState(status="queued", name=name, created=now, place=now, minutes=minutes))
         return run
 
     @property
@@ -94,19 +111,42 @@ class Run:
 
     def state(self) -> RunState:
         """Where the run is in its life; "interrupted" where it says running and no process holds its lock."""
+        state = self.written_state()
+        if state.status == "running" and not self.is_locked():
+            state = self.written_state()  # the worker may have ended between the two looks
+            if state.status == "running":
+                return self._interrupted(state)
+        return state
+
+    def written_state(self) -> RunState:
+        """The state as the file has it; raises RunError."""
         try:
-            values = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
-            state = RunState(**values)
+            return RunState(**json.loads((self.path / "state.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise RunError(
                 f"There is no readable run at {self.path.name}.", hint="See: bertspace runs list"
             ) from error
-        if state.status == "running" and not self.is_locked():
-            # The worker may have ended between the two looks, so look at the file once more.
-            state = RunState(**json.loads((self.path / "state.json").read_text(encoding="utf-8")))
-            if state.status == "running":
-                return replace(state, status="interrupted", message="The process ended before the run did.")
-        return state
+
+    def _interrupted(self, state: RunState) -> RunState:
+        """What a dead process left, with the likeliest reason: the kernel ends who takes the last memory."""
+        kept = self.checkpoint()
+        hint = f"Resume it: it goes on after step {kept:,}." if kept else "Resume it to begin anew."
+        message, advice = "The process ended before the run did.", {}
+        if self._noted_memory() > NEAR * hardware.memory_limit_bytes():
+            message = "The process was ended when memory was nearly full, most likely by the system for that."
+            advice = lighter(self.config())
+            hint = "Go on with the smaller settings, or free some memory and resume the run."
+        return replace(state, status="interrupted", message=message, hint=hint, advice=advice)
+
+    def note_memory(self, taken: int) -> None:
+        """Write down what the worker's process holds."""
+        (self.path / "memory").write_text(str(taken), encoding="ascii")
+
+    def _noted_memory(self) -> int:
+        try:
+            return int((self.path / "memory").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0
 
     def write_state(self, state: RunState) -> None:
         write_atomically(self.path / "state.json", json.dumps(asdict(state), indent=1))
@@ -125,6 +165,16 @@ class Run:
         except FileNotFoundError:
             return None
 
+    def checkpoint(self) -> int | None:
+        """The step of the newest whole checkpoint; None where there is none."""
+        steps = [int(path.name[5:]) for path in self.checkpoints()]
+        return steps[-1] if steps else None
+
+    def checkpoints(self) -> list[Path]:
+        """The folders of the whole checkpoints, oldest first; one half written has another name."""
+        found = (self.path / "checkpoints").glob("step-*")
+        return sorted(path for path in found if _CHECKPOINT.fullmatch(path.name))
+
     # Events and log
 
     def events(self, offset: int = 0) -> tuple[list[TrainEvent], int]:
@@ -142,6 +192,24 @@ class Run:
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(event.to_dict()) + "\n")
 
+    def rewind(self, step: int) -> None:
+        """Take back what was written after this step, before the run goes on from there."""
+        path = self.path / "events.jsonl"
+        if not path.is_file():
+            return
+        kept = []
+        for line in path.read_bytes().splitlines(keepends=True):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                break  # torn by a full disk or a dead machine
+            after = event.get("step", 0) > step or (event.get("step", 0) == step and event["kind"] != "step")
+            if (after and step) or not step or not line.endswith(b"\n"):
+                break
+            kept.append(line)
+        with whole_file(path) as temporary:
+            temporary.write_bytes(b"".join(kept))
+
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of log.txt, of which at most 16 KiB are read."""
         try:
@@ -158,6 +226,16 @@ class Run:
 
     def stop_requested(self) -> bool:
         return (self.path / "stop").exists()
+
+    def request_pause(self) -> None:
+        (self.path / "pause").touch()
+
+    def pause_requested(self) -> bool:
+        return (self.path / "pause").exists()
+
+    def clear_requests(self) -> None:
+        for name in ("stop", "pause"):
+            (self.path / name).unlink(missing_ok=True)
 
     def is_locked(self) -> bool:
         """Whether a worker lives: the kernel drops its lock at its death."""

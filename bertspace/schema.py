@@ -14,7 +14,7 @@ from bertspace.errors import ConfigError
 TASK_NAMES = ("text-classification", "fill-mask")
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
-STATUSES = ("queued", "running", "done", "stopped", "failed", "interrupted")
+STATUSES = ("queued", "running", "done", "stopped", "paused", "failed", "interrupted")
 
 
 def setting(
@@ -84,7 +84,7 @@ class TrainConfig:
     )
     max_steps: int = setting(0, "schedule", "Stop after this many optimizer steps; 0 for no limit.", low=0)
     batch_size: int = setting(
-        32, "schedule", "Rows a step on one device; 16 or 32 is usual.", low=1, high=4096
+        32, "schedule", "Rows a batch, shared by all devices; 16 or 32 is usual.", low=1, high=4096
     )
     gradient_accumulation: int = setting(
         1, "schedule", "Batches whose gradients are added up before a step.", low=1, high=1024
@@ -133,6 +133,12 @@ class TrainConfig:
     patience: int = setting(
         0, "evaluation", "Stop after this many epochs without a better one; 0: never.", low=0, high=1000
     )
+    checkpoint_steps: int = setting(
+        0, "checkpoints", "Keep a state to go on from every so many steps; 0: by the clock only.", low=0
+    )
+    checkpoint_minutes: float = setting(
+        5.0, "checkpoints", "And every so many minutes; 0: at the end of an epoch only.", low=0, high=1440
+    )
     seed: int = setting(
         42, "evaluation", "The same seed gives the same run on the same machine.", low=0, high=2**31
     )
@@ -153,6 +159,17 @@ class TrainConfig:
                 f"No setting named {', '.join(unknown)}.", hint=f"The settings: {', '.join(known)}."
             )
         return cls(**{name: convert(name, value) for name, value in values.items()})
+
+
+def lighter(config: TrainConfig) -> dict[str, int]:
+    """Settings that need less memory: half the batch and twice the accumulation; shorter texts; LoRA."""
+    if config.batch_size > 1:
+        half = config.batch_size // 2
+        return {"batch_size": half, "gradient_accumulation": min(1024, config.gradient_accumulation * 2)}
+    length = "chunk_size" if config.task == "fill-mask" and config.chunk_size else "max_length"
+    if getattr(config, length) >= 64:
+        return {length: getattr(config, length) // 2}
+    return {} if config.lora_rank else {"lora_rank": 8}
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(TrainConfig)
@@ -240,11 +257,11 @@ def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
 class TrainEvent:
     """One line of events.jsonl: what happened in a run, and when.
 
-    kind: "status" (message: what is being done), "base" (metrics of the base before step 1), "step" (loss,
+    kind: "status" (message: what is being done), "base" (metrics of the base before step 1), "forecast"
+    (metrics: seconds and memory_bytes that the training is thought to take), "step" (loss,
     learning_rate, tokens so far), "epoch" (metrics of the validation rows, train_loss among them), "done"
-    (metrics of the test rows, where there are any). seconds: since the worker started. loss: mean over the
-    rows
-    (or masked tokens) of the step.
+    (metrics of the test rows, where there are any), "paused". seconds: of work on the run. loss: mean over
+    the rows (or masked tokens) of the step.
     """
 
     kind: str
@@ -266,7 +283,11 @@ class TrainEvent:
 
 @dataclass(frozen=True)
 class RunState:
-    """state.json: where a run is in its life. Times are seconds since the epoch (UTC)."""
+    """state.json: where a run is in its life. Times are seconds since the epoch (UTC).
+
+    place: its order among those that wait, the lowest first. minutes: how long it may train; 0 for no limit.
+    advice: settings that need less, after memory ran out.
+    """
 
     status: str = "queued"
     name: str = ""
@@ -276,6 +297,10 @@ class RunState:
     pid: int = 0
     message: str = ""
     hint: str = ""
+    notes: str = ""
+    place: float = 0.0
+    minutes: float = 0.0
+    advice: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

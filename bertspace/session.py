@@ -15,6 +15,8 @@ from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Rows, Task
 
+ASIDE = "checkpoints/best"  # the best epoch's model, while model/ holds one that a stop cut short
+
 if TYPE_CHECKING:
     import numpy as np
     from accelerate import Accelerator
@@ -56,6 +58,7 @@ class Session:
 def open_session(config: TrainConfig, run: Run) -> Session:
     """Data, tokenizer, token ids and model, ready for the first step."""
     from accelerate import Accelerator
+    from accelerate.utils import DataLoaderConfiguration
     from transformers import set_seed
 
     task = TASKS[config.task]
@@ -77,6 +80,7 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         gradient_accumulation_steps=config.gradient_accumulation,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),  # a step is one step of the schedule
         cpu=hardware.device() == "cpu",
     )
     if config.learning_rate is None:
@@ -101,17 +105,45 @@ def load_for_training(located: models.Located, task: Task, label_names: tuple[st
 
 
 def save_model(session: Session, folder: Path) -> None:
-    """The plain model (LoRA merged) and its tokenizer, written beside and renamed."""
-    if not session.accelerator.is_main_process:
-        return
-    model = session.accelerator.unwrap_model(session.model)
-    fresh, old = folder.with_name(".model.new"), folder.with_name(".model.old")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    weights = tuning.plain_weights(model) if session.config.lora_rank else None
-    with models.quiet():
-        model.save_pretrained(fresh, state_dict=weights)
-        session.tokenizer.save_pretrained(fresh)
+    """The plain model (LoRA merged) and its tokenizer, written beside and renamed; all processes wait."""
+    if session.accelerator.is_main_process:
+        model = session.accelerator.unwrap_model(session.model)
+        weights = tuning.plain_weights(model) if session.config.lora_rank else None
+        fresh = _emptied(folder.with_name(".model.new"))
+        with models.quiet():
+            model.save_pretrained(fresh, state_dict=weights)
+            session.tokenizer.save_pretrained(fresh)
+        _take_place(fresh, folder)
+    session.accelerator.wait_for_everyone()
+
+
+def keep_aside(session: Session, run: Run) -> None:
+    """Keep a copy of model/ for when the run goes on: what takes its place belongs to a stop."""
+    if session.accelerator.is_main_process:
+        aside = run.path / ASIDE
+        copy = _emptied(aside.with_name(".best.new"))
+        shutil.copytree(run.path / "model", copy)
+        _take_place(copy, aside)
+
+
+def put_back(session: Session, run: Run) -> bool:
+    """Make the model that was kept aside model/ again; whether there was one."""
+    aside = run.path / ASIDE
+    found = aside.is_dir()
+    session.accelerator.wait_for_everyone()
+    if found and session.accelerator.is_main_process:
+        _take_place(aside, run.path / "model")
+    return found
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
+def _take_place(fresh: Path, folder: Path) -> None:
+    """Rename `fresh` to `folder`, which may be there already."""
+    old = _emptied(folder.with_name(f".{folder.name}.old"))
     if folder.exists():
         folder.rename(old)
     fresh.rename(folder)

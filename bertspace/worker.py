@@ -1,53 +1,176 @@
 """What a run's own process does: train, write down what happens, start the next run.
 
-`python -m bertspace.worker RUN`. Knows nothing of queues and pages: it is given a folder, and the lock that
-whoever started it holds for it.
+`python -m bertspace.worker RUN`, also under torchrun or `accelerate launch`: the first process writes, the
+others compute along. Knows nothing of queues and pages: it is given a folder, and the lock that whoever
+started it holds for it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import os
+import shlex
 import signal
+import subprocess
 import sys
+import threading
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from bertspace import queue
-from bertspace.errors import BertspaceError
+from bertspace import checkpoints, hardware, queue
+from bertspace.errors import BertspaceError, OutOfMemory
 from bertspace.runs import Run
-from bertspace.schema import TrainEvent
+from bertspace.schema import RunState, TrainEvent, lighter
+
+LOOK_SECONDS = 0.5  # between two looks of the watch
+HELD = "held"  # as the lock: whoever started this process holds it
+TERMINATED = "The process was ended from outside."
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL_WORDS = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
-def work(run: Run) -> str:
-    """Train the run to its end and return its last status; every outcome is written to its state."""
-    run.append(TrainEvent("status", message="Starting"))
+class Ended(BaseException):
+    """The work ends here. No Exception: libraries swallow those while they are imported."""
+
+    def __init__(self, status: str, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.status, self.message, self.hint = status, message, hint
+
+
+class Work:
+    """One run's work in this process.
+
+    began: its first step was done, and the loop itself hears requests. steady: the last event was a step.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.began = self.steady = self.terminated = False
+        self.over = threading.Event()
+
+    def do(self) -> str:
+        """Train the run to its end and return its last status; every outcome is written to its state."""
+        kept = checkpoints.newest(self.run)
+        self.run.rewind(kept.values["step"] if kept else 0)
+        self.run.append(TrainEvent("status", message="Starting"))
+        watch = threading.Thread(target=self._watch, daemon=True)
+        watch.start()
+        try:
+            outcome = self._train()
+        except Ended as end:
+            outcome = {"status": end.status, "message": end.message, "hint": end.hint}
+        except BaseException as error:  # the border of the process: whatever it was is told
+            outcome = told(error, self.run)
+        finally:
+            self.over.set()
+        if self.run.checkpoint() is None and outcome["status"] in ("stopped", "paused", "interrupted"):
+            outcome["hint"] = "Resume it to begin anew."
+        watch.join()
+        _write_end(self.run, outcome)
+        return str(outcome["status"])
+
+    def _train(self) -> dict[str, Any]:
+        from bertspace import training
+
+        event = TrainEvent("status")
+        minutes = self.run.state().minutes
+        deadline = time.monotonic() + 60 * minutes if minutes else None
+        for event in training.train(self.run.config(), self.run, deadline):
+            self.steady = event.kind == "step"
+            self.began = self.began or self.steady
+            self.run.append(event)
+            if event.kind != "step":
+                print(line(event), flush=True)
+        if event.kind == "paused":
+            status = "interrupted" if self.terminated else "paused"
+            self.run.clear_requests()
+            return {"status": status, "message": TERMINATED if self.terminated else ""}
+        stopped = (self.run.result() or {"stopped": self.run.stop_requested()})["stopped"]
+        out_of_time = deadline is not None and time.monotonic() >= deadline
+        message = f"Its {minutes:g} minutes are over." if stopped and out_of_time else ""
+        return {"status": "stopped" if stopped else "done", "message": message}
+
+    def terminate(self, *_: object) -> None:
+        """TERM: between steps, go on to a checkpoint; elsewhere end at once, the last checkpoint is there."""
+        self.terminated = True
+        if not self.steady:
+            raise Ended("interrupted", TERMINATED, "Resume it to go on.")
+        self.run.request_pause()
+
+    def heed(self, *_: object) -> None:
+        """The watch has seen a request, and there is no step yet after which the loop would."""
+        if not self.began and not self.over.is_set():
+            stop = self.run.stop_requested()
+            self.run.clear_requests()
+            before = "before its first step" if self.run.checkpoint() is None else "before it went on"
+            said = f"{'Stopped' if stop else 'Paused'} {before}."
+            raise Ended("stopped" if stop else "paused", said, "Resume it to go on.")
+
+    def _watch(self) -> None:
+        """Note the memory taken, for when the kernel ends this process for it; see requests while loading."""
+        noted = 0
+        while not self.over.wait(LOOK_SECONDS):
+            if not self.began and (self.run.stop_requested() or self.run.pause_requested()):
+                os.kill(os.getpid(), signal.SIGUSR1)
+            if (taken := hardware.memory_bytes()) > 1.02 * noted:
+                noted = taken
+                with contextlib.suppress(OSError):  # a full disk is told by who needs it
+                    self.run.note_memory(taken)
+
+
+def told(error: BaseException, run: Run) -> dict[str, Any]:
+    """An error as the state that it leaves: what happened, what to do, settings that would need less."""
+    if not isinstance(error, BertspaceError) or isinstance(error, OutOfMemory):
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
+    if isinstance(error, BertspaceError):
+        with contextlib.suppress(OSError):
+            print(error, file=sys.stderr)
+        advice = error.advice if isinstance(error, OutOfMemory) else {}
+        return {"status": "failed", "message": error.message, "hint": error.hint, "advice": advice}
+    if hardware.is_out_of_memory(error):
+        hint = "Go on with the smaller settings, or free some memory and resume the run."
+        return {
+            "status": "failed",
+            "message": "Memory ran out.",
+            "hint": hint,
+            "advice": lighter(run.config()),
+        }
+    if _disk_is_full(error):
+        hint = "Free some space and resume the run: its last checkpoint is as it was."
+        return {"status": "failed", "message": "The disk is full: a file could not be written.", "hint": hint}
+    hint = "This is a bug, or the machine's: log.txt has the details."
+    return {"status": "failed", "message": f"{type(error).__name__}: {str(error)[:300]}", "hint": hint}
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Also where a library written in Rust or C++ only says so."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in FULL:
+            return True
+        if any(words in str(seen) for words in FULL_WORDS):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def _write_end(run: Run, outcome: dict[str, Any]) -> None:
+    """The last state. Where the disk is too full even for that, the free lock says that the run has ended."""
     try:
-        status, message, hint = _train(run), "", ""
-    except BertspaceError as error:
-        status, message, hint = "failed", error.message, error.hint
-        print(f"{message} {hint}".strip(), file=sys.stderr)
-    except Terminated:
-        status, message, hint = "failed", "The process was ended from outside.", "Start the run again."
-    except Exception as error:  # the border of the process: whatever it was is told, and kept in the log
-        traceback.print_exc()
-        status, message = "failed", f"{type(error).__name__}: {str(error)[:300]}"
-        hint = "This is a bug, or the machine's: log.txt has the details."
-    run.write_state(replace(run.state(), status=status, ended=time.time(), message=message, hint=hint))
-    return status
-
-
-def _train(run: Run) -> str:
-    from bertspace import training
-
-    for event in training.train(run.config(), run):
-        run.append(event)
-        if event.kind in ("status", "base", "epoch", "done"):
-            print(line(event), flush=True)
-    stopped = (run.result() or {"stopped": run.stop_requested()})["stopped"]
-    return "stopped" if stopped else "done"
+        with queue.lock():  # a name or notes may be written at this moment
+            blank = {"message": "", "hint": "", "advice": {}}
+            run.write_state(replace(run.state(), ended=time.time(), **(blank | outcome)))
+    except OSError:
+        with contextlib.suppress(OSError):
+            traceback.print_exc()
 
 
 def line(event: TrainEvent) -> str:
@@ -56,29 +179,72 @@ def line(event: TrainEvent) -> str:
     return f"{event.seconds:8.1f} s  {said}"
 
 
-class Terminated(BaseException):
-    """TERM came. No Exception: libraries swallow those while they are imported."""
-
-
-def _terminate(*_: object) -> None:
-    raise Terminated
-
-
 def main(argv: list[str]) -> int:
-    """worker.py RUN [LOCK]: LOCK is the run's lock, a descriptor held while this process lives."""
-    run = Run(Path(argv[0]))
-    if len(argv) > 1:
-        os.set_inheritable(int(argv[1]), False)  # a child of ours must not keep the run alive
-    signal.signal(signal.SIGTERM, _terminate)
-    with contextlib.suppress(OSError):  # not every host lets one be nice
-        os.nice(5)  # the playgrounds answer first
-    if len(argv) > 1:
+    """worker.py RUN [LOCK]: LOCK is the run's lock, a descriptor held while this process lives, or "held"."""
+    run, held = Run(Path(argv[0])), argv[1] if len(argv) > 1 else ""
+    launcher = shlex.split(os.environ.get("BERTSPACE_LAUNCHER", ""))
+    rank = os.environ.get("RANK")
+    if held.isdigit():
+        os.set_inheritable(int(held), False)  # a child of ours must not keep the run alive
         sys.stdin.buffer.read()  # until whoever started this process has written its state
-    status = work(run)
-    if len(argv) > 1:
-        os.close(int(argv[1]))
-    queue.start_next()
-    return 0 if status in ("done", "stopped") else 1
+    with contextlib.suppress(OSError):  # not every host lets one be nice
+        os.nice(5 if rank is None else 0)  # the playgrounds answer first
+    if rank is not None:
+        _end_with_parent()
+    if launcher and rank is None:
+        code = _launch([*launcher, "-m", "bertspace.worker", str(run.path), HELD])
+    elif rank not in (None, "0"):
+        code = _compute_along(run)
+    else:
+        code = _work(run, held)
+    if held.isdigit():
+        os.close(int(held))
+    if held != HELD and rank in (None, "0"):
+        queue.start_next()
+    return code
+
+
+def _work(run: Run, held: str) -> int:
+    work = Work(run)
+    signal.signal(signal.SIGTERM, work.terminate)
+    signal.signal(signal.SIGUSR1, work.heed)
+    with contextlib.nullcontext() if held else _own_lock(run):
+        return 0 if work.do() in ("done", "stopped", "paused") else 1
+
+
+@contextlib.contextmanager
+def _own_lock(run: Run) -> Iterator[None]:
+    """The lock of a run that was started by hand, and the state that says so."""
+    with (run.path / "lock").open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"The run {run.id} is at work already.") from None
+        state = RunState(**{**run.state().__dict__, "status": "running"})
+        run.write_state(replace(state, started=time.time(), pid=os.getpid()))
+        yield
+
+
+def _launch(command: list[str]) -> int:
+    """Wait for a launcher of several processes; TERM reaches them by the group, and this one outlives it."""
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    return subprocess.run(command, check=False, preexec_fn=_end_with_parent).returncode
+
+
+def _compute_along(run: Run) -> int:
+    """What a process that is not the first one does; the first one tells of errors."""
+    from bertspace import training
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one hears it, and ends the step for all
+    for _ in training.train(run.config(), run):
+        pass
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Be killed when the parent dies (Linux): torchrun puts its processes into sessions of their own."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 if __name__ == "__main__":

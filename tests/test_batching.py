@@ -71,12 +71,12 @@ def test_padding_is_a_small_part_of_what_a_fixed_order_pads() -> None:
     assert padding_share(lengths, sorted_batches(lengths, 32)) <= ours
 
 
-def test_a_sampler_yields_the_epoch_with_every_row_and_follows_set_epoch() -> None:
+def test_a_sampler_yields_the_epoch_with_every_row_and_begins_where_it_is_told_to() -> None:
     lengths = np.arange(1, 31)
     sampler = EpochBatches(lengths, 2, seed=1)
     seen = {}
     for epoch in (1, 2):
-        sampler.set_epoch(epoch)
+        sampler.begin_at(epoch)
         keys = [key for batch in sampler for key in batch]
         assert keys == [(epoch, row) for row in flat(epoch_batches(lengths, 2, 1, epoch))]
         seen[epoch] = [row for _, row in keys]

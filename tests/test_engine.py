@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bertspace import data, engine, models, queue, runs
+from bertspace import data, engine, models, queue, runs, worker
 from bertspace.errors import DataError, RunError
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
@@ -162,14 +162,15 @@ def test_a_worker_is_told_no_secret(pair: Pair) -> None:
 def test_a_finished_run_holds_all_that_a_viewer_needs(pair: Pair) -> None:
     run = pair.first
     assert {path.name for path in run.path.iterdir()} == {
-        *("config.yaml", "data", "events.jsonl", "lock", "log.txt", "model", "predictions.parquet"),
-        *("probe.safetensors", "result.json", "state.json"),
+        *("config.yaml", "data", "events.jsonl", "lock", "log.txt", "memory", "model"),
+        *("predictions.parquet", "probe.safetensors", "result.json", "state.json"),
     }
     state = run.state()
     assert (state.name, state.message, state.hint) == ("first", "", "")
     assert state.created <= state.started <= state.ended
     assert run.source()["source"] == "ships.csv"
     assert [event.message for event in run.events()[0][:2]] == ["Starting", "Loading the libraries"]
+    assert 1e8 < int((run.path / "memory").read_text()) < 1e10
     assert "Traceback" not in run.log_tail(1000)
 
 
@@ -281,6 +282,139 @@ def test_a_running_run_stops_after_its_step_with_a_model_and_the_next_one_starts
         engine.stop(third)
     engine.delete(third)
     assert [run.id for run in runs.list_runs()] == [first.id]
+
+
+def test_a_run_paused_killed_and_terminated_goes_on_each_time_and_equals_one_that_was_left_alone(
+    pair: Pair, config: TrainConfig, ended_after: list[Run]
+) -> None:
+    long = replace(config, epochs=20, checkpoint_steps=1)  # 60 steps
+    run = engine.submit(long, splits=SPLITS)
+    ended_after.append(run)
+
+    def steps() -> int:
+        return max((event.step for event in run.events()[0]), default=0)
+
+    until(lambda: steps() >= 3)
+    engine.pause(run)
+    engine.wait(run, seconds=30)
+    assert (run.state().status, run.result()) == ("paused", None)
+    paused_at = run.checkpoint()
+    assert paused_at == steps() < 60
+
+    engine.resume(run)
+    with pytest.raises(RunError, match="cannot be resumed"):
+        engine.resume(run)
+    until(lambda: steps() > paused_at + 2)
+    os.killpg(run.state().pid, signal.SIGKILL)
+    until(lambda: not run.is_locked())
+    state = run.state()
+    assert state.status == "interrupted" and "Resume it: it goes on after step" in state.hint
+    engine.edit(run, name="renamed", notes="kept through all of it")
+
+    engine.resume(run)
+    killed_at = run.checkpoint()
+    until(lambda: steps() > killed_at + 2 or run.state().status == "done")
+    os.kill(run.state().pid, signal.SIGTERM)
+    until(lambda: run.state().status in runs.ENDED and not run.is_locked())
+    if run.state().status != "done":
+        assert (run.state().status, run.state().message) == ("interrupted", worker.TERMINATED)
+        engine.resume(run)
+        engine.wait(run, seconds=60)
+    assert run.state().status == "done", run.log_tail()
+    assert (run.name, run.state().notes) == ("renamed", "kept through all of it")
+
+    alone = engine.submit(replace(long, checkpoint_steps=0), splits=SPLITS)
+    ended_after.append(alone)
+    engine.wait(alone, seconds=60)
+    found, wanted = (
+        [(each.step, each.loss, each.metrics) for each in one.events()[0] if each.loss or each.metrics]
+        for one in (run, alone)
+    )
+    assert found == wanted
+    weights = [(one.path / "model" / "model.safetensors").read_bytes() for one in (run, alone)]
+    assert weights[0] == weights[1]
+    assert not run.checkpoints()
+    with pytest.raises(RunError, match="is done: it cannot be resumed"):
+        engine.resume(run)
+
+
+def test_a_queued_run_that_is_paused_waits_no_longer_and_comes_back_at_the_end(
+    waiting: None, config: TrainConfig
+) -> None:
+    first, second = (engine.submit(config, splits=SPLITS) for _ in range(2))
+    engine.pause(first)
+    assert (first.state().status, queue.position(second)) == ("paused", 1)
+    engine.resume(first)
+    assert (first.state().status, queue.position(first), first.state().message) == ("queued", 2, "")
+
+
+def test_only_the_batch_may_change_in_the_middle_of_a_run(waiting: None, config: TrainConfig) -> None:
+    run = engine.submit(config, splits=SPLITS)
+    engine.pause(run)
+    engine.resume(run, {"max_length": 24})
+    engine.pause(run)
+    (run.path / "checkpoints" / "step-000000003").mkdir(parents=True)
+    with pytest.raises(RunError, match="max_length cannot change"):
+        engine.resume(run, {"max_length": 16, "batch_size": 4})
+    assert run.state().status == "paused"
+    engine.resume(run, {"batch_size": 4, "gradient_accumulation": 2})
+    found = run.config()
+    assert (found.max_length, found.batch_size, found.gradient_accumulation) == (24, 4, 2)
+
+
+def test_a_name_and_notes_are_edited_within_limits_and_whatever_the_state(
+    waiting: None, config: TrainConfig
+) -> None:
+    run = engine.submit(config, splits=SPLITS)
+    engine.edit(run, name="  mine ", notes="tried twice")
+    assert (run.name, run.state().notes, run.state().status) == ("mine", "tried twice", "queued")
+    engine.edit(run, notes="")
+    assert (run.name, run.state().notes) == ("mine", "")
+    with pytest.raises(RunError, match="201 characters"):
+        engine.edit(run, name="n" * 201)
+    run.write_state(replace(run.state(), status="running"))
+    engine.edit(run, name="other")
+    assert run.written_state().status == "running"
+
+
+def test_the_size_of_a_run_is_that_of_its_files(waiting: None, config: TrainConfig) -> None:
+    run = engine.submit(config, splits=SPLITS)
+    before = engine.size(run)
+    (run.path / "checkpoints").mkdir()
+    (run.path / "checkpoints" / "big").write_bytes(b"0" * 5000)
+    assert engine.size(run) == before + 5000 > 5000
+
+
+FULL = """
+import resource, sys
+from bertspace import worker
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+sys.exit(worker.main([sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("limit", [1_000, 60_000, 300_000])
+def test_a_full_disk_at_any_write_leaves_a_readable_run_that_goes_on(
+    limit: int, waiting: None, config: TrainConfig, tmp_path: Path
+) -> None:
+    """The limit on a file's size hits the events, the result, a checkpoint or the model, as it is small."""
+    run = engine.submit(replace(config, epochs=3, checkpoint_steps=2), splits=SPLITS)
+    environment = queue.worker_environment()
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(run.path), str(limit)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    state = run.state()
+    assert state.status in ("failed", "interrupted")
+    if state.status == "failed":
+        assert state.message == "The disk is full: a file could not be written."
+    assert not [path for path in run.path.rglob("*.tmp") if path.is_file()]
+    engine.resume(run)
+    assert worker.main([str(run.path)]) == 0
+    assert [event.step for event in run.events()[0] if event.kind == "step"] == list(range(1, 10))
 
 
 def test_waiting_ends_after_the_seconds_given(waiting: None, config: TrainConfig) -> None:

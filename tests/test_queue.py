@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bertspace import engine, queue, runs
+from bertspace.errors import RunError
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 
@@ -22,7 +23,8 @@ def ready(name: str = "", created: float = 0.0, config: str = "epochs: broken") 
     (run.path / "config.yaml").write_text(config)
     (run.path / "data").mkdir()
     (run.path / "data" / "source.json").write_text("{}")
-    run.write_state(replace(run.state(), created=created or run.state().created))
+    created = created or run.state().created
+    run.write_state(replace(run.state(), created=created, place=created))
     return run
 
 
@@ -62,6 +64,30 @@ def test_nothing_is_started_while_a_run_is_alive_whosever_it_is(started: list[st
         assert queue.start_next() is None
     assert queue.start_next() is not None
     assert len(started) == 1
+
+
+def test_a_queued_run_moves_to_the_place_that_it_is_given(started: list[str]) -> None:
+    first, second, third, fourth = (ready(created=float(number)) for number in (11, 12, 13, 14))
+
+    def order() -> list[Run]:
+        return sorted((first, second, third, fourth), key=queue.position)
+
+    queue.move(third, 1)
+    assert order() == [third, first, second, fourth]
+    queue.move(third, 3)
+    assert order() == [first, second, third, fourth]
+    queue.move(first, 99)
+    assert order() == [second, third, fourth, first]
+    queue.move(fourth, 2)
+    assert order() == [second, fourth, third, first]
+    assert queue.start_next().id == second.id
+
+
+def test_a_run_that_does_not_wait_has_no_place_to_move_to() -> None:
+    run = ready()
+    run.write_state(RunState(status="done"))
+    with pytest.raises(RunError, match="does not wait"):
+        queue.move(run, 1)
 
 
 def test_a_run_whose_rows_are_not_written_yet_is_left_alone(started: list[str]) -> None:
@@ -157,7 +183,7 @@ def test_a_workers_environment_has_no_secret_and_finds_the_package(
         monkeypatch.setenv(name, "s3cr3t")
     monkeypatch.setenv("BERTSPACE_HOME", os.path.relpath(home))
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    found = queue._environment()
+    found = queue.worker_environment()
     assert "s3cr3t" not in found.values()
     assert not [name for name in found if "TOKEN" in name.upper() and name != "TOKENIZERS_PARALLELISM"]
     assert found["BERTSPACE_HOME"] == str(home)

@@ -184,4 +184,4 @@ def test_a_predictions_label_is_its_best_one() -> None:
 
 
 def test_interrupted_is_a_status_that_a_run_can_be_shown_with() -> None:
-    assert STATUSES == ("queued", "running", "done", "stopped", "failed", "interrupted")
+    assert STATUSES == ("queued", "running", "done", "stopped", "paused", "failed", "interrupted")

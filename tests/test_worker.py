@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertspace import queue, training, worker
+from bertspace import hardware, queue, training, worker
 from bertspace.errors import BertspaceError, DataError
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
@@ -23,7 +23,7 @@ def run() -> Run:
 def yields(*given: TrainEvent | Exception) -> object:
     """Stands in for training.train."""
 
-    def train(_: TrainConfig, __: Run) -> Iterator[TrainEvent]:
+    def train(*_: object) -> Iterator[TrainEvent]:
         for each in given:
             if isinstance(each, Exception):
                 raise each
@@ -39,7 +39,7 @@ def test_every_event_of_a_training_is_written_down(run: Run, monkeypatch: pytest
         TrainEvent("done"),
     ]
     monkeypatch.setattr(training, "train", yields(*events))
-    assert worker.work(run) == "done"
+    assert worker.Work(run).do() == "done"
     assert run.events()[0] == [TrainEvent("status", message="Starting"), *events]
     state = run.state()
     assert (state.status, state.name, state.created, state.started, state.pid) == (
@@ -55,14 +55,14 @@ def test_every_event_of_a_training_is_written_down(run: Run, monkeypatch: pytest
 def test_a_run_that_was_asked_to_stop_is_stopped(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "train", yields(TrainEvent("step", 1)))
     run.request_stop()
-    assert worker.work(run) == run.state().status == "stopped"
+    assert worker.Work(run).do() == run.state().status == "stopped"
 
 
 def test_data_that_is_gone_fails_the_run_with_what_happened_and_what_to_do(
     run: Run, tiny_bert: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run.write_config(TrainConfig(model=str(tiny_bert), train_file="data/train.parquet", precision="fp32"))
-    assert worker.work(run) == "failed"
+    assert worker.Work(run).do() == "failed"
     state = run.state()
     assert (state.status, bool(state.message), bool(state.hint)) == ("failed", True, True)
     assert "train.parquet" in state.message and str(run.path) not in state.message
@@ -74,7 +74,7 @@ def test_a_data_error_is_kept_word_for_word(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         training, "train", yields(DataError("train.csv is empty.", hint="Give another file."))
     )
-    worker.work(run)
+    worker.Work(run).do()
     assert (run.state().message, run.state().hint) == ("train.csv is empty.", "Give another file.")
 
 
@@ -82,7 +82,7 @@ def test_an_unknown_error_fails_the_run_and_keeps_its_traceback_in_the_log(
     run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(training, "train", yields(TrainEvent("step", 1), ZeroDivisionError("by zero")))
-    assert worker.work(run) == "failed"
+    assert worker.Work(run).do() == "failed"
     assert (run.state().message, run.events()[0][-1].kind) == ("ZeroDivisionError: by zero", "step")
     assert "log.txt" in run.state().hint
     assert "Traceback (most recent call last)" in capfd.readouterr().err
@@ -94,7 +94,7 @@ def test_the_log_tells_of_everything_but_the_steps(
     monkeypatch.setattr(
         training, "train", yields(TrainEvent("step", 1), TrainEvent("epoch", 1, metrics={"loss": 1}))
     )
-    worker.work(run)
+    worker.Work(run).do()
     out = capfd.readouterr().out
     assert "epoch" in out and "'step', " not in out.replace("'step': 1", "")
 
@@ -113,29 +113,119 @@ def test_the_process_ends_with_a_code_of_its_outcome_and_starts_the_next_run(
     assert nexts == ["done", "failed"]
 
 
-def test_a_term_tells_of_itself_in_the_state(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(*_: object) -> Iterator[TrainEvent]:
-        yield TrainEvent("step", 1)
-        worker._terminate(signal.SIGTERM, None)
-
-    monkeypatch.setattr(training, "train", train)
-    assert worker.work(run) == "failed"
-    assert run.state().message == "The process was ended from outside."
-
-
-def test_a_term_is_heard_where_a_library_swallows_every_exception(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Libraries shrug at imports that go wrong, and a run is often ended while it still loads."""
+def test_a_term_before_the_steps_ends_the_work_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a library swallows every exception: a run is often ended while it still loads."""
+    work = worker.Work(run)
 
     def train(*_: object) -> Iterator[TrainEvent]:
         try:
-            worker._terminate(signal.SIGTERM, None)
+            work.terminate(signal.SIGTERM, None)
         except Exception:
             yield TrainEvent("step", 1)
 
     monkeypatch.setattr(training, "train", train)
-    assert worker.work(run) == "failed"
+    assert work.do() == "interrupted"
+    assert (run.state().message, run.state().hint) == (worker.TERMINATED, "Resume it to begin anew.")
+
+
+def test_a_term_among_the_steps_waits_for_the_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = worker.Work(run)
+
+    def train(*_: object) -> Iterator[TrainEvent]:
+        yield TrainEvent("step", 1)
+        yield TrainEvent("step", 2)
+        work.terminate(signal.SIGTERM, None)
+        assert run.pause_requested()
+        yield TrainEvent("paused", 2)
+
+    monkeypatch.setattr(training, "train", train)
+    assert work.do() == "interrupted"
+    assert run.state().message == worker.TERMINATED and not run.pause_requested()
+
+
+@pytest.mark.parametrize(
+    ("request_it", "status"), [(Run.request_stop, "stopped"), (Run.request_pause, "paused")]
+)
+def test_a_request_is_heard_while_the_texts_are_read(
+    request_it: object, status: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    work = worker.Work(run)
+    before = signal.signal(signal.SIGUSR1, work.heed)
+
+    def train(*_: object) -> Iterator[TrainEvent]:
+        yield TrainEvent("status", message="Reading the texts")
+        request_it(run)
+        time.sleep(30)
+        yield TrainEvent("step", 1)
+
+    monkeypatch.setattr(training, "train", train)
+    try:
+        begin = time.monotonic()
+        assert work.do() == status
+        assert time.monotonic() - begin < 5
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    state = run.state()
+    assert state.message == f"{status.capitalize()} before its first step."
+    assert state.hint == "Resume it to begin anew." and not run.stop_requested()
+
+
+def test_a_pause_is_no_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "train", yields(TrainEvent("step", 1), TrainEvent("paused", 1)))
+    run.request_pause()
+    assert worker.Work(run).do() == run.state().status == "paused"
+    assert not run.pause_requested()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory"
+        ),
+        MemoryError(),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    ],
+)
+def test_memory_that_ran_out_is_told_with_settings_that_need_less(
+    error: Exception, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "train", yields(error))
+    assert worker.Work(run).do() == "failed"
+    state = run.state()
+    assert (state.message, state.advice) == (
+        "Memory ran out.",
+        {"batch_size": 16, "gradient_accumulation": 2},
+    )
+    assert "smaller settings" in state.hint
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        OSError(27, "File too large"),
+        RuntimeError("I/O error: File too large (os error 27)"),
+    ],
+)
+def test_a_full_disk_is_told_as_such(error: Exception, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "train", yields(TrainEvent("step", 1), error))
+    assert worker.Work(run).do() == "failed"
+    assert run.state().message == "The disk is full: a file could not be written."
+
+
+def test_the_memory_taken_is_noted_and_explains_a_death_near_the_limit(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.note_memory(90)
+    monkeypatch.setattr(hardware, "memory_limit_bytes", lambda: 100)
+    state = run.state()
+    assert state.status == "interrupted" and "memory was nearly full" in state.message
+    assert state.advice == {"batch_size": 16, "gradient_accumulation": 2}
+    run.note_memory(50)
+    assert (run.state().message, run.state().advice) == ("The process ended before the run did.", {})
 
 
 def test_the_errors_that_a_worker_writes_fit_into_a_state() -> None:

@@ -69,6 +69,10 @@ class Task:
         """The batch's mean loss, a scalar with a gradient."""
         raise NotImplementedError(self.name)
 
+    def weight(self, batch: dict[str, torch.Tensor]) -> int:
+        """How much the batch's mean loss is the mean of: its rows, where a task says nothing else."""
+        return len(batch["rows"])
+
     def table(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Per-row results, each of shape (B, …), so that sums over batches and processes stay exact."""
         raise NotImplementedError(self.name)
