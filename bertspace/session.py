@@ -73,6 +73,7 @@ def open_session(config: TrainConfig, run: Run) -> Session:
         rows["test"] = task.encode(tokenizer, splits.test, config, held_out)
     set_seed(config.seed)  # a new head is drawn from here
     model = load_for_training(located, task, splits.label_names)
+    set_seed(config.seed)  # and LoRA's matrices from here, whatever a new head drew
     tuning.prepare(model, config)
     precision = hardware.resolve(config.precision)
     if precision == "fp16" and hardware.device() != "cuda":

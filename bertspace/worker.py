@@ -191,25 +191,25 @@ def main(argv: list[str]) -> int:
         os.nice(5 if rank is None else 0)  # the playgrounds answer first
     if rank is not None:
         _end_with_parent()
-    if launcher and rank is None:
-        code = _launch([*launcher, "-m", "bertspace.worker", str(run.path), HELD])
-    elif rank not in (None, "0"):
-        code = _compute_along(run)
-    else:
-        code = _work(run, held)
+    if rank not in (None, "0"):
+        return _compute_along(run)
+    with contextlib.nullcontext() if held else _own_lock(run):
+        if launcher and rank is None:
+            code = _launch([*launcher, "-m", "bertspace.worker", str(run.path), HELD])
+        else:
+            code = _work(run)
     if held.isdigit():
         os.close(int(held))
-    if held != HELD and rank in (None, "0"):
+    if held != HELD:
         queue.start_next()
     return code
 
 
-def _work(run: Run, held: str) -> int:
+def _work(run: Run) -> int:
     work = Work(run)
     signal.signal(signal.SIGTERM, work.terminate)
     signal.signal(signal.SIGUSR1, work.heed)
-    with contextlib.nullcontext() if held else _own_lock(run):
-        return 0 if work.do() in ("done", "stopped", "paused") else 1
+    return 0 if work.do() in ("done", "stopped", "paused") else 1
 
 
 @contextlib.contextmanager
