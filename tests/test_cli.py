@@ -1,6 +1,7 @@
 """The command line, on a tiny BERT: its commands, its exit codes, and the one JSON document."""
 
 import argparse
+import errno
 import fcntl
 import io
 import json
@@ -15,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from bertspace import __version__, cli, recipes, runs, training, worker
+from bertspace import __version__, cli, queue, recipes, runs, worker
 from bertspace.cli import words
 from bertspace.cli.outcome import SETTINGS, add_settings, given_settings, model_name
 from bertspace.cli.train import exit_code, settings
 from bertspace.cli.watch import Watch, step_words
-from bertspace.errors import BertspaceError, RunError
+from bertspace.errors import BertspaceError, OutOfMemory, RunError
 from bertspace.runs import Run
 from bertspace.schema import FIELD_TYPES, RunState, TrainConfig, TrainEvent
 
@@ -301,25 +302,58 @@ def test_a_step_tells_the_time_left() -> None:
     ("fault", "code"),
     [
         (BertspaceError("No column 'text' in rows.csv.", hint="Pick one."), 2),
-        (RuntimeError("out of memory"), 1),
-        (None, 1),
+        (OutOfMemory("Memory ran out at the longest batch.", advice={"batch_size": 4}), 1),
+        (MemoryError(), 1),
+        (OSError(errno.ENOSPC, "No space left on device"), 1),
+        (KeyError("rows"), 1),
     ],
 )
-def test_a_failed_run_is_bad_input_or_a_failure(
-    fault: Exception | None, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def train(*_: object) -> Iterator[TrainEvent]:
-        if fault is None:
-            worker._terminate()
-        else:
-            raise fault
-        yield TrainEvent("status")
+def test_a_failed_run_is_bad_input_or_a_failure(fault: Exception, code: int) -> None:
+    state = RunState(**worker.told(fault, Run.create(TrainConfig())))
+    assert state.status == "failed"
+    assert exit_code(state, has_result=True) == code
 
-    monkeypatch.setattr(training, "train", train)
-    run = Run.create(TrainConfig())
-    worker.work(run)
-    assert run.state().status == "failed"
-    assert exit_code(run.state(), has_result=False) == code
+
+def test_a_paused_run_is_no_failure_and_a_run_without_a_model_is_one() -> None:
+    assert exit_code(RunState(status="paused"), has_result=False) == 0
+    assert exit_code(RunState(status="stopped"), has_result=True) == 0
+    assert exit_code(RunState(status="stopped"), has_result=False) == 1
+    assert exit_code(RunState(status="interrupted"), has_result=True) == 1
+
+
+def test_without_waiting_train_prints_the_id_of_the_run(
+    busy: Run, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["train", "--train-file", str(place / "rows.csv"), "--no-wait"]) == 0
+    run = runs.find(capsys.readouterr().out.strip())
+    assert (run.state().status, queue.position(run)) == ("queued", 1)
+
+
+def test_settings_come_from_a_file_and_what_it_names_lies_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    file = tmp_path / "settings.yaml"
+    file.write_text("model: base\ntrain_file: data/train.parquet\nepochs: 2\nseed: 7\n", encoding="utf-8")
+    config = TrainConfig.from_dict(settings("", {"epochs": "5"}, str(file)))
+    assert (config.model, config.data_dir) == (str(tmp_path / "base"), str(tmp_path))
+    assert (config.epochs, config.seed, config.train_file) == (5.0, 7, "data/train.parquet")
+    config = TrainConfig.from_dict(settings("", {"dataset": "sample:office"}, str(file)))
+    assert (config.train_file, config.data_dir, config.seed) == ("", "", 7)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [("[1, 2]", "holds no settings"), ("a: [", "cannot be read"), (None, "cannot be read")],
+)
+def test_a_settings_file_that_is_none_is_bad_input(
+    written: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "settings.yaml"
+    if written:
+        file.write_text(written, encoding="utf-8")
+    assert says in refused(["train", "--settings", str(file)], capsys)
+    assert "Both --recipe and --settings" in refused(
+        ["train", "--settings", str(file), "--recipe", "cola"], capsys
+    )
 
 
 # evaluate, predict, compare

@@ -19,6 +19,7 @@ from bertspace.cli.outcome import (
     add_settings,
     given_settings,
     model_name,
+    whole_number,
 )
 from bertspace.errors import DataError
 from bertspace.schema import Prediction, TrainConfig
@@ -31,7 +32,9 @@ def add_commands(commands: Commands) -> None:
     parser = add_command(commands, "evaluate", "Score a model on the rows of a file.", evaluate)
     parser.add_argument("model_or_run", metavar="MODEL_OR_RUN", help=MODEL_HELP)
     parser.add_argument("--file", required=True, metavar="FILE", help=FILE_HELP)
-    parser.add_argument("--max-rows", type=_count, default=0, metavar="N", help="Score the first N only.")
+    parser.add_argument(
+        "--max-rows", type=whole_number, default=0, metavar="N", help="Score the first N only."
+    )
     add_settings(parser, ("task", *COLUMNS))
 
     parser = add_command(commands, "predict", "Fill the [MASK]s of texts, or classify them.", predict)
@@ -50,13 +53,9 @@ def _add_texts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", metavar="TEXT", nargs="*", help="Without one, each line of stdin is one.")
     parser.add_argument("--pair", action="append", metavar="TEXT", help="The second text; one for each TEXT.")
     parser.add_argument("--file", default="", metavar="FILE", help=f"Take the texts from it: {FILE_HELP}.")
-    parser.add_argument("--top-k", type=_count, default=5, metavar="K", help="Words a mask (default: 5).")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
-    return int(text)
+    parser.add_argument(
+        "--top-k", type=whole_number, default=5, metavar="K", help="Words a mask (default: 5)."
+    )
 
 
 def evaluate(arguments: argparse.Namespace) -> Outcome:

@@ -11,11 +11,13 @@ from typing import Any
 
 from bertspace import runs
 from bertspace.errors import RunError
+from bertspace.runs import Run
 from bertspace.schema import FIELD_TYPES, TrainConfig
 
 DONE, FAILURE, BAD_INPUT, LEFT = 0, 1, 2, 130
 SETTINGS = {each.name: each for each in fields(TrainConfig)}
 MODEL_HELP = "starter, a Hub id (owner/name[@revision]), a run's id or folder, or a model's folder"
+RUN_HELP = "a run's id or its folder"
 _RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 
 Commands = Any  # argparse's _SubParsersAction, which has no public name
@@ -69,6 +71,18 @@ def _options(setting: Field[Any]) -> dict[str, Any]:
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The TrainConfig fields among the arguments that were given."""
     return {name: value for name, value in vars(arguments).items() if name in SETTINGS}
+
+
+def whole_number(text: str) -> int:
+    """An argument's type: from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)
+
+
+def run_named(typed: str) -> Run:
+    """The run with this id, also as run:<id>, or in this folder; raises RunError."""
+    return runs.find(typed.removeprefix("run:"))
 
 
 def model_name(typed: str) -> str:

@@ -1,4 +1,4 @@
-"""bertspace train: flags and recipes -> TrainConfig -> a run, watched to its end."""
+"""bertspace train: flags, recipes and settings files -> TrainConfig -> a run, watched to its end."""
 
 from __future__ import annotations
 
@@ -25,22 +25,30 @@ from bertspace.cli.outcome import (
     model_name,
 )
 from bertspace.cli.watch import Watch
-from bertspace.runs import Run
+from bertspace.errors import ConfigError
+from bertspace.runs import RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
 
 # How the worker words what is no fault of the settings.
-BUG = "This is a bug"
-TERMINATED = "The process was ended from outside."
+NO_FAULT = ("This is a bug", "Free some space")
 
 
 def add_commands(commands: Commands) -> None:
-    parser = add_command(commands, "train", "Fine-tune a model and wait for the end.", train)
+    parser = add_command(commands, "train", "Fine-tune a model.", train)
     parser.add_argument(
         "--recipe",
         default="",
         metavar="NAME",
         help=f"Start from a published experiment: {', '.join(recipes.NAMES)}. Flags go before its settings.",
     )
+    parser.add_argument(
+        "--settings", default="", metavar="FILE",
+        help="Start from a YAML of settings, as `runs export` writes it. Flags go before them.",
+    )  # fmt: skip
+    parser.add_argument(
+        "--wait", action=argparse.BooleanOptionalAction, default=True,
+        help="Wait for the end; or print the run's id and leave it to itself.",
+    )  # fmt: skip
     parser.add_argument(
         "--output", metavar="DIR", help="Make this new folder the run's own (default: one in BERTSPACE_HOME)."
     )
@@ -49,22 +57,38 @@ def add_commands(commands: Commands) -> None:
 
 def train(arguments: argparse.Namespace) -> Outcome:
     """Submit a run, wait for its end and print its metrics."""
-    config = TrainConfig.from_dict(settings(arguments.recipe, given_settings(arguments)))
+    config = TrainConfig.from_dict(settings(arguments.recipe, given_settings(arguments), arguments.settings))
     folder = Path(arguments.output).expanduser() if arguments.output else None
     name = f"{config.model.rpartition('/')[2]} on {arguments.recipe}" if arguments.recipe else ""
     run = engine.submit(config, folder=folder, name=name)
     print(f"Run {run.id}: {run.name}, in {run.path.resolve()}", file=sys.stderr)
-    ended = Watch(run).to_the_end()
+    if not arguments.wait:
+        return Outcome(document(run), run.id)
+    return followed(Watch(run), arguments.recipe)
+
+
+def followed(watch: Watch, recipe: str = "") -> Outcome:
+    """Wait for a run's end; what it came to, and how to go on where it can."""
+    ended, run = watch.to_the_end(), watch.run
     state = run.state()
     code = exit_code(state, run.result() is not None) if ended else LEFT
     if code in (FAILURE, BAD_INPUT):
         print(f"error: {' '.join(f'{state.message} {state.hint}'.split())}", file=sys.stderr)
-    return Outcome(document(run), summary(run, arguments.recipe), code)
+    text = summary(run, recipe) if state.status in ("done", "stopped") else ""
+    if not text and (how := to_go_on(run)):
+        text = f"The run {run.id} is {state.status}. Go on:  {how}"
+    return Outcome(document(run), text, code)
 
 
-def settings(recipe: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """TrainConfig's values: the flags given, over the recipe's where one is named; raises BertspaceError."""
+def settings(recipe: str, given: Mapping[str, Any], file: str = "") -> dict[str, Any]:
+    """TrainConfig's values: the flags given, over the recipe's or the file's; raises BertspaceError."""
     values: dict[str, Any] = {}
+    if recipe and file:
+        raise ConfigError("Both --recipe and --settings are given.", hint="Leave one of them out.")
+    if file:
+        values = read_settings(Path(file).expanduser())
+        if "dataset" in given or "train_file" in given:
+            values = recipes.without_data(values)
     if recipe:
         values = recipes.load(recipe, model=given.get("model", ""), data_dir=given.get("data_dir", ""))
         if "data_dir" not in given and ("dataset" in given or "train_file" in given):
@@ -75,21 +99,53 @@ def settings(recipe: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def read_settings(file: Path) -> dict[str, Any]:
+    """The settings in a YAML file; what they name relatively lies beside it. Raises ConfigError."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"{file} cannot be read as YAML.", hint="Give a file of name: value lines."
+        ) from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} holds no settings.", hint="Give a file of name: value lines.")
+    model = str(values.get("model") or "")
+    if model and model != "starter" and (file.parent / model).is_dir():
+        values["model"] = str((file.parent / model).resolve())
+    if values.get("train_file"):
+        values["data_dir"] = str(file.parent / str(values.get("data_dir") or ""))
+    return values
+
+
 def exit_code(state: RunState, has_result: bool) -> int:
-    """0 where there is a model at the end, 2 where the settings or the data are at fault."""
-    if state.status in ("done", "stopped") and has_result:
+    """0 where there is a model or the run is paused, 2 where the settings or the data are at fault."""
+    if state.status == "paused" or (state.status in ("done", "stopped") and has_result):
         return DONE
-    return BAD_INPUT if state.status == "failed" and not _is_fault_of_ours(state) else FAILURE
+    return BAD_INPUT if state.status == "failed" and not _is_the_machines(state) else FAILURE
 
 
-def _is_fault_of_ours(state: RunState) -> bool:
-    return state.hint.startswith(BUG) or state.message == TERMINATED
+def _is_the_machines(state: RunState) -> bool:
+    """Whether a run failed for a bug, or for memory or disk that was too small."""
+    return bool(state.advice) or state.message.startswith("Memory") or state.hint.startswith(NO_FAULT)
+
+
+def to_go_on(run: Run) -> str:
+    """The command by which a run goes on; empty where it cannot, or would fail again."""
+    state = run.state()
+    hopeless = state.status == "failed" and not state.advice and run.checkpoint() is None
+    if hopeless or state.status not in RESUMABLE:
+        return ""
+    smaller = "".join(f" --{name.replace('_', '-')} {value}" for name, value in state.advice.items())
+    return f"bertspace runs resume {run.id}{smaller}"
 
 
 def document(run: Run) -> dict[str, Any]:
     """All that is known of a run: its state, where its rows came from, its settings and its result."""
     known = {"run": run.id, "folder": str(run.path.resolve()), **asdict(run.state())}
-    return known | {"source": run.source(), "config": run.config().to_dict()} | (run.result() or {})
+    known |= {"checkpoint": run.checkpoint(), "source": run.source(), "config": run.config().to_dict()}
+    return known | (run.result() or {})
 
 
 def summary(run: Run, recipe: str = "") -> str:

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import time
 from typing import TextIO
 
 from bertspace import engine, queue
-from bertspace.cli.words import duration, number
+from bertspace.cli.words import duration, forecast_words, number
 from bertspace.errors import RunError
 from bertspace.runs import ENDED, Run
 from bertspace.schema import TrainEvent
 
+ANOTHER = -1  # no file has this number
 POLL_SECONDS = 0.2
 QUEUE_SECONDS = 2.0
 
 
 class Watch:
-    """Follows one run. On a terminal the steps are one line that is written over; elsewhere left out."""
+    """Follows one run. On a terminal the steps are one line that is written over; elsewhere left out.
 
-    def __init__(self, run: Run, stream: TextIO | None = None) -> None:
+    seen: leave out what has happened so far.
+    """
+
+    def __init__(self, run: Run, stream: TextIO | None = None, *, seen: bool = False) -> None:
         self.run, self.stream = run, stream or sys.stderr
         self.live = self.stream.isatty()
         self.offset, self.place, self.asked_at = 0, 0, 0.0
         self.first: TrainEvent | None = None
+        self.file = self._file()
+        if seen:
+            self.offset = run.events()[1]
 
     def to_the_end(self) -> bool:
         """Return when the run has ended: True; or when Ctrl-C was pressed twice: False."""
@@ -58,13 +66,31 @@ class Watch:
     def _look(self) -> bool:
         """Show what is new; whether the run has ended."""
         state = self.run.state()
-        # After the state, so that none is missed at the end.
-        events, self.offset = self.run.events(self.offset)
-        for event in events:
+        for event in self._events():  # after the state, so that none is missed at the end
             self._show(event)
         if state.status == "queued":
             self._queued()
         return state.status in ENDED and not self.run.is_locked()
+
+    def _events(self) -> list[TrainEvent]:
+        """What has happened since. A run that goes on has its events written anew, up to its checkpoint."""
+        file = self._file()
+        if self.file not in (0, file):
+            self.offset, self.first = self.run.events()[1], None
+        self.file = file
+        try:
+            events, self.offset = self.run.events(self.offset)
+        except (ValueError, TypeError):  # written anew just now: the offset lay within a line
+            self.file = ANOTHER
+            return []
+        return events
+
+    def _file(self) -> int:
+        """Which file the events are in; 0 for none."""
+        try:
+            return os.stat(self.run.path / "events.jsonl").st_ino
+        except FileNotFoundError:
+            return 0
 
     def _queued(self) -> None:
         """Say the run's place; start it where the run ahead died without starting the next."""
@@ -86,6 +112,8 @@ class Watch:
             self._line(event.message)
         elif event.kind == "status":
             self._say(event.message)
+        elif event.kind == "forecast":
+            self._say(f"forecast: {forecast_words(event.metrics)}")
         elif event.metrics:
             self._say(event_words(event))
 

@@ -37,6 +37,20 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def size(count: float) -> str:
+    """So many bytes in words: 812 kB, 86 MB, 1.3 GB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor * 0.9995:
+            amount = count / factor
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def forecast_words(metrics: Mapping[str, float]) -> str:
+    """about 3:20 and 1.2 GB of memory"""
+    return f"about {duration(metrics['seconds'])} and {size(metrics['memory_bytes'])} of memory"
+
+
 def result_table(result: Mapping[str, Any]) -> str:
     """The base, every epoch (* the one kept) and the test rows, each with all metrics."""
     names = ["train_loss", *result["validation"]]

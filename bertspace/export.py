@@ -1,0 +1,323 @@
+"""A run to take along: its settings, command and stand-alone script, its files as a zip, and two runs side by
+side. Knows nothing of gradio.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bertspace import batching, hardware, models, tuning
+from bertspace.errors import RunError
+from bertspace.labels import parse_names
+from bertspace.runs import Run, whole_file, write_atomically
+from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
+
+ARCHIVED = (
+    *("config.yaml", "result.json", "events.jsonl", "log.txt", "predictions.parquet", "probe.safetensors"),
+    *("model", "data"),
+)
+BASE = "base"  # the folder of a base model that no Hub id names
+BASE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")  # nothing that is run or unpickled
+STORED = (".safetensors", ".parquet")  # as good as random, or packed already
+MOST_POINTS = 300  # of a curve in a comparison
+
+
+# Settings and command
+
+
+def yaml_text(run: Run) -> str:
+    """The run's settings as YAML, which `train --settings` reads again."""
+    return _yaml(run.config())
+
+
+def _yaml(config: TrainConfig) -> str:
+    import yaml
+
+    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def command(run: Run) -> str:
+    """The command that trains the same again, inside the run's folder: what differs from the defaults."""
+    return _command(run.config())
+
+
+def _command(config: TrainConfig) -> str:
+    flags = [
+        _flag(each.name, value)
+        for each in fields(TrainConfig)
+        if (value := getattr(config, each.name)) != each.default
+    ]
+    return " ".join(["bertspace train", *flags])
+
+
+def _flag(name: str, value: Any) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    text = str(value)
+    # argparse takes what begins with a dash for another flag, unless an equals sign ties the two.
+    return shlex.quote(f"{flag}={text}") if text.startswith("-") else f"{flag} {shlex.quote(text)}"
+
+
+# The stand-alone script
+
+
+def script(run: Run) -> str:
+    """A Python script of the same training, with no import of bertspace; it runs in an exported folder.
+
+    Generated for this run's task and settings only. With dropout 0 it reaches the run's own losses.
+    """
+    from jinja2 import Environment, FileSystemLoader
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    jinja = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)  # noqa: S701
+    jinja.filters["text"] = lambda value: json.dumps(value, ensure_ascii=False)
+    config = run.config()
+    names = _model_names(run, config) | _data_names(run, config) | _training_names(run, config)
+    return jinja.get_template("script.jinja").render(names, c=config, run_id=run.id, versions=_versions())
+
+
+def _versions() -> str:
+    from importlib.metadata import version
+
+    return ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate"))
+
+
+def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
+    """What the script says of the model, and how it is loaded."""
+    base = _lies_beside(config.model)
+    name, _, revision = (BASE, "", "") if base else config.model.partition("@")
+    pinned = [f"revision={json.dumps(revision)}"] if revision else []
+    eager = _on_cpu(run) and tuning.longest(config) <= tuning.LONGEST_PLAIN  # as tuning.prepare has it
+    return {
+        "base": base,
+        "eager": eager,
+        "model": name,
+        "tokenizer_arguments": ["MODEL", *pinned],
+        "auto": f"AutoModel{models.HEADS[config.task]}",
+        "model_arguments": [
+            *("MODEL", *pinned, "dtype=torch.float32"),
+            *(['attn_implementation="eager"'] if eager else []),
+        ],
+    }
+
+
+def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
+    """What the script says of the rows; lengths and segments are the tokenizer's."""
+    tokenizer = models.load_tokenizer(_located(run, config))
+    fill_mask = config.task == "fill-mask"
+    longest = tuning.longest(config)
+    limit = math.ceil(config.max_train_rows * config.validation_share)  # as session.open_session has it
+    return {
+        "fill_mask": fill_mask,
+        "labels": list(parse_names(config.label_names)),
+        "max_length": min(longest, tokenizer.model_max_length),
+        "pair": bool(config.pair_column),
+        "segments": bool(config.pair_column) and "token_type_ids" in tokenizer.model_input_names,
+        "held_out": ["validation", "test"] if config.test_file else ["validation"],
+        "held_out_limit": limit,
+        "batches_a_bucket": batching.BATCHES_A_BUCKET,
+    }
+
+
+def _training_names(run: Run, config: TrainConfig) -> dict[str, Any]:
+    """What the script says of optimizer, schedule and scoring."""
+    task = TASKS[config.task]
+    metric = config.best_metric or task.headline
+    accumulate = config.gradient_accumulation > 1
+    precision = _precision(run, config)
+    arguments = [
+        f'mixed_precision="{precision}"' if precision != "no" else "",
+        "gradient_accumulation_steps=ACCUMULATION" if accumulate else "",
+    ]
+    steps = "max(1, math.ceil(steps_an_epoch * EPOCHS))"
+    return {
+        "learning_rate": _resolved(run, config).learning_rate,
+        "accumulate": accumulate,
+        "accelerator_arguments": ", ".join(filter(None, arguments)),
+        "fused": not _device(run).startswith("Apple"),  # as training has it
+        "total_steps": f"min({steps}, {config.max_steps})" if config.max_steps else steps,
+        "smoothing": ", label_smoothing=LABEL_SMOOTHING" if config.label_smoothing else "",
+        "keep_best": bool(config.best_metric or config.patience),
+        "metric": metric,
+        "lower": metric in task.lower_is_better,
+    }
+
+
+def _lies_beside(model: str) -> bool:
+    """Whether the base is saved with the script, because no Hub id names it."""
+    return model == "starter" or model.startswith("run:") or Path(model).is_absolute()
+
+
+def _located(run: Run, config: TrainConfig) -> models.Located:
+    """The run's own model where there is one, which has its base's sizes and tokenizer; else the base."""
+    folder = run.path / "model"
+    if (folder / "config.json").is_file():
+        return models.Located(f"run:{run.id}", folder, "run")
+    return models.locate(config.model)
+
+
+def _resolved(run: Run, config: TrainConfig) -> TrainConfig:
+    """The settings as the training had them: with the model's own learning rate where none was given."""
+    if config.learning_rate is not None:
+        return config
+    result = run.result()
+    rate = result["config"]["learning_rate"] if result else None
+    return replace(
+        config, learning_rate=rate or models.default_learning_rate(_located(run, config), config.task)
+    )
+
+
+def _precision(run: Run, config: TrainConfig) -> str:
+    """Accelerate's word for the run's precision: what it trained in, or would on this machine."""
+    if result := run.result():
+        return str(result["environment"]["precision"])
+    precision = hardware.resolve(config.precision)
+    return "no" if precision == "fp32" else precision
+
+
+def _device(run: Run) -> str:
+    result = run.result()
+    return str(result["environment"]["device"]) if result else hardware.describe()
+
+
+def _on_cpu(run: Run) -> bool:
+    return _device(run).startswith("CPU")
+
+
+# Files to take along
+
+
+def export(run: Run, folder: Path) -> Path:
+    """settings.yaml, command.txt, train.py, data/ and, where no Hub id names it, base/ in a new folder.
+
+    Raises RunError where the folder is not empty.
+    """
+    folder = folder.expanduser().absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is not empty.", hint="Name a new folder, or delete this one.")
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _fill(run, unfinished)
+        unfinished.replace(folder)  # an empty folder gives way
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _fill(run: Run, folder: Path) -> None:
+    config = run.config()
+    folder.mkdir()
+    shutil.copytree(run.path / "data", folder / "data")
+    if _lies_beside(config.model):
+        _write_base(models.locate(config.model), config.task, folder / BASE)
+    here = replace(config, model=BASE) if config.model != "starter" and _lies_beside(config.model) else config
+    write_atomically(folder / "settings.yaml", _yaml(here))
+    write_atomically(folder / "command.txt", f"{_command(here)}\n")
+    write_atomically(folder / "train.py", script(run))
+
+
+def _write_base(located: models.Located, task: str, folder: Path) -> None:
+    """The base model's files; the starter for fill-mask with its adapter's weights added."""
+    folder.mkdir()
+    for path in (each for pattern in BASE_FILES for each in located.path.glob(pattern)):
+        shutil.copyfile(path, folder / path.name)
+    if located.kind == "starter" and task == "fill-mask":
+        with models.quiet():
+            models.load_model(located, task).save_pretrained(folder)
+
+
+def archive(run: Run, target: Path) -> Path:
+    """A zip of the run for download; not its lock, its requests and its checkpoints. Raises RunError."""
+    target = target.expanduser().absolute()
+    root = run.path.resolve()
+    try:
+        with whole_file(target) as path, zipfile.ZipFile(path, "w") as file:
+            for member in _members(root):
+                how = zipfile.ZIP_STORED if member.suffix in STORED else zipfile.ZIP_DEFLATED
+                file.write(member, Path(run.id, member.relative_to(root)), compress_type=how)
+    except FileNotFoundError as error:  # a model is replaced by a better one
+        raise RunError(f"The run {run.id} changed meanwhile.", hint="Try it again.") from error
+    except OSError as error:
+        raise _unwritten(target, error) from error
+    return target
+
+
+def _unwritten(path: Path, error: OSError) -> RunError:
+    why = error.strerror or error
+    return RunError(
+        f"{path.name} could not be written: {why}.", hint="Free some space, or name another place."
+    )
+
+
+def _members(root: Path) -> Iterator[Path]:
+    for name in ARCHIVED:
+        part = root / name
+        found = sorted(part.rglob("*")) if part.is_dir() else [part]
+        yield from (path for path in found if path.is_file() and not path.is_symlink())
+
+
+# Two runs side by side
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Pairs are (first, second). settings: those that differ, "data" for other rows. metrics: by split and
+    name. curves: (step, loss), at most 300 points of each run.
+    """
+
+    settings: dict[str, tuple[Any, Any]]
+    metrics: dict[str, dict[str, tuple[float | None, float | None]]]
+    curves: tuple[list[tuple[int, float]], list[tuple[int, float]]]
+
+
+def compare(first: Run, second: Run) -> RunComparison:
+    """What two runs were told, reached and went through."""
+    told = [_told(run) for run in (first, second)]
+    reached = [_reached(run) for run in (first, second)]
+    return RunComparison(
+        settings={name: pair for name, pair in _paired(*told).items() if pair[0] != pair[1]},
+        metrics={split: _paired(*(each.get(split, {}) for each in reached)) for split in _paired(*reached)},
+        curves=(_curve(first), _curve(second)),
+    )
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """The settings as the training had them, and in words which rows it was given."""
+    result, source = run.result(), run.source()
+    rows = ", ".join(f"{count:,} {part}" for part, count in source.get("rows", {}).items())
+    settings = result["config"] if result else run.config().to_dict()
+    return settings | {"data": f"{source.get('source', '')}: {rows}"}
+
+
+def _reached(run: Run) -> dict[str, dict[str, float]]:
+    result = run.result() or {}
+    return {split: result[split] for split in ("validation", "test") if result.get(split)}
+
+
+def _paired(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {name: (first.get(name), second.get(name)) for name in [*first, *(second.keys() - first.keys())]}
+
+
+def _curve(run: Run) -> list[tuple[int, float]]:
+    """(step, loss), evenly thinned, first and last among them; a step that was done again counts once."""
+    events, _ = run.events()
+    losses = {event.step: event.loss for event in events if event.kind == "step" and event.loss is not None}
+    points = sorted(losses.items())
+    if len(points) <= MOST_POINTS:
+        return points
+    last = len(points) - 1
+    return [points[round(place * last / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
