@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import data, evaluation, inference, models, runs
+from bertspace import data, evaluation, inference, models
 from bertspace.errors import ModelError
 from bertspace.probe import Probe
 from bertspace.schema import Prediction, TrainConfig
@@ -61,7 +61,7 @@ def base_of(tuned: str) -> str:
     """The model that a run was trained from; raises RunError, or ModelError for what is no run."""
     if not tuned.startswith("run:"):
         raise ModelError(f"{tuned} is no run, so its base is not known.", hint="Name the base model.")
-    return runs.find(tuned.removeprefix("run:")).config().model
+    return models.run_called(tuned).config().model
 
 
 def base_words(base: str, tuned: str) -> str:
@@ -77,7 +77,7 @@ def _needs_probe(base: str, task: str) -> bool:
 
 def _probe(base: str, tuned: str) -> Probe:
     """The probe that the tuned run fitted on its base; raises ModelError where there is none."""
-    run = runs.find(tuned.removeprefix("run:")) if tuned.startswith("run:") else None
+    run = models.run_called(tuned) if tuned.startswith("run:") else None
     if run is None or base_of(tuned) != base or not (run.path / "probe.safetensors").is_file():
         raise ModelError(
             f"{base} has no classifier, and {tuned} has no probe of it.",
@@ -132,7 +132,7 @@ def _config(model: str, task: str, text_column: str, pair_column: str, label_col
     """The settings that a model's held-out rows are encoded with: its run's own where it is a run."""
     known: dict[str, Any] = {}
     if model.startswith("run:"):
-        own = runs.find(model.removeprefix("run:")).config()
+        own = models.run_called(model).config()
         names = (
             "max_length",
             "chunk_size",

@@ -24,6 +24,10 @@ class HubError(BertspaceError):
     """The Hub cannot be reached, or does not give what was asked for."""
 
 
+class HubUnreachable(HubError):
+    """The Hub does not answer: what is on disk may serve."""
+
+
 class ModelError(BertspaceError):
     """A model is missing, unsafe to load, or does not fit the task."""
 

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from bertspace.errors import HubError
+from bertspace.errors import HubError, HubUnreachable
 
 ANSWER_SECONDS = (
     8  # the first answer comes in this time or not at all; the client's own retries take 23 to 900
@@ -29,7 +29,7 @@ def snapshot(repo_id: str, revision: str | None = None) -> Path:
     cached = _cached(repo_id, revision)
     try:
         commit = _commit(repo_id, revision)
-    except HubError:
+    except HubUnreachable:  # not where the Hub says no: what another person's rights brought is not for all
         if cached is not None:
             return cached
         raise
@@ -62,7 +62,8 @@ def _commit(repo_id: str, revision: str | None) -> str:
     thread.start()
     thread.join(ANSWER_SECONDS)
     if not found:
-        raise HubError(f"The Hub did not answer about {repo_id} in {ANSWER_SECONDS} seconds.", hint=_OFFLINE)
+        said = f"The Hub did not answer about {repo_id} in {ANSWER_SECONDS} seconds."
+        raise HubUnreachable(said, hint=_OFFLINE)
     if isinstance(found[0], HubError):
         raise found[0]
     return str(found[0])
@@ -97,7 +98,9 @@ def _ask(repo_id: str, revision: str | None, found: list[Any]) -> None:
         )
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         found.append(
-            HubError(f"The Hub cannot be reached for {repo_id} ({type(error).__name__}).", hint=_OFFLINE)
+            HubUnreachable(
+                f"The Hub cannot be reached for {repo_id} ({type(error).__name__}).", hint=_OFFLINE
+            )
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,8 @@ STARTER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 STARTER_ADAPTER = Path(__file__).parent / "starter" / "adapter.safetensors"
+
+_OWNED_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})/([0-9a-z][0-9a-z-]{0,63})")
 
 # What each task's checkpoints call themselves in config.json, "architectures".
 HEADS = {"text-classification": "ForSequenceClassification", "fill-mask": "ForMaskedLM"}
@@ -117,13 +120,24 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def run_called(name: str) -> runs.Run:
+    """The run that a model's name means: run:<id> of the local owner, run:<owner>/<id> of another.
+
+    Raises RunError. Whether someone may use it is for who calls to know.
+    """
+    if owned := _OWNED_RUN.fullmatch(name):
+        return runs.find(owned[2], owned[1])
+    return runs.find(name.removeprefix("run:"))
+
+
 def _locate_run(name: str) -> Located:
-    run = runs.find(name.removeprefix("run:"))
+    run = run_called(name)
     if not (run.path / "model" / "config.json").is_file():
         raise ModelError(
             f"The run {run.id} has no model yet.", hint="Wait for its first epoch, or choose another."
         )
-    return Located(f"run:{run.id}", _checked_folder(run.path / "model", name), "run")
+    called = name if _OWNED_RUN.fullmatch(name) else f"run:{run.id}"
+    return Located(called, _checked_folder(run.path / "model", name), "run")
 
 
 def _checked_folder(folder: Path, name: str) -> Path:

@@ -21,6 +21,7 @@ from pathlib import Path
 from bertspace import hardware, runs
 from bertspace.errors import RunError
 from bertspace.runs import Run
+from bertspace.schema import RunState
 
 _SECRET = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
 
@@ -101,7 +102,7 @@ def waiting(among: Iterable[Run]) -> list[Run]:
     for run in among:
         with suppress(RunError):
             if (state := run.state()).status == "queued":
-                found.append((state.place or state.created, run.id, run))
+                found.append((_place(state), run.id, run))
     return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
 
 
@@ -121,9 +122,13 @@ def move(run: Run, place: int) -> None:
             )
         others = [each for each in waiting(_everyone()) if each.id != run.id]
         spot = max(0, min(place - 1, len(others)))
-        before = others[spot - 1].state().place if spot else None
-        after = others[spot].state().place if spot < len(others) else None
-        if before is None and after is None:
-            return
-        given = (before + after) / 2 if before is not None and after is not None else (before or 0.0) + 1
-        run.write_state(replace(state, place=after - 1 if before is None and after is not None else given))
+        before = _place(others[spot - 1].state()) if spot else None
+        after = _place(others[spot].state()) if spot < len(others) else None
+        if before is not None:
+            run.write_state(replace(state, place=before + 1 if after is None else (before + after) / 2))
+        elif after is not None:
+            run.write_state(replace(state, place=after - 1))
+
+
+def _place(state: RunState) -> float:
+    return state.place or state.created

@@ -6,11 +6,11 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from bertspace import queue, runs
+from bertspace import policy, queue, runs
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.ui import app as page
-from bertspace.ui import header, theme, warm
+from bertspace.ui import header, theme, warm, who
 from bertspace.ui.run_view import run_at_work
 
 
@@ -44,7 +44,10 @@ def test_every_input_has_a_label(built: gr.Blocks) -> None:
     assert [block for block in inputs if not block.label] == []
 
 
-def test_runs_are_never_served_and_nothing_is_fetched_from_elsewhere(home: Path) -> None:
+def test_runs_are_never_served_and_nothing_is_fetched_from_elsewhere(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     options = page.launch_options()
     assert str(runs.home()) in options["blocked_paths"]
     assert options["ssr_mode"] is False
@@ -60,9 +63,15 @@ def test_two_colours_mean_two_models() -> None:
 def test_the_header_tells_the_device_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Looking at this machine" in header.draw_header("", None)
     monkeypatch.setitem(warm._known, "device", "CPU, 2 cores, bf16")
-    drawn, seen = header.look("")
-    assert "CPU, 2 cores, bf16" in drawn and "No run at work" in drawn
-    assert header.look(seen) == (gr.skip(), gr.skip())
+    drawn, seen, clock = header.look("")
+    assert "CPU, 2 cores, bf16" in drawn and "No run at work" in drawn and "Local owner" in drawn
+    assert clock.active
+    assert header.look(seen) == (gr.skip(), gr.skip(), gr.skip())
+
+
+def test_a_visitors_header_says_who_they_are_and_shows_no_run() -> None:
+    drawn = header.draw_header("CPU", None, policy.VISITOR)
+    assert "Visitor" in drawn and "key that was printed" in drawn and "run at work" not in drawn
 
 
 def test_the_header_leads_to_the_run_at_work(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,11 +79,12 @@ def test_the_header_leads_to_the_run_at_work(run: Run, monkeypatch: pytest.Monke
     run.write_state(RunState(status="running", name="starter on tea"))
     at_work = run_at_work()
     assert at_work is not None and at_work.id == run.id
-    assert f'data-run="{run.id}"' in header.draw_header("", at_work)
+    assert f'data-run="{run.id}"' in header.draw_header("", at_work, policy.LOCAL)
+    assert run.id not in header.draw_header("", at_work, policy.VISITOR)
 
 
 def test_the_address_opens_the_tab_the_run_and_the_model(run: Run) -> None:
-    tab, shown, first, second, fill_mask, classify, compare = page.open_page(
+    tab, shown, first, second, fill_mask, classify, compare, *_ = page.open_page(
         Address(tab="fill-mask", run=run.id, model=f"run:{run.id}")  # type: ignore[arg-type]
     )
     assert (tab.selected, shown, fill_mask["value"]) == ("fill-mask", run.id, f"run:{run.id}")
@@ -85,7 +95,18 @@ def test_the_address_opens_the_tab_the_run_and_the_model(run: Run) -> None:
 @pytest.mark.parametrize("asked", [{}, {"tab": "nowhere", "run": "../..", "model": "/etc"}])
 def test_a_bare_or_wrong_address_opens_the_newest_run(run: Run, asked: dict[str, str]) -> None:
     tab, shown, *others = page.open_page(Address(**asked))  # type: ignore[arg-type]
-    assert (tab, shown, others) == (gr.skip(), run.id, [gr.skip()] * 5)
+    assert (tab, shown, others) == (gr.skip(), run.id, [gr.skip()] * 7)
+
+
+def test_a_visitor_lands_on_fill_mask_and_finds_why_there_is_no_training(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(who, "person", lambda request: policy.VISITOR)
+    asked = Address(run=run.id, model=f"run:{run.id}")
+    tab, shown, *_, closed, workshop = page.open_page(asked)  # type: ignore[arg-type]
+    assert (tab.selected, shown, closed.visible, workshop.visible) == ("fill-mask", "", True, False)
+    tab, *_ = page.open_page(Address(tab="compare"))  # type: ignore[arg-type]
+    assert tab.selected == "compare"
 
 
 def test_a_run_is_tried_in_the_tab_of_its_task(run: Run) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bertspace import comparison, inference
 from bertspace.errors import DataError, ModelError
+from bertspace.policy import LOCAL, VISITOR, Person
 from bertspace.probe import Probe
 from bertspace.runs import Run, home
 from bertspace.schema import RunState, TrainConfig
@@ -26,9 +28,15 @@ RESULT = {"headline": "accuracy", "validation": {"accuracy": 0.75}, "test": None
 
 
 def make_run(
-    config: TrainConfig, name: str, rows: pd.DataFrame, *, status: str = "done", result: dict | None = None
+    config: TrainConfig,
+    name: str,
+    rows: pd.DataFrame,
+    *,
+    status: str = "done",
+    result: dict | None = None,
+    owner: str = "local",
 ) -> Run:
-    run = Run.create(config, name=name)
+    run = Run.create(config, name=name, owner=owner)
     (run.path / "data").mkdir()
     rows.to_parquet(run.path / "data" / "validation.parquet")
     run.write_state(RunState(status=status, name=name, created=time.time()))
@@ -49,12 +57,14 @@ def of_pairs(tiny_bert: Path) -> str:
     return f"run:{make_classifier(tiny_bert, 'pairs', rows, pair_column='pair').id}"
 
 
-def make_classifier(tiny_bert: Path, name: str, rows: pd.DataFrame, **settings: str) -> Run:
+def make_classifier(
+    tiny_bert: Path, name: str, rows: pd.DataFrame, *, owner: str = "local", **settings: str
+) -> Run:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     config = TrainConfig(model=str(tiny_bert), max_length=32, precision="fp32", **settings)
-    run = make_run(config, name, rows, result=RESULT)
+    run = make_run(config, name, rows, result=RESULT, owner=owner)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = AutoModelForSequenceClassification.from_pretrained(
@@ -83,19 +93,21 @@ def masked(tiny_bert: Path) -> str:
 
 def test_the_picker_lists_the_starter_and_the_runs_and_says_why_one_does_not_fit(masked: str) -> None:
     waiting = make_run(TrainConfig(), "later", ROWS, status="queued")
-    words = {value: words for words, value in picker.picker_choices("text-classification")}
+    words = {value: words for words, value in picker.picker_choices("text-classification", LOCAL)}
     assert set(words) == {"starter", masked, f"run:{waiting.id}"}
     assert words["starter"] == "starter — no classifier yet: fine-tune it first"
     assert words[masked].endswith("— fills masks, does not classify")
     assert words[f"run:{waiting.id}"].endswith("— queued: no model yet")
-    assert picker.picker_choices("fill-mask")[0] == ("starter", "starter")
+    assert picker.picker_choices("fill-mask", LOCAL)[0] == ("starter", "starter")
 
 
 def test_a_run_that_fits_is_listed_with_its_headline_metric(classifier: str) -> None:
-    words = dict((value, words) for words, value in picker.picker_choices("text-classification"))[classifier]
+    words = dict((value, words) for words, value in picker.picker_choices("text-classification", LOCAL))[
+        classifier
+    ]
     assert words.startswith("parcels · accuracy 0.750 · ")
-    assert picker.newest_run("text-classification") == classifier
-    assert picker.newest_run("fill-mask") == ""
+    assert picker.newest_run("text-classification", LOCAL) == classifier
+    assert picker.newest_run("fill-mask", LOCAL) == ""
 
 
 def test_what_may_be_typed_as_a_model(classifier: str) -> None:
@@ -106,7 +118,7 @@ def test_what_may_be_typed_as_a_model(classifier: str) -> None:
         "bert-base-uncased",
         "a/b@refs/pr/1",
     ):
-        assert picker.checked_model(f" {value} ") == value
+        assert picker.checked_model(f" {value} ", LOCAL) == value
 
 
 @pytest.mark.parametrize(
@@ -114,7 +126,7 @@ def test_what_may_be_typed_as_a_model(classifier: str) -> None:
 )
 def test_typed_text_is_never_a_path_of_the_host(value: str | None) -> None:
     with pytest.raises(ModelError):
-        picker.checked_model(value)
+        picker.checked_model(value, LOCAL)
 
 
 def test_a_folder_that_looks_like_a_hub_id_is_refused(
@@ -123,14 +135,32 @@ def test_a_folder_that_looks_like_a_hub_id_is_refused(
     (tmp_path / "owner" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="'owner/name' is no model's name"):
-        picker.checked_model("owner/name")
+        picker.checked_model("owner/name", LOCAL)
+
+
+def test_a_run_is_its_owners_alone(classifier: str, tiny_bert: Path) -> None:
+    ada, bob = Person("user", "ada", "ada"), Person("user", "bob", "bob")
+    own = make_classifier(tiny_bert, "hers", ROWS, owner="ada")
+    value = f"run:ada/{own.id}"
+    assert [each for _, each in picker.picker_choices("", ada)] == ["starter", value]
+    assert picker.checked_model(f"run:{own.id}", ada) == picker.checked_model(value, ada) == value
+    assert inference.predict(value, ["my parcel is late"])[0][0].label in ("delivery", "billing")
+    assert comparison.base_of(value) == str(tiny_bert)
+    for person in (bob, VISITOR, LOCAL):
+        for named in (value, f"run:{own.id}"):
+            with pytest.raises(ModelError, match="There is no run"):
+                picker.checked_model(named, person)
+        assert picker.known_model(value, person) == ""
+    assert picker.picker_choices("", VISITOR) == [("starter", "starter")]
+    with pytest.raises(ModelError):
+        picker.checked_model(classifier, ada)
 
 
 def test_a_half_made_run_does_not_break_the_picker(classifier: str) -> None:
     broken = home() / "local" / "20200101-000000-abcdef"
     broken.mkdir()
     (broken / "state.json").write_text("{")
-    assert [value for _, value in picker.picker_choices("")] == ["starter", classifier]
+    assert [value for _, value in picker.picker_choices("", LOCAL)] == ["starter", classifier]
 
 
 def test_examples_are_rows_that_were_not_trained_on_one_of_each_label_first(
@@ -342,8 +372,8 @@ def test_a_toast_is_escaped_and_an_endpoints_answer_is_plain() -> None:
 def test_an_opened_tab_chooses_the_newest_run_where_nothing_that_fits_is_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(picker, "newest_run", lambda task: "run:1")
-    monkeypatch.setattr(picker, "picker_choices", lambda task: [("one", "run:1")])
+    monkeypatch.setattr(picker, "newest_run", lambda task, person: "run:1")
+    monkeypatch.setattr(picker, "picker_choices", lambda task, person: [("one", "run:1")])
     chosen = picker.chosen_or_newest("text-classification")
-    assert chosen("starter").value == chosen("").value == "run:1"
-    assert "value" not in chosen("owner/name")  # what was chosen stays
+    assert chosen("starter", None).value == chosen("", None).value == "run:1"
+    assert "value" not in chosen("owner/name", None)  # what was chosen stays

@@ -10,9 +10,21 @@ import pytest
 
 from bertspace import data, engine, presets, queue, recipes, runs
 from bertspace.errors import BertspaceError, ConfigError, RunError
+from bertspace.policy import LOCAL
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
-from bertspace.ui import chart, data_step, form, look, recipe_fold, render_data, render_run, run_step, train
+from bertspace.ui import (
+    chart,
+    data_step,
+    form,
+    look,
+    recipe_fold,
+    render_data,
+    render_run,
+    run_step,
+    settings_step,
+    train,
+)
 from bertspace.ui.chart import Line
 from bertspace.ui.look import Lengths, Look
 from bertspace.ui.run_view import RunView, Trail, Trails, view, wilson
@@ -74,35 +86,37 @@ def test_the_form_has_a_control_for_every_setting_but_the_hosts_folder() -> None
 
 
 def test_the_untouched_form_gives_the_default_config() -> None:
-    assert form.config_of("sample", "office", form_values()) == TrainConfig(dataset="sample:office")
+    assert form.config_of("sample", "office", form_values(), LOCAL) == TrainConfig(dataset="sample:office")
 
 
 def test_only_the_chosen_source_counts() -> None:
     values = form_values(dataset="owner/name", train_split="all", train_file="/tmp/upload/tea.csv")
-    assert form.config_of("sample", "pairs", values) == TrainConfig(dataset="sample:pairs")
-    assert form.config_of("files", "pairs", values) == TrainConfig(train_file="/tmp/upload/tea.csv")
-    assert form.config_of("hub", "pairs", values) == TrainConfig(dataset="owner/name", train_split="all")
+    assert form.config_of("sample", "pairs", values, LOCAL) == TrainConfig(dataset="sample:pairs")
+    assert form.config_of("files", "pairs", values, LOCAL) == TrainConfig(train_file="/tmp/upload/tea.csv")
+    assert form.config_of("hub", "pairs", values, LOCAL) == TrainConfig(
+        dataset="owner/name", train_split="all"
+    )
 
 
 @pytest.mark.parametrize("source", ["sample", "files", "hub", "disk"])
 def test_a_form_without_data_says_where_to_get_some(source: str) -> None:
     with pytest.raises(BertspaceError) as caught:
-        form.config_of(source, None, form_values())
+        form.config_of(source, None, form_values(), LOCAL)
     assert caught.value.hint
 
 
 def test_the_page_takes_no_folder_of_the_host(tmp_path: Path) -> None:
     values = form_values(data_dir=str(tmp_path))
-    assert form.config_of("sample", "office", values).data_dir == ""
+    assert form.config_of("sample", "office", values, LOCAL).data_dir == ""
     with pytest.raises(BertspaceError):
-        form.config_of("sample", "office", form_values(model=str(tmp_path)))
+        form.config_of("sample", "office", form_values(model=str(tmp_path)), LOCAL)
 
 
 def test_a_value_that_cannot_be_is_told_with_its_name() -> None:
     with pytest.raises(ConfigError, match="epochs"):
-        form.config_of("sample", "office", form_values(epochs=None))
+        form.config_of("sample", "office", form_values(epochs=None), LOCAL)
     with pytest.raises(ConfigError, match="learning_rate"):
-        form.config_of("sample", "office", form_values(learning_rate="fast"))
+        form.config_of("sample", "office", form_values(learning_rate="fast"), LOCAL)
 
 
 def test_the_command_line_names_what_differs_from_the_defaults() -> None:
@@ -171,7 +185,7 @@ def test_reading_a_sample_shows_its_rows_then_its_lengths(monkeypatch: pytest.Mo
     monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
     with gr.Blocks():
         step = replace(data_step.build_data_step(), task=gr.Radio())
-    first, second = data_step.read(step, form_values(source="sample", sample="office"), fresh=True)
+    first, second = data_step.read(step, form_values(source="sample", sample="office"), LOCAL, fresh=True)
     assert first[step.task] == "text-classification"
     assert first[step.look].labels[0][1] > 30
     assert "Counting tokens" in first[step.shown]
@@ -184,7 +198,7 @@ def test_what_is_wrong_with_a_file_is_shown_and_its_columns_can_be_picked(tmp_pa
     with gr.Blocks():
         step = replace(data_step.build_data_step(), task=gr.Radio())
     values = form_values(source="files", sample=None, train_file=str(file))
-    (update,) = data_step.read(step, values, fresh=True)
+    (update,) = data_step.read(step, values, LOCAL, fresh=True)
     assert "tea.csv" in update[step.problem]
     assert update[step.controls["label_column"]]["choices"] == ["a", "b", "c"]
 
@@ -335,6 +349,23 @@ def test_start_queues_the_run_and_returns_its_id(home: Path, quiet_queue: None) 
     run = runs.find(run_id)
     assert (run.state().status, run.config().max_steps) == ("queued", 2)
     assert view(run_id).position == 1
+
+
+def test_a_runs_settings_fill_the_form(home: Path) -> None:
+    names = ["task", "model", "dataset", "epochs", "learning_rate"]
+    values = {"task": "fill-mask", "model": "starter", "epochs": 2.0, "learning_rate": None}
+    skip = gr.skip()
+    assert train.copied(values, names) == [skip, skip, "fill-mask", "starter", skip, 2.0, ""]
+    sample = train.copied(values | {"dataset": "sample:office"}, names)
+    assert sample[:5] == ["sample", "office", "fill-mask", "starter", skip]
+    hub = train.copied(values | {"dataset": "owner/name"}, names)
+    assert (hub[0], hub[1], hub[4]) == ("hub", skip, "owner/name")
+
+
+def test_a_metric_that_the_other_task_has_too_stays_chosen() -> None:
+    assert settings_step._fits_task("fill-mask", "loss")[1].value == "loss"
+    assert settings_step._fits_task("fill-mask", "accuracy")[1].value in ("", "accuracy")
+    assert settings_step._fits_task("text-classification", "perplexity")[1].value == ""
 
 
 def test_start_without_data_says_so_and_keeps_nothing(home: Path) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any
 
 import gradio as gr
 
-from bertspace import runs
+from bertspace import policy, runs, tables
 from bertspace.errors import BertspaceError
-from bertspace.ui import picker, warm
+from bertspace.policy import Person
+from bertspace.runs import Run
+from bertspace.ui import files, picker, render, warm, who
 from bertspace.ui.classify import ClassifyTab, build_classify_tab
 from bertspace.ui.compare import CompareTab, build_compare_tab
+from bertspace.ui.errors import told
 from bertspace.ui.fill_mask import FillMaskTab, build_fill_mask_tab
+from bertspace.ui.gate import Entrance, Page
 from bertspace.ui.header import build_header
 from bertspace.ui.run_step import chosen_run
 from bertspace.ui.run_view import find_run, first_run
@@ -25,8 +29,14 @@ TRIES = {
     "fill-mask": "fill-mask",
     "text-classification": "classify",
 }  # the tab that a task's model is tried in
-DAY = 24 * 3600  # seconds
-UPLOAD_LIMIT = "2gb"  # what data files may have, see tables.MAX_FILE_BYTES
+HOUR, DAY = 3600, 24 * 3600  # seconds
+UPLOAD_BYTES = 10 * 1024**2  # BERTSPACE_MAX_UPLOAD_BYTES, where others than the local owner reach the app
+MOST_WAITING = 200  # BERTSPACE_MAX_QUEUE, events that wait for one before them
+AT_ONCE = 4  # calls of one handler: a slow one (a download) does not hold up the others
+NO_TRAINING = (
+    "Training is not open to visitors",
+    f"{policy.TO_GET_THE_RIGHT} The other tabs are open to you here.",
+)
 # The address says which tab is open, so that a reload or a copied link opens it again. The first tab reports
 # itself once while the page is built, before the load event has read what the address asks for.
 IN_ADDRESS = """() => {
@@ -40,13 +50,15 @@ IN_ADDRESS = """() => {
 TO_VIEW = "() => document.querySelector('#live')?.scrollIntoView({behavior: 'smooth', block: 'center'})"
 
 
-def build_app() -> gr.Blocks:
+def build_app() -> Page:
     """The whole page; `launch_options()` are the arguments that its launch needs."""
-    with gr.Blocks(title="bertspace", analytics_enabled=False, delete_cache=(DAY, DAY)) as app:
+    with Page(title="bertspace", analytics_enabled=False, delete_cache=(HOUR, DAY)) as app:
         header = build_header()
         with gr.Tabs(selected="fine-tune", overflow_behavior="wrap", elem_id="tabs") as tabs:
             with gr.Tab(TABS["fine-tune"], id="fine-tune") as first:
-                train = build_train_tab()
+                closed = gr.HTML(render.note(*NO_TRAINING), visible=False, elem_classes="bs-card")
+                with gr.Column() as workshop:
+                    train = build_train_tab()
             with gr.Tab(TABS["fill-mask"], id="fill-mask") as second:
                 fill_mask = build_fill_mask_tab()
             with gr.Tab(TABS["classify"], id="classify") as third:
@@ -60,27 +72,63 @@ def build_app() -> gr.Blocks:
         header.click(to_run, None, [tabs, train.run_id], **QUIET).then(None, None, None, js=TO_VIEW)
         _lead_on(tabs, train, fill_mask, classify, compare)
         opened = [tabs, train.run_id, *train.folds, fill_mask.model, classify.model, compare.tuned]
-        app.load(open_page, None, opened, **QUIET)
+        app.load(open_page, None, [*opened, closed, workshop], **QUIET)
+    app.check()
+    waiting = policy.from_environment("queue", MOST_WAITING)
+    app.queue(max_size=waiting or None, default_concurrency_limit=AT_ONCE, api_open=False)
     return app
 
 
-def launch_options() -> dict[str, Any]:
-    """What `Blocks.launch` is to be given: looks, and what may not be served."""
+def launch_options(share: bool = False) -> dict[str, Any]:
+    """What `Blocks.launch` is to be given: where, for whom, looks, and what may not be served.
+
+    Decides with it who is the owner: see `who`.
+    """
+    share = share or os.environ.get("GRADIO_SHARE", "").lower() == "true"
+    server_name = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
+    door = who.open_door(server_name, share)
+    os.environ.setdefault("GRADIO_TEMP_DIR", files.own_folder())
+    if door.key:
+        _guard_host()
     return {
+        "server_name": server_name,
+        "server_port": int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
+        "share": share,
+        "app_kwargs": {"middleware": [(Entrance, (), {})]},  # a class and its arguments, as starlette has it
         "theme": theme(),
         "css": css(),
         "footer_links": ["api", "settings"],
         "run_history": False,
         "ssr_mode": False,
-        "blocked_paths": [str(runs.home()), str(Path(runs.home()).resolve())],
-        "max_file_size": UPLOAD_LIMIT,
+        "blocked_paths": [str(runs.home())],
+        "max_file_size": tables.MAX_FILE_BYTES,
     }
+
+
+def _guard_host() -> None:
+    """For an app that others reach: smaller files, unpacked too, and no token of the host for the Hub."""
+    from huggingface_hub import constants
+
+    constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True
+    most = policy.from_environment("upload_bytes", UPLOAD_BYTES)
+    tables.MAX_FILE_BYTES = min(most or tables.MAX_FILE_BYTES, tables.MAX_FILE_BYTES)
+
+
+def way_in(app: gr.Blocks) -> str:
+    """What is printed for the owner of an app that others reach; "" where everybody here is the owner."""
+    if not who.door().key:
+        return ""
+    host = os.environ.get("SPACE_HOST")
+    address = f"https://{host}/" if host else app.share_url or app.local_url
+    key = f"<{who.KEY_VARIABLE}>" if os.environ.get(who.KEY_VARIABLE) else who.door().key
+    return f"* You are the owner at:   {address.rstrip('/')}/?key={key}\n* Everybody else is a visitor."
 
 
 def start_in_background() -> None:
     """What the page need not wait for: the run that is next in the queue, and the libraries."""
     from bertspace import queue
 
+    files.make_room()
     warm.start()
     queue.start_next()
 
@@ -95,14 +143,11 @@ def _lead_on(
     train.try_it.click(empty_picker, train.run_id, tried, **QUIET).then(
         try_run, train.run_id, [tabs, *tried], **QUIET
     )
-    train.compare.click(lambda: None, None, compare.tuned, **QUIET).then(
-        lambda run_id: (gr.Tabs(selected="compare"), _model(run_id, "")),
-        train.run_id,
-        [tabs, compare.tuned],
-        **QUIET,
+    train.compare.click(no_model, None, compare.tuned, **QUIET).then(
+        compare_run, train.run_id, [tabs, compare.tuned], **QUIET
     )
     for button in (classify.to_fine_tune, compare.to_fine_tune):
-        button.click(lambda: gr.Tabs(selected="fine-tune"), None, tabs, **QUIET)
+        button.click(to_fine_tune, None, tabs, **QUIET)
 
 
 def to_run(event: gr.EventData) -> tuple[Any, str]:
@@ -110,49 +155,74 @@ def to_run(event: gr.EventData) -> tuple[Any, str]:
     return gr.Tabs(selected="fine-tune"), chosen_run(event)
 
 
-def empty_picker(run_id: str) -> list[Any]:
+def to_fine_tune() -> Any:
+    return gr.Tabs(selected="fine-tune")
+
+
+def no_model() -> None:
+    """An emptied picker."""
+
+
+@told
+def compare_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any]:
+    """The Compare tab with the run's model."""
+    return gr.Tabs(selected="compare"), _model(find_run(run_id, who.person(request).owner), "", request)
+
+
+@told
+def empty_picker(run_id: str, request: gr.Request | None = None) -> list[Any]:
     """The pickers of Fill-mask and Classify: the one of the run's task emptied."""
-    own = TRIES[find_run(run_id).config().task]
+    own = TRIES[find_run(run_id, who.person(request).owner).config().task]
     return [None if name == own else gr.skip() for name in ("fill-mask", "classify")]
 
 
-def try_run(run_id: str) -> tuple[Any, Any, Any]:
+@told
+def try_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any, Any]:
     """The tab in which the run's model is tried, and the two pickers, its own with the model in it."""
-    task = find_run(run_id).config().task
-    model = _model(run_id, task)
+    run = find_run(run_id, who.person(request).owner)
+    task = run.config().task
+    model = _model(run, task, request)
     filled = {name: model if name == TRIES[task] else gr.skip() for name in ("fill-mask", "classify")}
     return gr.Tabs(selected=TRIES[task]), filled["fill-mask"], filled["classify"]
 
 
-def _model(run_id: str, task: str) -> Any:
+def _model(run: Run, task: str, request: gr.Request | None) -> Any:
     """A picker's update: the run chosen, in choices read anew."""
-    return gr.update(choices=picker.picker_choices(task), value=f"run:{run_id}")
+    choices = picker.picker_choices(task, who.person(request))
+    return gr.update(choices=choices, value=picker.value_of(run))
 
 
 def open_page(request: gr.Request) -> tuple[Any, ...]:
     """What the address asks for by `?tab=`, `?run=`, `?model=`; else the run at work, or the newest.
 
-    The steps before the run are folded where it is a run that the page was opened for.
+    The steps before the run are folded where it is a run that the page was opened for. Who may not train
+    finds Fill-mask open, and in the Fine-tune tab the reason.
     """
-    asked = dict(request.query_params)
+    asked, person = dict(request.query_params), who.person(request)
+    trains = policy.allowed(person, "train")
     tab = gr.Tabs(selected=asked["tab"]) if asked.get("tab") in TABS else gr.skip()
-    run_id = _known_run(asked.get("run", "")) or first_run()
-    to_see = bool(run_id) and (run_id == asked.get("run") or find_run(run_id).state().status == "running")
+    models = _asked_models(asked.get("tab", ""), asked.get("model", ""), person)
+    if not trains:
+        tab = gr.Tabs(selected=asked["tab"] if asked.get("tab") in TABS else "fill-mask")
+        return tab, "", gr.skip(), gr.skip(), *models, gr.HTML(visible=True), gr.Column(visible=False)
+    run_id = _known_run(asked.get("run", ""), person) or first_run(person.owner)
+    to_see = bool(run_id) and (run_id == asked.get("run") or _is_at_work(run_id, person))
     fold = gr.Accordion(open=False) if to_see else gr.skip()
-    return tab, run_id, fold, fold, *_asked_models(asked.get("tab", ""), asked.get("model", ""))
+    return tab, run_id, fold, fold, *models, gr.skip(), gr.skip()
 
 
-def _known_run(run_id: str) -> str:
+def _known_run(run_id: str, person: Person) -> str:
     try:
-        return find_run(run_id).id
+        return find_run(run_id, person.owner).id
     except BertspaceError:
         return ""
 
 
-def _asked_models(tab: str, model: str) -> list[Any]:
+def _is_at_work(run_id: str, person: Person) -> bool:
+    return find_run(run_id, person.owner).state().status == "running"
+
+
+def _asked_models(tab: str, model: str, person: Person) -> list[Any]:
     """Updates for the pickers of the tabs after the first: the one whose tab is asked for gets the model."""
-    try:
-        chosen = picker.checked_model(model) if model else ""
-    except BertspaceError:
-        chosen = ""
+    chosen = picker.known_model(model, person)
     return [gr.update(value=chosen) if chosen and tab == name else gr.skip() for name in (*TABS,)[1:]]

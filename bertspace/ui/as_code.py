@@ -88,7 +88,8 @@ def compare_code(base: str, tuned: str, text: str, pair: str, task: str, url: st
 def source(model: str) -> str:
     """What transformers is to load: a run's folder under BERTSPACE_HOME's default, or the Hub id."""
     if model.startswith("run:"):
-        return f"runs/{LOCAL_OWNER}/{model.removeprefix('run:')}/model"
+        owned = model.removeprefix("run:")
+        return f"runs/{owned if '/' in owned else f'{LOCAL_OWNER}/{owned}'}/model"
     return model.partition("@")[0]
 
 

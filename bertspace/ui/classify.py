@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from bertspace import data, inference
+from bertspace import data, inference, policy
 from bertspace.columns import blank_rows, pick_columns, texts
 from bertspace.errors import BertspaceError, DataError
 from bertspace.schema import TrainConfig
 from bertspace.tables import SUFFIXES, Table, row_words
-from bertspace.ui import as_code, picker, render
+from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.render import BASE, TUNED, Side
@@ -65,7 +65,7 @@ def build_classify_tab() -> ClassifyTab:
         outputs=[text, pair, two, examples, to_fine_tune],
         **quiet,
     )
-    two.change(lambda on: gr.Textbox(visible=on), two, pair, **quiet)
+    two.change(show_pair, two, pair, **quiet)
     gr.on(
         [model.change, text.change, pair.change, two.change],
         answer,
@@ -92,10 +92,17 @@ def example_chips(text: gr.Textbox, pair: gr.Textbox) -> gr.Dataset:
         visible=False,
         elem_classes="pg-chips",
     )
-    chips.click(
-        lambda chosen: tuple(chosen), chips, [text, pair], show_progress="hidden", api_visibility="private"
-    )
+    chips.click(chosen_row, chips, [text, pair], show_progress="hidden", api_visibility="private")
     return chips
+
+
+def chosen_row(chosen: list[str]) -> tuple[str, ...]:
+    """The texts of the row that was clicked."""
+    return tuple(chosen)
+
+
+def show_pair(on: bool) -> Any:
+    return gr.Textbox(visible=on)
 
 
 def chips_of(rows: list[tuple[str, str]]) -> Any:
@@ -107,9 +114,9 @@ def chips_of(rows: list[tuple[str, str]]) -> Any:
     return gr.Dataset(samples=[list(row) for row in rows], sample_labels=labels, visible=True)
 
 
-def settle(model: str | None, text: str, pair: str) -> tuple[Any, ...]:
+def settle(model: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
     """What a chosen model changes around the panel: second text, examples, the way to a classifier."""
-    model = model or ""
+    model = picker.known_model(model, who.person(request))
     why = picker.misfit(model, TASK)
     rows = [] if why else picker.own_examples(model)
     pairs = picker.takes_pair(model) and not why
@@ -132,6 +139,10 @@ def answer(
     code = as_code.classify_code(model or picker.STARTER, text, pair, as_code.page_url(request))
     if model == picker.STARTER:
         return render.note("No classifier yet", TO_MAKE_ONE), *code
+    try:
+        model = picker.checked_model(model, who.person(request))
+    except BertspaceError as error:
+        return render.failed(error.message, error.hint), *code
     if why := picker.misfit(model, TASK):
         return render.note(f"{picker.model_name(model)}: {why}", "Choose another model."), *code
     if not text.strip():
@@ -139,7 +150,7 @@ def answer(
     if two and not pair.strip():
         return render.note("The second text is missing", "This model compares two texts."), *code
     try:
-        side = _side(picker.checked_model(model), text, pair)
+        side = _side(model, text, pair)
     except BertspaceError as error:
         return render.failed(error.message, error.hint), *code
     return render.label_panel([side]), *code
@@ -151,11 +162,10 @@ def _side(model: str, text: str, pair: str) -> Side:
 
 
 @told_plainly
-def classify(text: str, model: str, pair: str = "") -> dict[str, Any]:
+def classify(text: str, model: str, pair: str = "", request: gr.Request | None = None) -> dict[str, Any]:
     """Every label's probability for a text (or a pair of texts): {"text", "pair", "label", "scores"}."""
-    found = inference.predict(picker.checked_model(model), [text], task=TASK, pairs=[pair] if pair else None)[
-        0
-    ][0]
+    chosen = picker.checked_model(model, who.person(request))
+    found = inference.predict(chosen, [text], task=TASK, pairs=[pair] if pair else None)[0][0]
     return {"text": found.text, "pair": found.pair, "label": found.label, "scores": found.scores}
 
 
@@ -199,14 +209,18 @@ def _build_file_part(model: gr.Dropdown) -> None:
 def classify_file(
     file: str | None,
     model: str | None,
+    request: gr.Request | None = None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by this default
 ) -> tuple[Any, ...]:
     """A summary, the first 100 rows, and a csv of all: the file's columns, predicted_label, score_<label>."""
     if not file:
         raise DataError("No file is chosen.", hint="Pick a csv, tsv, jsonl, parquet or txt file first.")
-    model = picker.checked_model(model)
+    person = who.person(request)
+    model = picker.checked_model(model, person)
     path = Path(file)
+    policy.check_file(person, path.name)
     frame, chosen, pairs = read_texts(path, model)
+    policy.check_rows(person, len(frame))
     scores: list[dict[str, float]] = []
     for start in range(0, len(chosen), AT_ONCE):
         progress((start, len(chosen)), desc="Classifying", unit="rows")

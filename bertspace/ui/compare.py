@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from bertspace import comparison, inference
+from bertspace import comparison, data, inference, policy
 from bertspace.errors import BertspaceError, DataError
-from bertspace.ui import as_code, picker, render
+from bertspace.policy import Person
+from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.classify import FILE_TYPES, chips_of, example_chips
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
@@ -88,9 +89,11 @@ def build_compare_tab() -> CompareTab:
     return CompareTab(base, tuned, text, pair, to_fine_tune)
 
 
-def settle(tuned: str | None, base: str | None, text: str, pair: str) -> tuple[Any, ...]:
+def settle(
+    tuned: str | None, base: str | None, text: str, pair: str, request: gr.Request | None = None
+) -> tuple[Any, ...]:
     """What a chosen run brings with it: its base, a second text, rows to try, a text that fits its task."""
-    tuned = tuned or ""
+    tuned = picker.known_model(tuned, who.person(request))
     fits = bool(tuned) and not picker.misfit(tuned, "")
     rows = picker.own_examples(tuned) if fits else []
     masks = picker.task_of_run(tuned) == "fill-mask"
@@ -106,28 +109,30 @@ def answer(
     text: str, tuned: str | None, base: str | None, pair: str, request: gr.Request | None = None
 ) -> tuple[str, ...]:
     """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
-    tuned, base = tuned or "", base or ""
-    pair = pair if picker.takes_pair(tuned) else ""
-    task = picker.task_of_run(tuned)
+    person = who.person(request)
+    known, base = picker.known_model(tuned, person), base or ""
+    tuned = known or tuned or ""
+    pair = pair if picker.takes_pair(known) else ""
+    task = picker.task_of_run(known)
     url = as_code.page_url(request)
     code = as_code.compare_code(base or picker.STARTER, tuned or "run:…", text, pair, task, url)
     if not tuned:
         return render.note(*NOTHING_YET), *code
-    if why := picker.misfit(tuned, ""):
-        return render.note(f"{picker.model_name(tuned)}: {why}", "Choose another model."), *code
-    if not text.strip():
+    if why := picker.misfit(known, ""):
+        return render.note(f"{picker.model_name(known)}: {why}", "Choose another model."), *code
+    if known and not text.strip():
         return render.note("Nothing to compare yet", "Write a text, or press one of the rows."), *code
     try:
-        return _panel(*checked(base, tuned), text, pair), *code
+        return _panel(*checked(base, tuned, person), text, pair), *code
     except BertspaceError as error:
         return render.failed(error.message, error.hint), *code
 
 
-def checked(base: str | None, tuned: str | None) -> tuple[str, str]:
+def checked(base: str | None, tuned: str | None, person: Person) -> tuple[str, str]:
     """Both pickers' values, an empty base being the run's own (which may be a folder)."""
-    tuned = picker.checked_model(tuned)
+    tuned = picker.checked_model(tuned, person)
     own = comparison.base_of(tuned) if picker.is_tuned(tuned) else ""
-    return own if own and base in (None, "", own) else picker.checked_model(base), tuned
+    return own if own and base in (None, "", own) else picker.checked_model(base, person), tuned
 
 
 def _panel(base: str, tuned: str, text: str, pair: str) -> str:
@@ -147,12 +152,19 @@ def base_title(base: str, tuned: str) -> str:
 
 
 @told_plainly
-def compare(text: str, tuned: str, base: str = "", pair: str = "", top_k: int = 5) -> dict[str, Any]:
+def compare(
+    text: str,
+    tuned: str,
+    base: str = "",
+    pair: str = "",
+    top_k: int = 5,
+    request: gr.Request | None = None,
+) -> dict[str, Any]:
     """{"verdict", "changed", "base", "tuned"}; the latter two hold a {"text", "scores"} a mask, or just one.
 
     base: left empty, the model that the run was trained from.
     """
-    base, tuned = checked(base, tuned)
+    base, tuned = checked(base, tuned, who.person(request))
     pairs = [pair] if pair else None
     found = comparison.compare(base, tuned, [text], pairs=pairs, top_k=max(1, min(int(top_k), 100)))[0]
     return {
@@ -202,20 +214,28 @@ def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown) -> None:
 
 
 @told
-def compare_own_rows(base: str | None, tuned: str | None) -> tuple[Any, ...]:
+def compare_own_rows(
+    base: str | None, tuned: str | None, request: gr.Request | None = None
+) -> tuple[Any, ...]:
     """Both models on the rows that lie in the run's folder and that it was not trained on."""
-    base, tuned = checked(base, tuned)
+    base, tuned = checked(base, tuned, who.person(request))
     if not (file := picker.held_out_rows(tuned)):
         raise DataError(f"{tuned} holds no rows of its own.", hint="Choose one of the runs, or give a file.")
     return _compared(base, tuned, file, f"the run's {file.stem} rows")
 
 
 @told
-def compare_file(file: str | None, tuned: str | None, base: str | None = None) -> tuple[Any, ...]:
+def compare_file(
+    file: str | None, tuned: str | None, base: str | None = None, request: gr.Request | None = None
+) -> tuple[Any, ...]:
     """Both models on a file with labels: a summary, the rows fixed and broken, and a csv of all rows."""
     if not file:
         raise DataError("No file is chosen.", hint="Pick a csv, tsv, jsonl, parquet or txt file first.")
-    base, tuned = checked(base, tuned)
+    person = who.person(request)
+    base, tuned = checked(base, tuned, person)
+    policy.check_file(person, file)
+    if policy.limits(person).rows:
+        policy.check_rows(person, len(data.read_table(file)))
     return _compared(base, tuned, Path(file), Path(file).name)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import data
+from bertspace import data, policy
 from bertspace.errors import BertspaceError
+from bertspace.policy import Person
 from bertspace.schema import TrainConfig
 from bertspace.ui import form, look, render_data, render_run
 from bertspace.ui.look import Lengths, Look
@@ -72,8 +73,8 @@ def build_data_step() -> DataStep:
         ):
             controls |= {name: form.control(name) for name in MORE}
     source.change(
-        lambda chosen: [gr.Column(visible=name == chosen) for name in panels],
-        source, list(panels.values()), queue=False, show_progress="hidden", api_visibility="private",
+        show_source, source, list(panels.values()),
+        queue=False, show_progress="hidden", api_visibility="private",
     )  # fmt: skip
     return DataStep(
         fold, source, sample, controls, (read_files, read_hub), panels, problem, columns, more, shown,
@@ -81,14 +82,19 @@ def build_data_step() -> DataStep:
     )  # fmt: skip
 
 
-def read(step: DataStep, values: dict[str, Any], *, fresh: bool) -> Iterator[dict[Any, Any]]:
+def show_source(chosen: str) -> list[Any]:
+    """The panels, of which the chosen source's is seen."""
+    return [gr.Column(visible=name == chosen) for name in form.SOURCES]
+
+
+def read(step: DataStep, values: dict[str, Any], person: Person, *, fresh: bool) -> Iterator[dict[Any, Any]]:
     """Read the form's data and show it: rows at once, lengths as soon as the tokenizer is there.
 
     fresh: other data than before, so that task and columns are guessed anew; else what is chosen stands.
     """
     source, sample = values.pop("source"), values.pop("sample")
     try:
-        config = form.config_of(source, sample, values)
+        config = form.config_of(source, sample, values, person)
         if fresh:
             config = replace(config, validation_share=_share(source, sample))
         config, columns = _with_columns(config, fresh, source)
@@ -98,6 +104,7 @@ def read(step: DataStep, values: dict[str, Any], *, fresh: bool) -> Iterator[dic
     update = _chosen(step, config, columns)
     try:
         splits = look.load(config)
+        policy.check_rows(person, policy.rows_of(splits))
     except BertspaceError as error:
         yield update | _failed(step, error)
         return

@@ -10,7 +10,7 @@ import gradio as gr
 from bertspace import inference
 from bertspace.errors import BertspaceError
 from bertspace.tasks.fill_mask import MASK
-from bertspace.ui import as_code, picker, render
+from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told_plainly
 from bertspace.ui.render import BASE, TUNED, Side
 
@@ -71,9 +71,9 @@ def build_fill_mask_tab() -> FillMaskTab:
             panel = gr.HTML(render.note("The first answer is on its way", "The model is being loaded."))
     codes = as_code.code_fold()
 
-    examples.click(lambda chosen: chosen[0], examples, text, api_visibility="private", show_progress="hidden")
+    examples.click(chosen_text, examples, text, api_visibility="private", show_progress="hidden")
     mask.click(None, text, text, js=INSERT_MASK)
-    beside.change(_show_second, [beside, second], second, api_visibility="private", show_progress="hidden")
+    beside.change(show_second, [beside, second], second, api_visibility="private", show_progress="hidden")
     gr.on(
         None,  # when the page opens, and whenever one of the inputs changes
         answer,
@@ -99,6 +99,7 @@ def answer(
 ) -> tuple[str, ...]:
     """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
     chosen = [each for each in (model, second if beside else None) if each]
+    person = who.person(request)
     code = as_code.fill_mask_code(model or "starter", text, int(top_k), as_code.page_url(request))
     if not render.WRITTEN_MASK.search(text or ""):
         title = f"Put a {MASK} into the text" if (text or "").strip() else "Nothing to guess yet"
@@ -106,7 +107,7 @@ def answer(
             title, f"Each {MASK} is a word that the model guesses from the words around it."
         ), *code
     try:
-        sides = _sides([picker.checked_model(each) for each in chosen or [""]], text, int(top_k))
+        sides = _sides([picker.checked_model(each, person) for each in chosen or [""]], text, int(top_k))
     except BertspaceError as error:
         return render.failed(error.message, error.hint), *code
     return render.mask_panel(text, sides), *code
@@ -126,16 +127,23 @@ def _sides(models: list[str], text: str, top_k: int) -> list[Side]:
     ]
 
 
-def _show_second(beside: bool, second: str | None) -> Any:
+def chosen_text(chosen: list[str]) -> str:
+    """The text of the example that was clicked."""
+    return chosen[0]
+
+
+def show_second(beside: bool, second: str | None, request: gr.Request | None = None) -> Any:
     """The second picker, beginning with the newest run that fills masks."""
-    newest = picker.newest_run("fill-mask") if beside and second == picker.STARTER else ""
+    person = who.person(request)
+    newest = picker.newest_run("fill-mask", person) if beside and second == picker.STARTER else ""
     return gr.Dropdown(visible=beside, **({"value": newest} if newest else {}))
 
 
 @told_plainly
-def fill_mask(text: str, model: str = "starter", top_k: int = 5) -> list[dict[str, Any]]:
+def fill_mask(
+    text: str, model: str = "starter", top_k: int = 5, request: gr.Request | None = None
+) -> list[dict[str, Any]]:
     """The likeliest words for every [MASK] of the text: one {"text", "scores"} a mask."""
-    found = inference.predict(
-        picker.checked_model(model), [text], task="fill-mask", top_k=max(1, min(int(top_k), 100))
-    )
+    chosen = picker.checked_model(model, who.person(request))
+    found = inference.predict(chosen, [text], task="fill-mask", top_k=max(1, min(int(top_k), 100)))
     return [{"text": each.text, "scores": each.scores} for each in found[0]]

@@ -10,7 +10,9 @@ from typing import Any
 
 import gradio as gr
 
+from bertspace import policy
 from bertspace.errors import DataError
+from bertspace.policy import Person
 from bertspace.schema import FIELD_TYPES, TrainConfig
 from bertspace.tables import SUFFIXES
 from bertspace.ui.picker import checked_model
@@ -67,6 +69,7 @@ GROUPS = {
     "regularisation": "Regularisation",
     "evaluation": "Evaluation",
     "precision": "Precision",
+    "checkpoints": "Checkpoints",
 }
 
 
@@ -112,10 +115,13 @@ def control(name: str, value: Any = ...) -> Any:
     )
 
 
-def config_of(source: str, sample: str | None, values: Mapping[str, Any]) -> TrainConfig:
-    """The config that the form describes: data of the chosen source only. Raises BertspaceError."""
+def config_of(source: str, sample: str | None, values: Mapping[str, Any], person: Person) -> TrainConfig:
+    """The config that the form describes: data of the chosen source only. Raises BertspaceError.
+
+    Files come from uploads, and models from what the person may use: no field is a path of the host.
+    """
     chosen = {name: value for name, value in values.items() if name not in NOT_ON_THE_PAGE}
-    chosen["model"] = checked_model(chosen.get("model"))
+    chosen["model"] = checked_model(chosen.get("model"), person)
     if source != "hub":
         chosen |= dict.fromkeys(HUB[:2], "") | {name: FIELDS[name].default for name in HUB[2:]}
     if source != "files":
@@ -132,6 +138,8 @@ def config_of(source: str, sample: str | None, values: Mapping[str, Any]) -> Tra
         raise DataError("No data set is named.", hint="Write its id, owner/name, in step 1.")
     elif source not in SOURCES:
         raise DataError(f"There is no source {source!r}.", hint=f"Choose from: {', '.join(SOURCES)}.")
+    for name in UPLOADS:
+        policy.check_file(person, str(chosen.get(name) or ""))
     return TrainConfig.from_dict(chosen)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
-from bertspace.ui import warm
+from bertspace import policy
+from bertspace.policy import Person
+from bertspace.ui import warm, who
 from bertspace.ui.render import text
 from bertspace.ui.run_view import RunView, run_at_work
 
@@ -21,27 +25,47 @@ CLICK = """element.addEventListener('click', event => {
 def build_header() -> gr.HTML:
     """The header; its click event carries `run`, the id of the run at work."""
     header = gr.HTML(draw_header("", None), js_on_load=CLICK, apply_default_css=False, elem_id="header")
-    seen = gr.State("")
-    gr.Timer(EVERY).tick(
-        look, seen, [header, seen], show_progress="hidden", queue=False, api_visibility="private"
-    )
+    seen, clock = gr.State(""), gr.Timer(EVERY)
+    drawn: dict[str, Any] = {"outputs": [header, seen, clock], "show_progress": "hidden"}
+    drawn |= {"queue": False, "api_visibility": "private"}
+    gr.on(None, first_look, **drawn)  # when the page opens
+    clock.tick(look, seen, **drawn)
     return header
 
 
-def look(seen: str) -> tuple[object, object]:
-    """The header as it is now; nothing where it is as it was."""
-    drawn = draw_header(warm.device_words(), run_at_work())
-    return (gr.skip(), gr.skip()) if drawn == seen else (drawn, drawn)
+def first_look(request: gr.Request) -> tuple[object, object, object]:
+    return look("", request)
 
 
-def draw_header(device: str, at_work: RunView | None) -> str:
-    """Pure: the same device and run give the same words."""
+def look(seen: str, request: gr.Request | None = None) -> tuple[object, object, object]:
+    """The header as it is now for this person; nothing where it is as it was.
+
+    The clock stops once there is nothing more to come: a visitor sees no runs.
+    """
+    person, device = who.person(request), warm.device_words()
+    drawn = draw_header(device, run_at_work(person.owner), person)
+    if drawn == seen:
+        return gr.skip(), gr.skip(), gr.skip()
+    return drawn, drawn, gr.Timer(active=not device or policy.allowed(person, "see runs"))
+
+
+def draw_header(device: str, at_work: RunView | None, person: Person | None = None) -> str:
+    """Pure: the same device, run and person give the same words."""
     machine = text(device) if device else "Looking at this machine …"
+    runs = _run(at_work) if person and policy.allowed(person, "see runs") else ""
     return (
         '<header class="bs-header"><div class="bs-brand"><h1>bertspace</h1>'
-        f'<p>{SENTENCE}</p></div><div class="bs-where">{_run(at_work)}'
-        f'<span class="bs-chip">{machine}</span><span class="bs-chip">Local owner</span></div></header>'
+        f'<p>{SENTENCE}</p></div><div class="bs-where">{runs}'
+        f'<span class="bs-chip">{machine}</span>{_person(person)}</div></header>'
     )
+
+
+def _person(person: Person | None) -> str:
+    """Who is at the page, and what a visitor is not told elsewhere."""
+    if person is None:
+        return ""
+    hint = "" if policy.allowed(person, "train") else f' title="{text(policy.TO_GET_THE_RIGHT)}"'
+    return f'<span class="bs-chip"{hint}>{text(person.name)}</span>'
 
 
 def _run(at_work: RunView | None) -> str:

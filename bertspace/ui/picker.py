@@ -10,17 +10,19 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import runs
-from bertspace.errors import BertspaceError, ModelError
+from bertspace import models, policy, runs
+from bertspace.errors import BertspaceError, ModelError, RunError
+from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.schema import TASK_NAMES
 from bertspace.tasks import TASKS
-from bertspace.ui import render
+from bertspace.ui import render, who
+from bertspace.ui.run_view import owned
 
 STARTER = "starter"
 DOES = {"text-classification": "classifies", "fill-mask": "fills masks"}
 NOT = {"text-classification": "does not classify", "fill-mask": "does not fill masks"}
-_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})")
+_RUN = re.compile(r"run:(?:([0-9a-z][0-9a-z-]{0,63})/)?([0-9a-z][0-9a-z-]{0,63})")
 _HUB_ID = re.compile(
     r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?(@[A-Za-z0-9][\w./-]{0,99})?", re.ASCII
 )
@@ -34,8 +36,9 @@ def model_picker(
     task: what the model is wanted for; "" for either. newest: a page that opens without `?model=` begins with
     the newest run that fits. Has to be called inside the page's Blocks.
     """
+    # Nobody's runs stand in the page as it is sent: they come when it is known who opened it.
     picker = gr.Dropdown(
-        picker_choices(task),
+        picker_choices(task, policy.VISITOR),
         value=value or None,
         label=label,
         allow_custom_value=True,
@@ -43,26 +46,33 @@ def model_picker(
         **options,
     )
     quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    picker.focus(lambda: gr.Dropdown(choices=picker_choices(task)), outputs=picker, **quiet)
+    picker.focus(_opened(task, False), outputs=picker, **quiet)
     gr.on(None, _opened(task, newest), outputs=picker, **quiet)
     return picker
 
 
 def _opened(task: str, newest: bool) -> Callable[[gr.Request], Any]:
     def opened(request: gr.Request) -> Any:
-        found = newest_run(task) if newest and not request.query_params.get("model") else ""
-        return gr.Dropdown(choices=picker_choices(task), **({"value": found} if found else {}))
+        person = who.person(request)
+        found = newest_run(task, person) if newest and not request.query_params.get("model") else ""
+        return gr.Dropdown(choices=picker_choices(task, person), **({"value": found} if found else {}))
 
     return opened
 
 
-def picker_choices(task: str) -> list[tuple[str, str]]:
-    """(words, value): the starter, then the owner's runs, newest first; what does not fit says why."""
+def value_of(run: Run) -> str:
+    """What a run is called as a model: run:<id>, or run:<owner>/<id> where it is not the local owner's."""
+    owner = run.path.parent.name
+    return f"run:{run.id}" if owner == runs.LOCAL_OWNER else f"run:{owner}/{run.id}"
+
+
+def picker_choices(task: str, person: Person) -> list[tuple[str, str]]:
+    """(words, value): the starter, then the person's runs, newest first; what does not fit says why."""
     starter = f"{STARTER} — {why}" if (why := misfit(STARTER, task)) else STARTER
     choices = [(starter, STARTER)]
-    for run in runs.list_runs():
+    for run in owned(person.owner):
         try:
-            choices.append((run_words(run, task), f"run:{run.id}"))
+            choices.append((run_words(run, task), value_of(run)))
         except BertspaceError:
             continue  # a folder that is being made or deleted at this moment
     return choices
@@ -72,7 +82,7 @@ def run_words(run: Run, task: str) -> str:
     """A run in one line: name, task where either fits, headline metric, time; or why it does not fit."""
     state = run.state()
     when = time.strftime("%-d %b %H:%M", time.localtime(state.created))
-    if why := misfit(f"run:{run.id}", task):
+    if why := misfit(value_of(run), task):
         return f"{run.name} · {when} — {why}"
     own = "" if task else TASKS[run.config().task].title.lower()
     return " · ".join(filter(None, (run.name, own, headline(run), when)))
@@ -100,33 +110,34 @@ def misfit(model: str, task: str) -> str:
     return f"{DOES[own]}, {NOT[task]}" if task and own != task else ""
 
 
-def newest_run(task: str) -> str:
-    """The newest run that fits, as a picker's value; "" where there is none."""
-    for run in runs.list_runs():
+def newest_run(task: str, person: Person) -> str:
+    """The person's newest run that fits, as a picker's value; "" where there is none."""
+    for run in owned(person.owner):
         try:
-            if not misfit(f"run:{run.id}", task):
-                return f"run:{run.id}"
+            if not misfit(value_of(run), task):
+                return value_of(run)
         except BertspaceError:
             continue
     return ""
 
 
-def chosen_or_newest(task: str) -> Callable[[str | None], Any]:
+def chosen_or_newest(task: str) -> Callable[[str | None, gr.Request], Any]:
     """A handler that leaves a picker's model where it fits, and else chooses the newest run that does."""
 
-    def chosen(model: str | None) -> Any:
-        if model and not misfit(model, task):
+    def chosen(model: str | None, request: gr.Request) -> Any:
+        person = who.person(request)
+        if (known := known_model(model, person)) and not misfit(known, task):
             return gr.skip()
-        found = newest_run(task)
-        return gr.Dropdown(choices=picker_choices(task), value=found) if found else gr.skip()
+        found = newest_run(task, person)
+        return gr.Dropdown(choices=picker_choices(task, person), value=found) if found else gr.skip()
 
     return chosen
 
 
-def checked_model(value: str | None) -> str:
-    """The picker's value, if it is the starter, a run of this owner's or a Hub id; raises ModelError.
+def checked_model(value: str | None, person: Person) -> str:
+    """The picker's value, if it is the starter, one of the person's own runs or a Hub id; raises ModelError.
 
-    What a visitor types is never taken as a path of the host.
+    What is typed on a page is never taken as a path of the host. All that follows here takes checked values.
     """
     value = (value or "").strip()
     if value == STARTER:
@@ -134,15 +145,24 @@ def checked_model(value: str | None) -> str:
     if not value:
         raise ModelError("No model is chosen.", hint="Choose one from the list, or type a Hub id.")
     if named := _RUN.fullmatch(value):
-        if not _run(value):
-            raise ModelError(f"There is no run {named[1]}.", hint="Choose one from the list.")
-        return value
+        own = [run for run in owned(person.owner) if run.id == named[2] and named[1] in (None, person.owner)]
+        if not own:
+            raise ModelError(f"There is no run {named[2]}.", hint="Choose one from the list.")
+        return value_of(own[0])
     if not _HUB_ID.fullmatch(value) or ".." in value or Path(value).exists():
         raise ModelError(
             f"{value[:80]!r} is no model's name.",
             hint="Give starter, run:<id>, or a Hub id such as owner/name.",
         )
     return value
+
+
+def known_model(value: str | None, person: Person) -> str:
+    """The checked value; "" for what the person may not use or what is no model's name."""
+    try:
+        return checked_model(value, person)
+    except ModelError:
+        return ""
 
 
 def model_name(value: str) -> str:
@@ -202,7 +222,7 @@ def _mask_a_word(text: str) -> str:
     return re.sub(rf"\b{re.escape(longest)}\b", "[MASK]", text, count=1) if longest else f"{text} [MASK]"
 
 
-def listed_models(task: str = "") -> list[dict[str, str]]:
+def listed_models(task: str = "", request: gr.Request | None = None) -> list[dict[str, str]]:
     """The models that can be named, for the API: value, words, and why one does not fit the task (else "").
 
     task: text-classification, fill-mask, or "" for either.
@@ -211,12 +231,13 @@ def listed_models(task: str = "") -> list[dict[str, str]]:
         raise ModelError(f"There is no task {task!r}.", hint=f"Choose from: {', '.join(TASK_NAMES)}.")
     return [
         {"value": value, "words": words, "misfit": misfit(value, task)}
-        for words, value in picker_choices(task)
+        for words, value in picker_choices(task, who.person(request))
     ]
 
 
 def _run(value: str) -> Run | None:
-    """The owner's run that a picker's value names, if there is one."""
-    named = _RUN.fullmatch(value or "")
-    run = Run(runs.home() / runs.LOCAL_OWNER / named[1]) if named else None
-    return run if run and (run.path / "state.json").is_file() else None
+    """The run that a checked value names, if there is one (still)."""
+    try:
+        return models.run_called(value) if _RUN.fullmatch(value or "") else None
+    except RunError:
+        return None

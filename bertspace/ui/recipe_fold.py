@@ -49,10 +49,15 @@ def wire(fold: RecipeFold, source: gr.Radio, controls: Mapping[str, Any], preset
 
     loaded = fold.name.input(told(load), fold.name, outputs, api_name="recipe", show_progress="hidden")
     fold.starter.click(
-        lambda: ["starter", "", gr.Button(visible=False)],
+        take_starter,
         None, [controls["model"], controls["learning_rate"], fold.starter], **QUIET,
     )  # fmt: skip
     return loaded
+
+
+def take_starter() -> list[Any]:
+    """The starter, its own learning rate, and the button gone."""
+    return ["starter", "", gr.Button(visible=False)]
 
 
 def describe(about: Mapping[str, Any]) -> str:

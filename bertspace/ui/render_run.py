@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
+from bertspace.runs import ENDED
 from bertspace.tasks import TASKS
 from bertspace.ui.chart import Line, chart, thin
 from bertspace.ui.render import METRIC_WORDS, number, text
 from bertspace.ui.render_data import source_name
-from bertspace.ui.run_view import RunLine, RunView
+from bertspace.ui.render_progress import draw_progress, duration, moment
+from bertspace.ui.run_view import STATUS_NAMES, RunLine, RunView
 
-# A status in words, and the sign that goes with its colour.
-STATUS_WORDS = {
-    "queued": ("waiting", "○"),
-    "running": ("training", "●"),
-    "done": ("done", "✓"),
-    "stopped": ("stopped", "■"),
-    "failed": ("failed", "✕"),
-    "interrupted": ("interrupted", "✕"),
+# The sign that goes with a status's colour.
+SIGNS = {
+    "queued": "○",
+    "running": "●",
+    "paused": "‖",
+    "done": "✓",
+    "stopped": "■",
+    "failed": "✕",
+    "interrupted": "✕",
 }
 FEW = 100  # held-out rows below which a difference is easily chance
+MOST_EPOCHS = 30  # rows of the table
+MOST_DOTS = 100  # of a curve by epoch
 
 
 def draw_run(view: RunView) -> str:
     """What a run is, how far it is and what it reached; its buttons stand below."""
-    return f'<div class="bs-run">{_title(view)}{_outcome(view)}{_headline(view)}{_progress(view)}</div>'
+    return f'<div class="bs-run">{_title(view)}{_outcome(view)}{_headline(view)}{draw_progress(view)}</div>'
 
 
 def draw_curves(view: RunView) -> str:
@@ -37,7 +41,7 @@ def draw_curves(view: RunView) -> str:
 
 
 def pill(status: str) -> str:
-    words, sign = STATUS_WORDS.get(status, (status, "○"))
+    sign, words = SIGNS.get(status, "○"), STATUS_NAMES.get(status, status)
     return (
         f'<span class="bs-pill bs-pill-{text(status)}"><i aria-hidden="true">{sign}</i>{text(words)}</span>'
     )
@@ -46,25 +50,62 @@ def pill(status: str) -> str:
 def _title(view: RunView) -> str:
     rows = view.source.get("rows", {}).get("train", 0)
     about = [TASKS[view.config.task].title, f"{view.config.model} as base", f"{rows:,} training rows"]
-    about.append(time.strftime("%-d %b %H:%M", time.localtime(view.state.created)))
+    about.append(moment(view.state.created))
+    notes = f'<p class="bs-run-notes">{text(view.state.notes)}</p>' if view.state.notes else ""
     return (
         f'<div class="bs-run-title"><h3>{text(view.name)}</h3>{pill(view.state.status)}</div>'
-        f'<p class="bs-note">{" · ".join(map(text, about))}</p>'
+        f'<p class="bs-note">{" · ".join(map(text, about))}</p>{notes}'
     )
 
 
 def _outcome(view: RunView) -> str:
-    """What was learned, or what went wrong, in a sentence."""
-    if view.state.status in ("failed", "interrupted"):
-        return problem(view.state.message or "The run ended without a result.", view.state.hint or _ADVICE)
-    if view.state.status in ("done", "stopped") and (sentence := learned(view)):
-        return f'<p class="bs-learned">{text(sentence)}</p>'
-    if view.state.status == "stopped":
-        return f'<p class="bs-learned">{text(view.state.message or "Stopped before the first result.")}</p>'
+    """What was learned, or what went wrong, in a sentence, and what can be done now."""
+    status = view.state.status
+    if status in ("failed", "interrupted"):
+        enough = bool(status == "interrupted" and view.state.hint and not view.state.advice)
+        hints = (view.state.hint, "" if enough else _way_on(view))
+        message = view.state.message or "The run ended without a result."
+        return problem(message, " ".join(filter(None, hints)))
+    if status == "paused":
+        said = view.state.message or "Paused."
+        return f'<p class="bs-learned">{text(f"{said} {_way_on(view)}")}</p>'
+    if status in ("done", "stopped") and (sentence := learned(view)):
+        why = view.state.message if status == "stopped" else ""
+        return f'<p class="bs-learned">{text(f"{why} {sentence}".strip())}</p>'
+    if status == "stopped":
+        said = view.state.message or "Stopped before the first result."
+        return f'<p class="bs-learned">{text(f"{said} {_way_on(view)}")}</p>'
     return ""
 
 
-_ADVICE = "Its log, below, tells more. Start it again with the settings above."
+def _way_on(view: RunView) -> str:
+    """What Resume would do, or which settings would fit after memory ran out."""
+    if view.state.advice:
+        return f"These settings would fit: {advice_words(view)}."
+    if view.checkpoint:
+        return f"Resume goes on from step {view.checkpoint:,}; nothing up to there is lost."
+    return "Resume begins anew: nothing of it was kept yet."
+
+
+def advice_words(view: RunView) -> str:
+    """ "batch size 8 instead of 32, gradient accumulation 4 instead of 1"."""
+    now = view.config.to_dict()
+    changes = [
+        f"{name.replace('_', ' ')} {value} instead of {now.get(name)}"
+        for name, value in view.state.advice.items()
+    ]
+    before, after = (_rows_a_step(values) for values in (now, now | view.state.advice))
+    same = f", still {after:,} rows a step" if before == after else ""
+    return ", ".join(changes) + same
+
+
+def _rows_a_step(values: dict[str, int]) -> int:
+    return values["batch_size"] * values["gradient_accumulation"]
+
+
+def resume_words(view: RunView) -> str:
+    """The button that lets an ended run go on."""
+    return f"Resume from step {view.checkpoint:,}" if view.checkpoint else "Resume from the beginning"
 
 
 def problem(message: str, hint: str = "") -> str:
@@ -73,6 +114,11 @@ def problem(message: str, hint: str = "") -> str:
         '<div class="bs-problem" role="alert"><span aria-hidden="true">!</span>'
         f"<div><strong>{text(message)}</strong><p>{text(hint)}</p></div></div>"
     )
+
+
+def closed(words: str) -> str:
+    """The panel of who may not train here; words: how to get the right."""
+    return f'<p class="bs-empty">Training shows here for who may train. {text(words)}</p>'
 
 
 def learned(view: RunView) -> str:
@@ -113,9 +159,9 @@ def _headline(view: RunView) -> str:
         return ""
     title, meaning = METRIC_WORDS.get(view.metric, (view.metric.replace("_", " "), ""))
     rows = f"{view.n:,} {view.split} {held_out(view)}" if view.n else f"the {view.split} rows"
-    figures = _figure("tuned", "Fine-tuned", view.tuned, _interval(view)) + _figure(
-        "base", "Base", view.base, ""
-    )
+    figures = _figure("base", "Base", view.base, "")
+    if view.tuned is not None or view.state.status not in ENDED:
+        figures = _figure("tuned", "Fine-tuned", view.tuned, _interval(view)) + figures
     if view.majority is not None:
         figures += _figure("quiet", "Commonest label", view.majority, "")
     direction = "lower is better" if view.lower_is_better else "higher is better"
@@ -131,7 +177,7 @@ def _interval(view: RunView) -> str:
 
 
 def _figure(colour: str, name: str, value: float | None, note: str) -> str:
-    shown = "…" if value is None else number(value)
+    shown = "–" if value is None else number(value)
     exact = "" if value is None else f' title="{value!r}"'
     return (
         f'<div class="bs-figure bs-{colour}"><span>{text(name)}</span><b{exact}>{shown}</b>'
@@ -139,52 +185,11 @@ def _figure(colour: str, name: str, value: float | None, note: str) -> str:
     )
 
 
-def _progress(view: RunView) -> str:
-    """Where an unfinished run is, and how long it has to go."""
-    trail, status = view.trail, view.state.status
-    if status == "queued":
-        place = "It starts next." if view.position <= 1 else f"It is number {view.position} in the queue."
-        return f'<p class="bs-waiting">Waiting for the run at work to end. {place}</p>'
-    if status != "running":
-        return ""
-    share = 100 * trail.step / trail.total_steps if trail.total_steps else 0
-    steps = f"Step {trail.step:,} of {trail.total_steps:,}" if trail.total_steps else "Getting ready"
-    doing = (
-        "Stopping: the step is finished, saved and scored" if view.stopping else trail.message or "Starting"
-    )
-    words = [steps, doing, "" if view.stopping else time_left(trail.seconds_left())]
-    return progress_bar(share, " · ".join(filter(None, words)))
-
-
-def progress_bar(share: float, words: str) -> str:
-    """share: 0..100; words below the bar."""
-    return (
-        f'<div class="bs-progress"><div role="progressbar" aria-label="Training" aria-valuenow="{share:.0f}" '
-        f'aria-valuemin="0" aria-valuemax="100"><i style="width:{share:.1f}%"></i></div>'
-        f"<p>{text(words)}</p></div>"
-    )
-
-
-def time_left(seconds: float | None) -> str:
-    """In words: "about 3 min left"; empty where it is not known."""
-    if seconds is None:
-        return ""
-    return "nearly there" if seconds < 5 else f"about {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """Two units at most: 45 s, 3 min, 2 h 5 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def loss_chart(view: RunView) -> str:
     """Training loss by step; validation loss by epoch, and the base's."""
     trail = view.trail
-    validation = tuple(
-        (event.step, event.metrics["loss"]) for event in trail.epochs if "loss" in event.metrics
+    validation = thin(
+        [(event.step, event.metrics["loss"]) for event in trail.epochs if "loss" in event.metrics], MOST_DOTS
     )
     lines = [Line("training", thin(trail.losses), "quiet"), Line("validation", validation, "tuned", "dots")]
     if "loss" in trail.base:
@@ -195,7 +200,9 @@ def loss_chart(view: RunView) -> str:
 def metric_chart(view: RunView) -> str:
     """The headline metric by epoch, with the base's as a level."""
     trail, metric = view.trail, view.metric
-    tuned = tuple((event.epoch, event.metrics[metric]) for event in trail.epochs if metric in event.metrics)
+    tuned = thin(
+        [(event.epoch, event.metrics[metric]) for event in trail.epochs if metric in event.metrics], MOST_DOTS
+    )
     lines = [Line("fine-tuned", tuned, "tuned", "dots")]
     if metric in trail.base:
         lines.append(Line("base", ((0, trail.base[metric]),), "base", "dashed"))
@@ -221,12 +228,17 @@ def epoch_table(view: RunView) -> str:
     head = "".join(f'<th scope="col">{text(title)}</th>' for title in titles)
     rows = [_row("base", None, view.trail.base, metrics, "bs-base")] if view.trail.base else []
     kept = (view.result or {}).get("best_step")
-    for event in view.trail.epochs:
+    epochs = view.trail.epochs
+    shown = [event for event in epochs[:-MOST_EPOCHS] if event.step == kept] + epochs[-MOST_EPOCHS:]
+    for event in shown:
         mark = " ✓" if event.step == kept else ""
         rows.append(
             _row(f"{event.epoch:.3g}{mark}", event.metrics.get("train_loss"), event.metrics, metrics, "")
         )
-    note = '<p class="bs-note">✓ the epoch whose model is kept</p>' if kept else ""
+    notes = ["✓ the epoch whose model is kept"] if kept else []
+    if len(shown) < len(epochs):
+        notes.append(f"the last {MOST_EPOCHS} of {len(epochs):,} epochs")
+    note = f'<p class="bs-note">{" · ".join(notes)}</p>' if notes else ""
     return (
         '<figure class="bs-epochs"><figcaption>Per epoch, on the validation rows</figcaption>'
         '<div class="bs-scroll" tabindex="0" role="region" aria-label="Per epoch">'
@@ -246,8 +258,12 @@ def _cell(value: float | None) -> str:
     return "–" if value is None else f'<span title="{value!r}">{number(value)}</span>'
 
 
-def draw_runs(lines: Sequence[RunLine], shown: str) -> str:
-    """The list of runs, a button each; the one in the view is marked."""
+def draw_runs(lines: Sequence[RunLine], shown: str, words: str = "") -> str:
+    """The list of runs, a button each; the one in the view is marked. words: what the list is filtered by."""
+    if not lines and words.strip():
+        return (
+            f'<p class="bs-empty">No run has “{text(words.strip())}” in its name, notes, task or status.</p>'
+        )
     if not lines:
         return (
             '<p class="bs-empty">Runs stay here, newest first, with what they reached. There is none yet.</p>'
@@ -257,11 +273,12 @@ def draw_runs(lines: Sequence[RunLine], shown: str) -> str:
 
 def _run_line(line: RunLine, shown: str) -> str:
     current = ' aria-current="true"' if line.id == shown else ""
-    when = time.strftime("%-d %b %H:%M", time.localtime(line.created))
-    took = f" · {duration(line.seconds)}" if line.seconds >= 1 else ""
+    when = moment(line.created)
+    about = " · ".join(filter(None, (TASKS[line.task].title, line.notes)))
+    took = f" · {duration(line.seconds)}" if line.seconds >= 1 and line.status in ENDED else ""
     return (
         f'<div role="listitem"><button type="button" class="bs-run-line" data-run="{text(line.id)}"{current}>'
-        f'<span class="bs-run-name"><b>{text(line.name)}</b><small>{TASKS[line.task].title}</small></span>'
+        f'<span class="bs-run-name"><b>{text(line.name)}</b><small>{text(about)}</small></span>'
         f"{pill(line.status)}{_scores(line)}<small>{when}{took}</small></button></div>"
     )
 

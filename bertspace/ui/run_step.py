@@ -1,22 +1,32 @@
-"""Step 3 of fine-tuning: start, the live view drawn from the run's folder, stop, and the list of runs."""
+"""Step 3 of fine-tuning: start, the live view of the run's folder, its buttons, and the list of runs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from bertspace import engine
+from bertspace import policy
 from bertspace.errors import BertspaceError
+from bertspace.policy import Person
 from bertspace.runs import ENDED
-from bertspace.ui import render_run
-from bertspace.ui.errors import told
+from bertspace.ui import render_run, run_care, who
+from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.header import CLICK
-from bertspace.ui.run_view import find_run, first_run, run_lines, view
+from bertspace.ui.more_fold import DOWNLOAD, build_more_fold, closed
+from bertspace.ui.run_care import list_runs, remove, show_run, stop
+from bertspace.ui.run_view import RunLine, RunView, find_run, run_lines, view
 from bertspace.ui.settings_step import QUIET
 
+__all__ = ["RunStep", "build_run_step", "chosen_run", "list_runs", "look", "remove", "show_run", "stop"]
+
+Part = tuple[object, Callable[[], list[Any]]]  # what it is drawn for, and its updates
+
 EVERY = 1.0  # seconds between two looks at the run
+FEW_RUNS = 5  # up to so many the list needs no filter
+MOST_RUNS = 50  # in the list
 EMPTY = (
     '<p class="bs-empty">Training shows here while it goes on: what the base scores first, then the curves, '
     "a row an epoch, and in the end what was learned. It goes on when this page is closed.</p>"
@@ -31,7 +41,10 @@ IN_ADDRESS = """(run) => {
 
 @dataclass(frozen=True)
 class RunStep:
-    """The step's components. `run_id` says which run is shown, on the page and to the API."""
+    """The step's components. `run_id` says which run is shown, on the page and to the API.
+
+    `copy` is the button that copies the run's settings into the form: see `run_care.settings_of`.
+    """
 
     run_id: gr.Textbox
     start: gr.Button
@@ -39,6 +52,20 @@ class RunStep:
     example: gr.Button
     try_it: gr.Button
     compare: gr.Button
+    copy: gr.Button
+
+
+@dataclass(frozen=True)
+class _Buttons:
+    """What a run can be told, each shown in the states in which it has a meaning."""
+
+    go_on: gr.Button
+    try_it: gr.Button
+    compare: gr.Button
+    resume: gr.Button
+    stop: gr.Button
+    pause: gr.Button
+    front: gr.Button
 
 
 def build_run_step() -> RunStep:
@@ -54,96 +81,185 @@ def build_run_step() -> RunStep:
         example = gr.Button(
             "Train an example: sort office messages", elem_classes="bs-small", elem_id="example"
         )
-        with gr.Row(elem_classes="bs-actions"):
-            halt = gr.Button("Stop and keep", visible=False, elem_id="stop")
-            try_it = gr.Button("Try it", variant="primary", visible=False, elem_id="try")
-            compare = gr.Button("Compare with the base", visible=False, elem_id="compare-run")
-            delete = gr.Button("Delete", visible=False, elem_id="delete", elem_classes="bs-last")
-        with gr.Row(visible=False, elem_classes="bs-actions bs-confirm") as sure:
-            gr.HTML("<p>Delete this run, its model and its copy of the rows?</p>", apply_default_css=False)
-            really = gr.Button("Delete for good", variant="stop", elem_id="delete-for-good")
-            keep = gr.Button("Keep it")
+        buttons = _build_buttons()
         curves = gr.HTML("", apply_default_css=False, elem_id="curves")
-        with gr.Accordion("Log", open=False, visible=False, elem_classes="bs-fold") as log_fold:
+        more = build_more_fold(run_id)
+        with gr.Accordion(
+            "Log", open=False, visible=False, elem_classes="bs-fold", elem_id="run-log"
+        ) as log_fold:
             log = gr.HTML("", apply_default_css=False)
+            whole = gr.Button("Download the whole log", elem_classes="bs-small", elem_id="download-log")
     with gr.Column(elem_classes="bs-card bs-step"):
         gr.HTML('<h2 class="bs-step-title">Runs</h2>', apply_default_css=False)
+        words = gr.Textbox(
+            "", label="Filter", placeholder="Name, notes, task or status", max_lines=1, visible=False,
+            elem_id="filter-runs",
+        )  # fmt: skip
         listed = gr.HTML(
             render_run.draw_runs([], ""), js_on_load=CLICK, apply_default_css=False, elem_id="runs"
         )
 
-    drawn = [live, curves, example, halt, try_it, compare, delete, log_fold, log, listed, seen]
-    looking: dict[str, Any] = {"inputs": [run_id, seen], "outputs": drawn, **QUIET}
-    gr.Timer(EVERY).tick(look, **looking)
-    run_id.change(look, **looking).then(None, run_id, None, js=IN_ADDRESS)
-    run_id.change(lambda: gr.Row(visible=False), None, sure, **QUIET)
+    acting = list(vars(buttons).values())
+    drawn = [live, curves, example, *acting, more.fold, log_fold, log, words, listed, seen]
+    looking: dict[str, Any] = {"fn": look, "inputs": [run_id, seen, words], "outputs": drawn, **QUIET}
+    gr.Timer(EVERY).tick(**looking)
+    run_id.change(**looking).then(None, run_id, None, js=IN_ADDRESS)
+    words.change(**looking)
     listed.click(chosen_run, None, run_id, **QUIET)
-    halt.click(told(stop), run_id, None, api_name="stop").then(look, **looking)
-    delete.click(lambda: gr.Row(visible=True), None, sure, **QUIET)
-    keep.click(lambda: gr.Row(visible=False), None, sure, **QUIET)
-    really.click(told(remove), run_id, run_id, api_name="delete").then(
-        lambda: gr.Row(visible=False), None, sure, **QUIET
+    _wire_buttons(buttons, run_id, looking)
+    more.save.click(told(run_care.save), [run_id, *more.named], None, **QUIET).then(**looking)
+    more.really.click(told(remove), run_id, run_id, api_name="delete").then(closed, None, more.sure, **QUIET)
+    whole.click(told(run_care.whole_log), run_id, more.file, api_name="log").success(
+        None, None, None, js=DOWNLOAD
     )
-    gr.api(list_runs, api_name="runs")
-    gr.api(told(show_run), api_name="run")
-    return RunStep(run_id, begin, problem, example, try_it, compare)
+    _add_endpoints()
+    return RunStep(run_id, begin, problem, example, buttons.try_it, buttons.compare, more.copy)
 
 
-def look(run_id: str, seen: tuple[object, ...]) -> list[Any]:
-    """Everything that is drawn of the run and the list; nothing where nothing changed."""
-    lines = run_lines()
+def _build_buttons() -> _Buttons:
+    """All in one row; few of them are to be seen at a time."""
+    with gr.Row(elem_classes="bs-actions"):
+        return _Buttons(
+            go_on=gr.Button("Go on with these settings", variant="primary", visible=False, elem_id="go-on"),
+            try_it=gr.Button("Try it", variant="primary", visible=False, elem_id="try"),
+            compare=gr.Button("Compare with the base", visible=False, elem_id="compare-run"),
+            resume=gr.Button("Resume", visible=False, elem_id="resume"),
+            stop=gr.Button("Stop and keep", visible=False, elem_id="stop"),
+            pause=gr.Button("Pause", visible=False, elem_id="pause"),
+            front=gr.Button("Move to the front", visible=False, elem_id="to-front"),
+        )
+
+
+def _wire_buttons(buttons: _Buttons, run_id: gr.Textbox, looking: dict[str, Any]) -> None:
+    for button, act, api_name in (
+        (buttons.stop, stop, "stop"),
+        (buttons.pause, run_care.pause, "pause"),
+        (buttons.resume, run_care.resume, "resume"),
+        (buttons.go_on, run_care.go_on, ""),
+        (buttons.front, run_care.to_front, ""),
+    ):
+        named: dict[str, Any] = {"api_name": api_name} if api_name else {"api_visibility": "private"}
+        button.click(told(act), run_id, None, **named).then(**looking)
+
+
+def _add_endpoints() -> None:
+    """What programs can ask of runs beside what the buttons do."""
+    gr.api(told_plainly(list_runs), api_name="runs")
+    gr.api(told_plainly(show_run), api_name="run")
+    gr.api(told_plainly(run_care.rename), api_name="rename")
+    gr.api(told_plainly(run_care.note), api_name="notes")
+    gr.api(told_plainly(run_care.move), api_name="move")
+    gr.api(told_plainly(run_care.compare_runs), api_name="compare_runs")
+    gr.api(told_plainly(run_care.copy_settings), api_name="copy_settings")
+
+
+# Looking
+
+
+def look(
+    run_id: str, seen: tuple[object, ...], words: str = "", request: gr.Request | None = None
+) -> list[Any]:
+    """Everything that is drawn of the run and the list; of each part nothing where nothing of it changed."""
+    person = who.person(request)
+    lines = run_lines(person.owner, MOST_RUNS, words)
     try:
-        shown = view(run_id) if run_id else None
+        shown = view(run_id, person.owner) if run_id else None
     except BertspaceError as error:
-        shown, failed = None, render_run.problem(error.message, error.hint)
+        shown, instead = None, render_run.problem(error.message, error.hint)
     else:
-        failed = ""
-    # The time of a run at work moves on in the list; the list is drawn anew when its view is.
-    now = (shown and shown.signature, failed, tuple((line.id, line.status, line.tuned) for line in lines))
-    if now == seen:
-        return [gr.skip()] * 11
-    ended = bool(shown and shown.state.status in ENDED)
-    return [
-        render_run.draw_run(shown) if shown else failed or EMPTY,
-        render_run.draw_curves(shown) if shown else "",
-        gr.Button(visible=not lines),
-        gr.Button(visible=bool(shown) and not ended, interactive=not (shown and shown.stopping)),
-        gr.Button(visible=ended and shown is not None and shown.has_model),
-        gr.Button(visible=ended and shown is not None and shown.has_model and shown.base is not None),
-        gr.Button(visible=ended),
-        gr.Accordion(visible=shown is not None),
-        render_run.log_text(find_run(shown.id).log_tail()) if shown else "",
-        render_run.draw_runs(lines, run_id),
-        now,
+        instead = EMPTY if policy.allowed(person, "see runs") else render_run.closed(policy.TO_GET_THE_RIGHT)
+    parts: list[Part] = [
+        (_live_mark(shown) or instead, lambda: [render_run.draw_run(shown) if shown else instead]),
+        (_curves_mark(shown), lambda: [render_run.draw_curves(shown) if shown else ""]),
+        (_buttons_mark(shown, lines, person), lambda: _buttons(shown, lines, words, person)),
+        (_log_mark(shown), lambda: [_log(shown, person)]),
+        (_list_mark(run_id, lines, words), lambda: _list(run_id, lines, words)),
     ]
+    return _changed(parts, seen)
+
+
+def _changed(parts: list[Part], seen: tuple[object, ...]) -> list[Any]:
+    """The parts' updates, and what they were drawn for; a part whose mark is as it was is left alone."""
+    marks = tuple(mark for mark, _ in parts)
+    widths = (1, 1, 10, 1, 2)
+    updates: list[Any] = []
+    for place, (mark, draw) in enumerate(parts):
+        same = len(seen) == len(parts) and seen[place] == mark
+        updates += [gr.skip()] * widths[place] if same else draw()
+    return [*updates, gr.skip() if marks == seen else marks]
+
+
+def _live_mark(shown: RunView | None) -> tuple[object, ...]:
+    if not shown:
+        return ()
+    asked = shown.stopping, shown.pausing
+    return shown.id, shown.state, shown.trail.offset, shown.position, *asked, shown.checkpoint
+
+
+def _curves_mark(shown: RunView | None) -> tuple[object, ...]:
+    if not shown:
+        return ()
+    trail = shown.trail
+    known = len(trail.epochs), len(trail.base), trail.total_steps, shown.result is not None
+    return shown.id, shown.state.status, trail.curve.mark, *known
+
+
+def _buttons_mark(shown: RunView | None, lines: list[RunLine], person: Person) -> tuple[object, ...]:
+    if not shown:
+        return bool(lines), person.kind
+    asked = shown.stopping, shown.pausing
+    known = shown.has_model, shown.base is not None, shown.checkpoint, shown.position > 1
+    return shown.id, shown.state.status, bool(shown.state.advice), *asked, *known
+
+
+def _buttons(shown: RunView | None, lines: list[RunLine], words: str, person: Person) -> list[Any]:
+    """The example's button, the run's seven, and the two folds."""
+    none = not lines and not words.strip() and policy.allowed(person, "train")
+    if shown is None:
+        return [gr.Button(visible=none), *[gr.Button(visible=False)] * 7, *[gr.Accordion(visible=False)] * 2]
+    status, asked = shown.state.status, shown.stopping or shown.pausing
+    ended, fits = status in ENDED, bool(shown.state.advice)
+    usable = ended and shown.has_model
+    again = render_run.resume_words(shown)
+    queued = status == "queued"
+    return [
+        gr.Button(visible=False),
+        gr.Button(visible=fits and shown.resumable),
+        gr.Button(visible=usable),
+        gr.Button(visible=usable and shown.base is not None),
+        gr.Button(again, visible=shown.resumable, variant="secondary" if usable or fits else "primary"),
+        gr.Button(
+            "Withdraw" if queued else "Stop and keep", visible=not ended, interactive=not shown.stopping
+        ),
+        gr.Button(visible=not ended and not queued, interactive=not asked),
+        gr.Button(visible=queued and shown.position > 1),
+        gr.Accordion(visible=True),
+        gr.Accordion(visible=True),
+    ]
+
+
+def _log_mark(shown: RunView | None) -> tuple[object, ...]:
+    return (shown.id, shown.log) if shown else ()
+
+
+def _log(shown: RunView | None, person: Person) -> str:
+    """The log's last lines."""
+    try:
+        return render_run.log_text(find_run(shown.id, person.owner).log_tail()) if shown else ""
+    except BertspaceError:
+        return ""  # it was deleted at this moment
+
+
+def _list_mark(run_id: str, lines: list[RunLine], words: str) -> tuple[object, ...]:
+    return run_id, words, tuple((line.id, line.name, line.notes, line.status, line.tuned) for line in lines)
+
+
+def _list(run_id: str, lines: list[RunLine], words: str) -> list[Any]:
+    """The filter, once there are more runs than can be seen at a glance, and the list."""
+    many = len(lines) > FEW_RUNS or bool(words.strip())
+    return [gr.Textbox(visible=many), render_run.draw_runs(lines, run_id, words)]
 
 
 def chosen_run(event: gr.EventData) -> str:
     """The id that a click on a run carries."""
-    return str(event.run)
-
-
-def stop(run_id: str) -> None:
-    """Ask the run to finish its step, save and score; its model can be used as it is then."""
-    engine.stop(find_run(run_id))
-
-
-def remove(run_id: str) -> str:
-    """Delete the run for good; the id of the run that is shown instead, or ""."""
-    engine.delete(find_run(run_id))
-    return first_run()
-
-
-def list_runs() -> list[dict[str, Any]]:
-    """The newest runs: id, name, task, status, metric, base, tuned, created, seconds."""
-    return [line.__dict__ for line in run_lines()]
-
-
-def show_run(run_id: str) -> dict[str, Any]:
-    """One run: status, step, total_steps, message, metric, base, tuned, and result once there is one."""
-    seen = view(run_id)
-    return {
-        "id": seen.id, "name": seen.name, "status": seen.state.status, "step": seen.trail.step,
-        "total_steps": seen.trail.total_steps, "message": seen.state.message or seen.trail.message,
-        "metric": seen.metric, "base": seen.base, "tuned": seen.tuned, "result": seen.result,
-    }  # fmt: skip
+    return str(getattr(event, "run", ""))  # a program may leave it out

@@ -3,60 +3,26 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass
 from typing import Any
 
 from bertspace import queue, runs
 from bertspace.errors import BertspaceError, RunError
-from bertspace.runs import Run
-from bertspace.schema import RunState, TrainConfig, TrainEvent
+from bertspace.runs import LOCAL_OWNER, RESUMABLE, Run
+from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS
+from bertspace.ui.kept import kept, stamp
+from bertspace.ui.trail import Trail, Trails
 
-TRAILS_KEPT = 16
-LATELY = 50  # steps that the time left is judged by
+# What a status is called on the page, where its own name would not say it.
+STATUS_NAMES = {"queued": "waiting", "running": "training"}
 SHARES = ("accuracy",)  # metrics that are shares of rows, of which an interval can be said
-
-
-@dataclass
-class Trail:
-    """What a run's events have told so far; `offset` is where to read on."""
-
-    offset: int = 0
-    losses: list[tuple[int, float]] = field(default_factory=list)
-    clock: list[float] = field(default_factory=list)
-    epochs: list[TrainEvent] = field(default_factory=list)
-    base: dict[str, float] = field(default_factory=dict)
-    step: int = 0
-    total_steps: int = 0
-    message: str = ""
-
-    def add(self, event: TrainEvent) -> None:
-        self.step, self.total_steps = max(self.step, event.step), event.total_steps or self.total_steps
-        if event.kind == "status":
-            self.message = event.message
-        elif event.kind == "base":
-            self.base = event.metrics
-        elif event.kind == "step" and event.loss is not None:
-            self.losses.append((event.step, event.loss))
-            self.clock.append(event.seconds)
-            self.message = "Training"
-        elif event.kind == "epoch":
-            self.epochs.append(event)
-
-    def seconds_left(self) -> float | None:
-        """By the median of the last steps, so that the scoring between epochs does not count as slowness."""
-        times = self.clock[-LATELY:]
-        gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
-        return median(gaps) * (self.total_steps - self.step) if gaps and self.total_steps else None
 
 
 @dataclass(frozen=True)
 class RunView:
-    """All that is drawn of one run."""
+    """All that is drawn of one run. `log` is equal as long as log.txt is."""
 
     id: str
     state: RunState
@@ -67,6 +33,9 @@ class RunView:
     position: int = 0
     has_model: bool = False
     stopping: bool = False
+    pausing: bool = False
+    checkpoint: int | None = None
+    log: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -128,9 +97,8 @@ class RunView:
         return wilson(self.tuned, self.n)
 
     @property
-    def signature(self) -> tuple[object, ...]:
-        """Equal as long as nothing changed that is drawn."""
-        return self.id, self.state, self.trail.offset, self.position, self.has_model, self.stopping
+    def resumable(self) -> bool:
+        return self.state.status in RESUMABLE
 
 
 def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -140,54 +108,47 @@ def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-class Trails:
-    """The trails of the runs last looked at: a look reads only what was written since the one before."""
-
-    def __init__(self, kept: int = TRAILS_KEPT) -> None:
-        self.kept, self.lock = kept, threading.Lock()
-        self.trails: OrderedDict[str, Trail] = OrderedDict()
-
-    def follow(self, run: Run) -> Trail:
-        with self.lock:
-            key = str(run.path)
-            trail = self.trails.setdefault(key, Trail())
-            self.trails.move_to_end(key)
-            if trail.offset and not (run.path / "events.jsonl").is_file():
-                trail = self.trails[key] = Trail()
-            events, trail.offset = run.events(trail.offset)
-            for event in events:
-                trail.add(event)
-            while len(self.trails) > self.kept:
-                self.trails.popitem(last=False)
-            return trail
-
-
 _TRAILS = Trails()
 
 
-def find_run(run_id: str) -> Run:
+def owned(owner: str) -> list[Run]:
+    """The owner's runs, newest first; none for one who owns nothing."""
+    return runs.list_runs(owner) if owner else []
+
+
+def find_run(run_id: str, owner: str = LOCAL_OWNER) -> Run:
     """The owner's run with this id, which is compared with ids and never taken as a path; raises RunError."""
-    for run in runs.list_runs():
+    for run in owned(owner):
         if run.id == run_id:
             return run
     raise RunError("There is no such run (any more).", hint="Choose one from the list.")
 
 
-def view(run_id: str) -> RunView:
+def view(run_id: str, owner: str = LOCAL_OWNER) -> RunView:
     """The run as it stands now; raises RunError."""
-    run = find_run(run_id)
-    state = run.state()
+    run = find_run(run_id, owner)
+    state = state_of(run)
+    running = state.status == "running"
     return RunView(
         run.id,
         state,
-        run.config(),
-        run.source(),
-        run.result(),
+        kept(run.path / "config.yaml", run.config),
+        kept(run.path / "data" / "source.json", run.source),
+        kept(run.path / "result.json", run.result),
         _TRAILS.follow(run),
         queue.position(run) if state.status == "queued" else 0,
         (run.path / "model" / "config.json").is_file(),
-        state.status == "running" and run.stop_requested(),
+        running and run.stop_requested(),
+        running and run.pause_requested(),
+        run.checkpoint(),
+        stamp(run.path / "log.txt"),
     )
+
+
+def state_of(run: Run) -> RunState:
+    """The run's state; a running one's is always read anew, since its process may die without a word."""
+    state = kept(run.path / "state.json", run.state)
+    return run.state() if state.status in ("running", "interrupted") else state
 
 
 @dataclass(frozen=True)
@@ -203,47 +164,61 @@ class RunLine:
     metric: str = ""
     base: float | None = None
     tuned: float | None = None
+    notes: str = ""
+
+    def matches(self, words: str) -> bool:
+        """Whether its name, notes, task and status hold every one of the words."""
+        status = f"{self.status} {STATUS_NAMES.get(self.status, '')}"
+        told = f"{self.name} {self.notes} {self.task} {TASKS[self.task].title} {status}".casefold()
+        return all(word in told for word in words.casefold().split())
 
 
-def run_lines(most: int = 50) -> list[RunLine]:
-    """The newest runs; a folder that cannot be read is left out."""
-    lines = []
-    for run in runs.list_runs()[:most]:
+def run_lines(owner: str = LOCAL_OWNER, most: int = 50, words: str = "") -> list[RunLine]:
+    """The owner's newest runs that match the words; a folder that cannot be read is left out."""
+    lines: list[RunLine] = []
+    for run in owned(owner):
+        if len(lines) == most:
+            break
         try:
-            state, config = run.state(), run.config()
-            seen = RunView(run.id, state, config, {}, run.result(), Trail())
+            line = _line(run)
         except BertspaceError:
             continue  # it is being made or deleted at this moment
-        end = state.ended or (time.time() if state.started else 0.0)
-        lines.append(
-            RunLine(
-                run.id,
-                seen.name,
-                config.task,
-                state.status,
-                state.created,
-                max(0.0, end - state.started) if state.started else 0.0,
-                seen.metric,
-                seen.base,
-                seen.tuned,
-            )  # fmt: skip
-        )
+        if line.matches(words):
+            lines.append(line)
     return lines
 
 
-def run_at_work() -> RunView | None:
-    """The run that is training now."""
-    for run in runs.list_runs():
+def _line(run: Run) -> RunLine:
+    state, config = state_of(run), kept(run.path / "config.yaml", run.config)
+    seen = RunView(run.id, state, config, {}, kept(run.path / "result.json", run.result), Trail())
+    end = state.ended or (time.time() if state.started else 0.0)
+    return RunLine(
+        run.id,
+        seen.name,
+        config.task,
+        state.status,
+        state.created,
+        max(0.0, end - state.started) if state.started else 0.0,
+        seen.metric,
+        seen.base,
+        seen.tuned,
+        state.notes,
+    )
+
+
+def run_at_work(owner: str = LOCAL_OWNER) -> RunView | None:
+    """The owner's run that is training now."""
+    for run in owned(owner):
         try:
-            if run.state().status == "running":
-                return view(run.id)
+            if state_of(run).status == "running":
+                return view(run.id, owner)
         except BertspaceError:
             continue
     return None
 
 
-def first_run() -> str:
+def first_run(owner: str = LOCAL_OWNER) -> str:
     """The id of the run to open with: the one at work, else the newest; "" where there is none."""
-    if at_work := run_at_work():
+    if at_work := run_at_work(owner):
         return at_work.id
-    return next((run.id for run in runs.list_runs()), "")
+    return next((run.id for run in owned(owner)), "")

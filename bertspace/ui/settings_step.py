@@ -58,7 +58,8 @@ def build_settings_step() -> SettingsStep:
                 "", language=None, label="The same run by the command line", interactive=False, lines=1,
                 show_line_numbers=False, wrap_lines=True, elem_id="train-code",
             )  # fmt: skip
-    controls["task"].change(_fits_task, controls["task"], [masks, controls["best_metric"]], **QUIET)
+    chosen = [controls["task"], controls["best_metric"]]
+    controls["task"].change(_fits_task, chosen, [masks, controls["best_metric"]], **QUIET)
     return SettingsStep(fold, preset, controls, masks, code)
 
 
@@ -80,9 +81,11 @@ def best_metrics(task: str) -> list[tuple[str, str]]:
     return [("the last epoch", ""), *((METRIC_WORDS.get(name, (name,))[0], name) for name in names)]
 
 
-def _fits_task(task: str) -> tuple[Any, Any]:
-    """The masks' settings for fill-mask only; the metrics of the task."""
-    return gr.Column(visible=task == "fill-mask"), gr.Dropdown(choices=best_metrics(task), value="")
+def _fits_task(task: str, metric: str | None) -> tuple[Any, Any]:
+    """The masks' settings for fill-mask only; the metrics of the task, of which the chosen one may be one."""
+    choices = best_metrics(task)
+    kept = metric if metric in dict(choices).values() else ""
+    return gr.Column(visible=task == "fill-mask"), gr.Dropdown(choices=choices, value=kept)
 
 
 def wire_presets(step: SettingsStep, controls: Mapping[str, Any]) -> None:
@@ -92,7 +95,11 @@ def wire_presets(step: SettingsStep, controls: Mapping[str, Any]) -> None:
     step.preset.input(
         fill_preset, step.preset, outputs, api_name="preset", queue=False, show_progress="hidden"
     )
-    gr.on([control.input for control in outputs], lambda: None, None, step.preset, **QUIET)
+    gr.on([control.input for control in outputs], no_preset, None, step.preset, **QUIET)
+
+
+def no_preset() -> None:
+    """No preset is chosen (any more)."""
 
 
 def fill_preset(name: str | None) -> list[Any]:

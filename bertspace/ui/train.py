@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 
-from bertspace import engine, presets
+from bertspace import data, engine, policy, presets
 from bertspace.errors import BertspaceError
-from bertspace.ui import data_step, form, recipe_fold, render_run, settings_step
+from bertspace.ui import data_step, form, look, recipe_fold, render_run, run_care, settings_step, who
 from bertspace.ui.data_step import DataStep, build_data_step
+from bertspace.ui.errors import told
 from bertspace.ui.run_step import RunStep, build_run_step
 from bertspace.ui.settings_step import QUIET, SettingsStep, build_settings_step
 
 EXAMPLE = "office"  # the sample of the buttons that fill an empty panel
+_STARTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -39,30 +42,59 @@ def build_train_tab() -> TrainTab:
     inputs = {"source": rows.source, "sample": rows.sample, **controls}
     settings_step.wire_presets(settings, controls)
     loaded = recipe_fold.wire(recipe, rows.source, controls, settings.preset)
-    _wire_data(rows, settings, inputs, loaded)
+    copied = _wire_copy(rows, settings, run, inputs)
+    _wire_data(rows, settings, inputs, loaded, copied)
     _wire_start(rows, settings, run, inputs)
     return TrainTab(run.run_id, run.try_it, run.compare, (rows.fold, settings.fold))
 
 
-def _wire_data(rows: DataStep, settings: SettingsStep, inputs: dict[str, Any], loaded: Any) -> None:
+def _wire_copy(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dict[str, Any]) -> Any:
+    """A run's settings fill the form; the event of that having been done."""
+    names = [name for name in inputs if name not in ("source", "sample", *form.UPLOADS)]
+
+    def copy(run_id: str, request: gr.Request) -> list[Any]:
+        values = run_care.copy_settings(run_id, request)
+        return [*copied(values, names), None, gr.Accordion(open=True), gr.Accordion(open=True)]
+
+    filled = [rows.source, rows.sample, *(inputs[name] for name in names)]
+    return run.copy.click(
+        told(copy), run.run_id, [*filled, settings.preset, rows.fold, settings.fold], **QUIET
+    )
+
+
+def copied(values: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
+    """Source, sample and the named settings as the form is to show them; what is not in `values` stays."""
+    sample = str(values.get("dataset", "")).removeprefix(data.SAMPLE_PREFIX)
+    if sample in data.SAMPLES:
+        source, values = "sample", {name: value for name, value in values.items() if name != "dataset"}
+    else:
+        source = "hub" if sample else ""
+    filled = [form.shown(name, values[name]) if name in values else gr.skip() for name in names]
+    return [source or gr.skip(), sample if source == "sample" else gr.skip(), *filled]
+
+
+def _wire_data(
+    rows: DataStep, settings: SettingsStep, inputs: dict[str, Any], loaded: Any, copied: Any
+) -> None:
     """Reading: when a sample is clicked or a file is there, and again when a column or the model changes."""
     outputs = _looked(rows)
     reading: dict[str, Any] = {"inputs_kwargs": inputs, "outputs": outputs, "show_progress": "minimal"}
     reading |= {"show_progress_on": rows.shown, "trigger_mode": "always_last", "concurrency_limit": 4}
 
-    def read_new(**values: Any) -> Iterator[dict[Any, Any]]:
-        yield from data_step.read(rows, values, fresh=True)
+    def read_new(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
+        yield from data_step.read(rows, values, who.person(request), fresh=True)
 
-    def read_again(**values: Any) -> Iterator[dict[Any, Any]]:
+    def read_again(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         if values["source"] == "sample" and not values["sample"]:
             return  # nothing is chosen yet
-        yield from data_step.read(rows, values, fresh=False)
+        yield from data_step.read(rows, values, who.person(request), fresh=False)
 
     gr.on(
         [rows.sample.input, rows.controls["train_file"].upload, rows.reads[1].click],
         read_new, api_name="load_data", **reading,
     )  # fmt: skip
     loaded.success(read_new, api_visibility="private", **reading)
+    copied.success(read_again, api_visibility="private", **reading)
     others = [
         rows.controls[name].input
         for name in (*form.COLUMNS, "label_names", "max_train_rows", "validation_share")
@@ -105,11 +137,16 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
     run.start.click(start, **starting, api_name="train").then(**folding, **QUIET)
 
     quick = presets.settings("quick")
+
+    def fill_example() -> list[Any]:
+        return ["sample", EXAMPLE, "quick", *map(form.shown, quick, quick.values())]
+
+    def read_example(request: gr.Request, **values: Any) -> dict[Any, Any]:
+        return next(data_step.read(rows, values, who.person(request), fresh=True))
+
     filled = [rows.source, rows.sample, settings.preset, *(inputs[name] for name in quick)]
-    run.example.click(
-        lambda: ["sample", EXAMPLE, "quick", *map(form.shown, quick, quick.values())], None, filled, **QUIET
-    ).then(
-        lambda **values: list(data_step.read(rows, values, fresh=True))[0],
+    run.example.click(fill_example, None, filled, **QUIET).then(
+        read_example,
         inputs_kwargs=inputs,
         outputs=_looked(rows),
         show_progress="hidden",
@@ -126,18 +163,26 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
     )
 
 
-def start(source: str, sample: str | None, **values: Any) -> tuple[Any, Any]:
+def start(
+    source: str, sample: str | None, request: gr.Request | None = None, **values: Any
+) -> tuple[Any, Any]:
     """Queue the run that the form describes: its id, and "" or what is wrong. Returns at once."""
     try:
-        run = engine.submit(form.config_of(source, sample, values))
+        person = who.allowed(request, "train")
+        config = form.config_of(source, sample, values, person)
+        splits = look.load(config)
+        with _STARTING:  # or two at once would both find the last free place
+            policy.check_run(person, config, splits)
+            minutes = policy.limits(person).minutes
+            run = engine.submit(config, owner=person.owner, splits=splits, minutes=minutes)
     except BertspaceError as error:
         return gr.skip(), render_run.problem(error.message, error.hint)
     return run.id, ""
 
 
-def command(source: str, sample: str | None, **values: Any) -> str:
+def command(source: str, sample: str | None, request: gr.Request | None = None, **values: Any) -> str:
     """The command line for the form as it stands, or what keeps it from being one."""
     try:
-        return form.command(form.config_of(source, sample, values))
+        return form.command(form.config_of(source, sample, values, who.person(request)))
     except BertspaceError as error:
         return f"# {error}"

@@ -1,0 +1,175 @@
+"""Who may do what: one table of rights, and the limits of everyone but the owner. Knows nothing of pages."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from bertspace import engine, runs
+from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
+from bertspace.runs import ENDED, LOCAL_OWNER
+from bertspace.schema import TrainConfig
+
+if TYPE_CHECKING:
+    from bertspace.data import Splits
+
+KINDS = ("owner", "user", "visitor", "shared visitor")
+RIGHTS: dict[str, tuple[str, ...]] = {
+    "try models": KINDS,
+    "read data": ("owner", "user"),
+    "see runs": ("owner", "user"),
+    "train": ("owner", "user"),
+    "manage runs": ("owner", "user"),
+    "name folders": ("owner",),  # a path of the host: on the command line, never on a page that others reach
+}
+ACTIONS = tuple(RIGHTS)
+_DOING = {
+    "try models": "Trying models",
+    "read data": "Reading data",
+    "see runs": "Seeing runs",
+    "train": "Training",
+    "manage runs": "Managing runs",
+    "name folders": "Naming folders of this machine",
+}
+TO_GET_THE_RIGHT = (
+    "The owner opens this page with the key that was printed at its start; on a machine of your own, "
+    "you are the owner."
+)
+CHARACTERS_A_TOKEN = 4  # of English
+
+
+@dataclass(frozen=True)
+class Person:
+    """Someone at the page. owner: the folder of their runs under BERTSPACE_HOME, "" for who has none."""
+
+    kind: str
+    owner: str
+    name: str
+
+
+LOCAL = Person("owner", LOCAL_OWNER, "Local owner")  # whoever is at a page that only this machine reaches
+OWNER = Person("owner", LOCAL_OWNER, "Owner")  # came with the key
+VISITOR = Person("visitor", "", "Visitor")
+SHARED_VISITOR = Person("shared visitor", "", "Visitor by a shared link")
+
+
+def allowed(person: Person, action: str) -> bool:
+    return person.kind in RIGHTS[action]
+
+
+def require(person: Person, action: str) -> None:
+    """Raises ForbiddenError where the person may not do this."""
+    if not allowed(person, action):
+        raise ForbiddenError(
+            f"{_DOING[action]} is not open to you here ({person.name}).", hint=TO_GET_THE_RIGHT
+        )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one person may take up; 0 is no limit. Each is set by BERTSPACE_MAX_<NAME>.
+
+    rows: of a data set, all parts together. minutes: of training. waiting: runs queued or at work.
+    characters and seconds: of one call to the page.
+    """
+
+    rows: int = 20_000
+    steps: int = 2_000
+    minutes: int = 30
+    waiting: int = 2
+    stored_bytes: int = 2 * 1024**3
+    characters: int = 10_000
+    seconds: int = 60
+
+
+NONE = Limits(*[0] * len(fields(Limits)))
+
+
+def limits(person: Person) -> Limits:
+    """The person's limits: the owner has none. Raises ConfigError for a variable that is no number."""
+    if person.kind == "owner":
+        return NONE
+    return Limits(
+        **{each.name: from_environment(each.name, int(str(each.default))) for each in fields(Limits)}
+    )
+
+
+def from_environment(name: str, default: int) -> int:
+    """BERTSPACE_MAX_<NAME> as a whole number, 0 and above; `default` where it is not set."""
+    variable = f"BERTSPACE_MAX_{name.upper()}"
+    value = os.environ.get(variable, "").strip() or str(default)
+    if not value.isascii() or not value.isdecimal():
+        raise ConfigError(f"{variable} is {value!r}.", hint="Give a whole number; 0 is no limit.")
+    return int(value)
+
+
+def check_characters(person: Person, count: int) -> None:
+    """Raises ForbiddenError where one call brings more text than the person may send."""
+    most = limits(person).characters
+    if most and count > most:
+        raise ForbiddenError(
+            f"The text has {count:,} characters; the limit here is {most:,}.", hint="Send less at once."
+        )
+
+
+def check_file(person: Person, name: str) -> None:
+    """Raises ForbiddenError for a kind of file that only the owner's may be.
+
+    A small parquet file may unpack to more than any memory holds, and does not say so before it is read.
+    """
+    if limits(person).rows and name.lower().removesuffix(".gz").endswith(".parquet"):
+        raise ForbiddenError("Parquet files are read for the owner alone here.", hint="Give csv or jsonl.")
+
+
+def check_rows(person: Person, rows: int) -> None:
+    """Raises ForbiddenError where data has more rows than the person may use."""
+    _check("rows in all", rows, limits(person).rows, "Give fewer rows.")
+
+
+def rows_of(splits: Splits) -> int:
+    """The rows of all parts together."""
+    return sum(len(part) for part in (splits.train, splits.validation, splits.test) if part is not None)
+
+
+def check_run(person: Person, config: TrainConfig, splits: Splits) -> None:
+    """Raises ForbiddenError where the person may not start this run now: it names the limit and the value."""
+    require(person, "train")
+    most = limits(person)
+    check_rows(person, rows_of(splits))
+    _check("steps", planned_steps(config, splits), most.steps, "Lower the epochs, or set Steps at most.")
+    check_place(person)
+
+
+def check_place(person: Person) -> None:
+    """Raises ForbiddenError where one more run of the person's may not wait now, a resumed one too."""
+    most, own = limits(person), runs.list_runs(person.owner)
+    _check("runs waiting or at work", 1 + _unended(own), most.waiting, "Wait until one has ended.")
+    if most.stored_bytes:
+        stored = sum(engine.size(run) for run in own)
+        _check("bytes stored", stored, most.stored_bytes, "Delete a run.")
+
+
+def _check(what: str, value: int, most: int, hint: str) -> None:
+    if most and value > most:
+        raise ForbiddenError(f"That would be {value:,} {what}; the limit here is {most:,}.", hint=hint)
+
+
+def _unended(own: list[runs.Run]) -> int:
+    count = 0
+    for run in own:
+        try:
+            count += run.state().status not in ENDED
+        except BertspaceError:
+            continue  # it is being made or deleted at this moment
+    return count
+
+
+def planned_steps(config: TrainConfig, splits: Splits) -> int:
+    """The optimizer steps that the config asks for; fill-mask's chunks are estimated from the characters."""
+    rows = float(len(splits.train))
+    if config.task == "fill-mask" and config.chunk_size:
+        rows = float(splits.train["text"].str.len().sum()) / CHARACTERS_A_TOKEN / config.chunk_size
+    steps = math.ceil(config.epochs * math.ceil(rows / config.batch_size) / config.gradient_accumulation)
+    return min(steps, config.max_steps) if config.max_steps else steps

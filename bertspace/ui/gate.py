@@ -1,0 +1,253 @@
+"""What every event and every request passes: rights, limits and form are looked at here, before any handler.
+
+`Page` is a Blocks that refuses what NEEDS does not allow to the person who asks. It cannot be gone round:
+gradio calls every handler, with a button or without, through `process_api`. `Entrance` lets the owner in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+from gradio.exceptions import InvalidPathError
+
+from bertspace import policy
+from bertspace.errors import BertspaceError, DataError, ForbiddenError
+from bertspace.ui import files, who
+from bertspace.ui.errors import toast
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+_log = logging.getLogger(__name__)
+COOKIE_SECONDS = 30 * 24 * 3600
+MOST_UNHEARD = 8  # calls past their time limit, after which visitors' calls wait
+_unheard: set[asyncio.Task[dict[str, Any]]] = set()
+# Parts of gradio that this page does not use: fetching other addresses through this machine, writing a page's
+# state to disk, calling methods of components, converting videos.
+UNUSED = ("/proxy=", "/file=http:", "/file=https:", "/file/http", "/deep_link", "/component_server",
+          "/process_recording", "/vibe-", "/undo-vibe-edit", "/custom_component/", "/monitoring")  # fmt: skip
+
+# What each handler needs, by its module and name: a click's, an endpoint's, a timer's, and what runs when the
+# page opens. A handler that is missing here keeps the app from being built. What runs on a visitor's page too
+# is for everybody, and shows each person what is theirs.
+FOR_ALL = (
+    "app.no_model", "app.open_page", "app.to_fine_tune",
+    "classify.answer", "classify.chosen_row", "classify.classify", "classify.classify_file",
+    "classify.settle", "classify.show_pair",
+    "compare.answer", "compare.compare", "compare.compare_file", "compare.compare_own_rows", "compare.settle",
+    "fill_mask.answer", "fill_mask.chosen_text", "fill_mask.fill_mask", "fill_mask.show_second",
+    "header.first_look", "header.look",
+    "picker._opened.opened", "picker.chosen_or_newest.chosen", "picker.listed_models",
+    "run_step.look",
+)  # fmt: skip
+NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
+    "app.compare_run": "see runs",
+    "app.empty_picker": "see runs",
+    "app.to_run": "see runs",
+    "app.try_run": "see runs",
+    "data_step.redraw": "read data",
+    "data_step.show_source": "read data",
+    "more_fold.as_code": "see runs",
+    "more_fold.ask": "manage runs",
+    "more_fold.closed": "manage runs",
+    "more_fold.closed_code": "see runs",
+    "more_fold.compared": "see runs",
+    "more_fold.name_and_notes": "see runs",
+    "more_fold.others": "see runs",
+    "recipe_fold.take_starter": "train",
+    "recipe_fold.wire.load": "train",
+    "run_care.compare_runs": "see runs",
+    "run_care.copy_settings": "see runs",
+    "run_care.download": "manage runs",
+    "run_care.go_on": "train",
+    "run_care.list_runs": "see runs",
+    "run_care.move": "manage runs",
+    "run_care.note": "manage runs",
+    "run_care.pause": "manage runs",
+    "run_care.remove": "manage runs",
+    "run_care.rename": "manage runs",
+    "run_care.resume": "train",
+    "run_care.save": "manage runs",
+    "run_care.show_run": "see runs",
+    "run_care.stop": "manage runs",
+    "run_care.to_front": "manage runs",
+    "run_care.whole_log": "see runs",
+    "run_step.chosen_run": "see runs",
+    "settings_step._fits_task": "train",
+    "settings_step.fill_preset": "train",
+    "settings_step.no_preset": "train",
+    "train._wire_copy.copy": "train",
+    "train._wire_data.read_again": "read data",
+    "train._wire_data.read_new": "read data",
+    "train._wire_start.fill_example": "train",
+    "train._wire_start.fold": "train",
+    "train._wire_start.read_example": "read data",
+    "train.command": "train",
+    "train.start": "train",
+}
+
+
+class Page(gr.Blocks):
+    """The page's Blocks."""
+
+    def check(self) -> None:
+        """Raises KeyError where a handler has no entry in NEEDS."""
+        for each in self.fns.values():
+            needed(each)
+
+    async def process_api(
+        self,
+        block_fn: BlockFunction | int,
+        inputs: list[Any],
+        state: Any = None,
+        request: gr.Request | list[gr.Request] | None = None,
+        event_data: gr.EventData | None = None,
+        **others: Any,
+    ) -> dict[str, Any]:
+        """The handler's answer, if whoever sent the request may have it; else a gr.Error that says why."""
+        event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        person = who.person(request[0] if isinstance(request, list) else request)
+        try:
+            if event.fn is None:
+                raise ForbiddenError("That runs in the browser alone.", hint="There is nothing to ask for.")
+            policy.require(person, needed(event))
+            policy.check_characters(person, characters(inputs))
+            if event_data is not None and not isinstance(event_data._data, dict):
+                event_data._data = {}  # a program may send anything; its attributes are then not there
+            work = super().process_api(event, inputs, state, request, event_data=event_data, **others)
+            return await within(policy.limits(person).seconds, work)
+        except BertspaceError as error:
+            raise toast(error) from error
+
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Any], *others: Any, **named: Any
+    ) -> Any:
+        """What the components make of the inputs; what they cannot read is told in one line."""
+        try:
+            return await super().preprocess_data(block_fn, inputs, *others, **named)
+        except InvalidPathError as error:  # its words name folders of this machine
+            raise toast(DataError("That file was not uploaded here.", hint="Upload it (again).")) from error
+        except Exception as error:  # whatever a component makes of values that no page sends
+            words = error.message if isinstance(error, gr.Error) else type(error).__name__
+            raise toast(DataError("These are not values that the page sends.", hint=words[:200])) from error
+
+
+def needed(event: BlockFunction) -> str:
+    """The action that an event's handler needs; one that runs in the browser alone needs nothing of ours."""
+    if event.fn is None:
+        return "try models"
+    if (name := name_of(event.fn)) not in NEEDS:
+        raise KeyError(f"{name} has no entry in gate.NEEDS: say what a person must be allowed for it")
+    return NEEDS[name]
+
+
+def name_of(handler: Callable[..., Any]) -> str:
+    """The handler as NEEDS calls it: its module in this package and its own name."""
+    name = f"{handler.__module__}.{handler.__qualname__}".replace(".<locals>", "")
+    return name.removeprefix("bertspace.ui.")
+
+
+def characters(inputs: object) -> int:
+    """How many characters all texts in an event's inputs have."""
+    if isinstance(inputs, str):
+        return len(inputs)
+    if isinstance(inputs, dict):
+        return sum(len(str(key)) + characters(value) for key, value in inputs.items())
+    return sum(map(characters, inputs)) if isinstance(inputs, list | tuple) else 0
+
+
+async def within(seconds: int, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """The work's result; ForbiddenError after so many seconds (0: no limit).
+
+    What is at work in a thread cannot be ended: it goes on, unheard, within the other limits.
+    """
+    if not seconds:
+        return await work
+    if len(_unheard) >= MOST_UNHEARD:
+        work.close()
+        raise ForbiddenError(
+            "Calls that took too long are still at work here.", hint="Try again in a minute."
+        )
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        _unheard.add(task)
+        task.add_done_callback(_forget)
+        raise ForbiddenError(
+            f"This took longer than {seconds} s, which is the limit here.", hint="Send less at once."
+        )
+    return task.result()
+
+
+def _forget(task: asyncio.Task[dict[str, Any]]) -> None:
+    _unheard.discard(task)
+    if not task.cancelled():
+        task.exception()  # asked for, or asyncio would report that nobody did
+
+
+class Entrance:
+    """ASGI: the key in the address becomes the owner's cookie; a request that breaks gradio gets one line."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        keys = [value for name, value in asked if name == "key"]
+        if scope["path"] == "/" and keys and who.door().key:
+            rest = urlencode([(name, value) for name, value in asked if name != "key"])
+            await _let_in(keys[0], f"{scope.get('root_path', '')}/{'?' if rest else ''}{rest}", send)
+        elif scope["path"].removeprefix("/gradio_api").startswith(UNUSED):
+            await _answer(send, 404, "This page does not use that.")
+        else:
+            if scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload"):
+                await asyncio.to_thread(files.make_room, _length(scope))
+            await self._pass(scope, receive, send)
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Mapping[str, Any]) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except Exception as error:  # no handler of ours runs in here: those run behind the queue
+            _log.warning("Refused %s %.100r: %.200r", scope["method"], scope["path"], error)
+            if not begun:
+                await _answer(send, 400, "The request is not one that the page sends.")
+
+
+def _length(scope: Scope) -> int:
+    """What the request says its body has, in bytes."""
+    said = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(said) if said.isdigit() and len(said) < 16 else 0
+
+
+async def _let_in(key: str, back_to: str, send: Send) -> None:
+    """The cookie for the right key, and the address without it."""
+    if not who.fits(key):
+        await _answer(send, 403, "This is not the key that was printed when the page was started.")
+        return
+    cookie = f"{who.COOKIE}={who.door().pass_value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax"
+    headers = {"location": back_to, "set-cookie": cookie, "cache-control": "no-store"}
+    await _answer(send, 303, "", headers | {"referrer-policy": "no-referrer"})
+
+
+async def _answer(send: Send, status: int, words: str, headers: Mapping[str, str] | None = None) -> None:
+    listed = {"content-type": "text/plain; charset=utf-8", **(headers or {})}
+    coded = [(name.encode(), value.encode("latin-1")) for name, value in listed.items()]
+    await send({"type": "http.response.start", "status": status, "headers": coded})
+    await send({"type": "http.response.body", "body": words.encode()})

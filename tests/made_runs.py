@@ -1,0 +1,107 @@
+"""Runs made by hand, in the states that are slow or hard to reach, and of any length."""
+
+import json
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+from bertspace.runs import Run, write_atomically
+from bertspace.schema import TrainConfig, TrainEvent
+
+SOURCE = {
+    "source": "sample: Office messages",
+    "rows": {"train": 112, "validation": 48},
+    "findings": [],
+    "labels": {},
+}
+
+
+def made_run(
+    status: str,
+    *,
+    name: str = "starter on Office messages",
+    steps: int = 0,
+    total: int = 42,
+    checkpoint: int = 0,
+    owner: str = "local",
+    config: TrainConfig | None = None,
+    **state: Any,
+) -> Run:
+    """A run of that status with so many steps behind it, a forecast, an epoch each third, a log."""
+    run = Run.create(config or TrainConfig(train_file="data/train.parquet"), owner=owner, name=name)
+    write_atomically(run.path / "data" / "source.json", json.dumps(SOURCE))
+    if steps:
+        write_events(run, steps, total)
+        run.path.joinpath("log.txt").write_text("".join(f"{n:8.1f} s  line {n}\n" for n in range(200)))
+    if checkpoint:
+        (run.path / "checkpoints" / f"step-{checkpoint:09d}").mkdir(parents=True)
+    now = time.time()
+    life = (
+        {"started": now - 120, "ended": 0.0 if status in ("queued", "running") else now - 30} if steps else {}
+    )
+    run.write_state(replace(run.state(), status=status, **(life | state)))
+    if status == "done":
+        finish(run, steps)
+    return run
+
+
+def write_events(run: Run, steps: int, total: int) -> None:
+    """Events as a worker writes them, 0.5 s a step."""
+    epoch = max(1, total // 3)
+    with (run.path / "events.jsonl").open("w", encoding="utf-8") as file:
+
+        def write(event: TrainEvent) -> None:
+            file.write(json.dumps(event.to_dict()) + "\n")
+
+        write(TrainEvent("status", message="Reading the texts"))
+        write(TrainEvent("base", metrics={"loss": 0.71, "accuracy": 0.79, "f1_macro": 0.78}, seconds=2.0))
+        write(TrainEvent("forecast", metrics={"seconds": total / 2, "memory_bytes": 1.3e9}, seconds=3.0))
+        for step in range(1, steps + 1):
+            loss = 1.1 * math.exp(-3 * step / total) + 0.05 * math.sin(step)
+            at = {
+                "step": step,
+                "total_steps": total,
+                "epoch": round(step / epoch, 4),
+                "seconds": 4 + step / 2,
+            }
+            write(
+                TrainEvent("step", **at, loss=loss, learning_rate=1e-4, examples=16 * step, tokens=400 * step)
+            )
+            if step % epoch == 0:
+                reached = {
+                    "train_loss": loss,
+                    "loss": loss + 0.1,
+                    "accuracy": 0.95 - loss / 4,
+                    "f1_macro": 0.8,
+                }
+                write(TrainEvent("epoch", **at, metrics=reached))
+
+
+def finish(run: Run, steps: int) -> None:
+    """result.json and what says that there is a model."""
+    base = {"validation": {"loss": 0.71, "accuracy": 0.79, "f1_macro": 0.78}}
+    reached = {"loss": 0.2, "accuracy": 0.94, "f1_macro": 0.93}
+    result = {"base": base, "validation": reached, "test": None, "headline": "accuracy", "best_step": steps}
+    result |= {
+        "rows": SOURCE["rows"],
+        "config": run.config().to_dict(),
+        "steps": steps,
+        "environment": {"device": "CPU, 2 cores", "precision": "no"},
+    }
+    write_atomically(run.path / "result.json", json.dumps(result))
+    write_atomically(run.path / "model" / "config.json", "{}")
+
+
+def grown(run: Run, *events: TrainEvent) -> None:
+    """More events at the end."""
+    for event in events:
+        run.append(event)
+
+
+def out_of_memory(**changed: Any) -> Run:
+    """A run that needed more memory than there is, with the settings that would fit."""
+    words = "Memory ran out at the longest batch: 32 rows of 128 tokens need 17.2 GB, and there are 15.4 GB."
+    hint = "Use smaller batches, shorter texts or LoRA."
+    advice = {"batch_size": 8, "gradient_accumulation": 4}
+    return made_run("failed", message=words, hint=hint, advice=advice, **changed)

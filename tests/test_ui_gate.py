@@ -1,0 +1,238 @@
+"""Who is who, what every event passes, how the owner gets in, and the bounded folder of uploads."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+import pytest
+
+from bertspace import policy, tables
+from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
+from bertspace.ui import app as page
+from bertspace.ui import files, gate, train, who
+from bertspace.ui.gate import NEEDS, Page
+from bertspace.ui.who import Door
+
+USER = policy.Person("user", "ada", "ada")
+
+
+@pytest.fixture(autouse=True)
+def closed_door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every test begins with a local app, and leaves none open behind it."""
+    monkeypatch.setattr(who, "_door", Door())
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    for name in ("BERTSPACE_OWNER_KEY", "SPACE_ID", "SPACE_HOST", "GRADIO_SHARE", "GRADIO_SERVER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def asked_with(**cookies: str) -> Any:
+    """A request of which only the cookies are asked."""
+    return SimpleNamespace(request=SimpleNamespace(cookies=cookies))
+
+
+# Who
+
+
+@pytest.mark.parametrize("server_name", ["127.0.0.1", "localhost"])
+def test_who_reaches_a_local_app_is_its_owner(server_name: str) -> None:
+    assert who.open_door(server_name).key == ""
+    assert who.person(None) == who.person(asked_with()) == policy.LOCAL
+
+
+@pytest.mark.parametrize(
+    ("server_name", "share", "environment"),
+    [
+        ("0.0.0.0", False, {}),
+        ("192.168.0.7", False, {}),
+        ("", False, {}),
+        ("127.0.0.1", True, {}),
+        ("127.0.0.1", False, {"SPACE_ID": "ada/space"}),
+        ("127.0.0.1", False, {"BERTSPACE_OWNER_KEY": "0123456789abcdef"}),
+    ],
+)
+def test_an_open_app_has_a_key_and_visitors(
+    server_name: str, share: bool, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    door = who.open_door(server_name, share)
+    visitor = policy.SHARED_VISITOR if share else policy.VISITOR
+    assert len(door.key) >= 16 and door.key not in door.pass_value
+    for request in (
+        None,
+        asked_with(),
+        asked_with(**{who.COOKIE: door.key}),
+        asked_with(**{who.COOKIE: "ä"}),
+    ):
+        assert who.person(request) == visitor
+    assert who.person(asked_with(**{who.COOKIE: door.pass_value})) == policy.OWNER
+    assert who.fits(door.key) and not who.fits(door.pass_value) and not who.fits("")
+
+
+def test_every_start_has_a_key_of_its_own() -> None:
+    assert who.open_door("0.0.0.0").key != who.open_door("0.0.0.0").key
+
+
+def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTSPACE_OWNER_KEY", "short")
+    with pytest.raises(ConfigError, match="BERTSPACE_OWNER_KEY has 5 characters"):
+        who.open_door()
+
+
+def test_an_action_is_given_with_the_person_or_refused() -> None:
+    assert who.allowed(None, "train") == policy.LOCAL
+    who.open_door("0.0.0.0")
+    with pytest.raises(ForbiddenError, match="Training is not open to you here"):
+        who.allowed(None, "train")
+
+
+def test_the_owners_way_in_is_printed_but_not_a_key_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    app: Any = SimpleNamespace(share_url=None, local_url="http://localhost:7860/")
+    assert page.way_in(app) == ""
+    key = who.open_door("0.0.0.0").key
+    assert f"http://localhost:7860/?key={key}" in page.way_in(app)
+    monkeypatch.setenv("BERTSPACE_OWNER_KEY", "0123456789abcdef")
+    monkeypatch.setenv("SPACE_HOST", "ada-space.hf.space")
+    who.open_door("0.0.0.0")
+    assert "https://ada-space.hf.space/?key=<BERTSPACE_OWNER_KEY>" in page.way_in(app)
+
+
+# The gate
+
+
+def test_every_handler_has_an_entry_and_every_entry_a_handler() -> None:
+    built = page.build_app()
+    handlers = (each.fn for each in built.fns.values() if each.fn)
+    names = {gate.name_of(handler) for handler in handlers}
+    assert names == set(NEEDS)
+    assert set(NEEDS.values()) <= set(policy.ACTIONS)
+
+
+def test_a_handler_without_an_entry_keeps_the_app_from_being_built() -> None:
+    with Page() as built:
+        gr.Button().click(lambda: None)
+    with pytest.raises(KeyError, match="has no entry in gate.NEEDS"):
+        built.check()
+
+
+def test_waiting_is_bounded_and_cannot_be_gone_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTSPACE_MAX_QUEUE", "3")
+    built = page.build_app()
+    assert (built._queue.max_size, built._queue.default_concurrency_limit) == (3, page.AT_ONCE)
+    assert built.api_open is False
+
+
+def test_characters_are_counted_wherever_they_stand() -> None:
+    assert gate.characters(["ab", 7, None, ["c", {"de": ["f"]}], ("g",)]) == 7
+
+
+def test_a_call_that_takes_too_long_is_answered_and_its_failure_is_not_lost_to_the_log() -> None:
+    async def slow() -> dict[str, Any]:
+        await asyncio.sleep(1.2)
+        raise ValueError("later")
+
+    async def quick() -> dict[str, Any]:
+        return {"data": [1]}
+
+    async def both() -> None:
+        assert await gate.within(1, quick()) == await gate.within(0, quick()) == {"data": [1]}
+        with pytest.raises(ForbiddenError, match="longer than 1 s"):
+            await gate.within(1, slow())
+        await asyncio.sleep(0.4)
+
+    asyncio.run(both())
+
+
+def test_an_open_app_takes_smaller_files_and_never_the_hosts_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(tables, "MAX_FILE_BYTES", tables.MAX_FILE_BYTES)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
+    assert page.launch_options()["max_file_size"] == 2 * 1024**3
+    assert constants.HF_HUB_DISABLE_IMPLICIT_TOKEN is False
+    options = page.launch_options(share=True)
+    assert (options["share"], options["max_file_size"]) == (True, page.UPLOAD_BYTES)
+    assert tables.MAX_FILE_BYTES == page.UPLOAD_BYTES
+    assert constants.HF_HUB_DISABLE_IMPLICIT_TOKEN is True
+
+
+def test_the_environment_can_share_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "_guard_host", lambda: None)
+    monkeypatch.setenv("GRADIO_SHARE", "True")
+    assert page.launch_options()["share"] is True
+    assert who.door().key
+
+
+# Limits
+
+
+def test_a_users_run_is_theirs_and_within_their_limits(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(who, "person", lambda request: USER)
+    monkeypatch.setattr("bertspace.queue.start_next", lambda: None)
+    monkeypatch.setenv("BERTSPACE_MAX_WAITING", "1")
+    values = {"text_column": "", "model": "starter", "max_steps": 2}
+    run_id, problem = train.start("sample", "office", **values)
+    assert problem == "" and (home / "ada" / run_id / "state.json").is_file()
+    assert policy.runs.find(run_id, "ada").state().minutes == 30
+    _, problem = train.start("sample", "office", **values)
+    assert "2 runs waiting or at work; the limit here is 1" in problem
+    monkeypatch.setenv("BERTSPACE_MAX_ROWS", "9")
+    _, problem = train.start("sample", "office", **values)
+    assert "rows in all; the limit here is 9" in problem
+
+
+def test_parquet_is_read_for_the_owner_alone() -> None:
+    policy.check_file(policy.OWNER, "a.parquet")
+    policy.check_file(USER, "a.csv.gz")
+    with pytest.raises(BertspaceError, match="Parquet"):
+        policy.check_file(USER, "/tmp/a.PARQUET.gz")
+
+
+# Uploads
+
+
+def test_downloads_lie_in_folders_that_nobody_can_guess(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": [1]})
+    first, second = (Path(files.written_csv(frame, "a.csv")) for _ in range(2))
+    assert first != second and first.parent.parent == second.parent.parent == tmp_path / "uploads"
+    assert first.read_text() == "a\n1\n"
+
+
+def test_what_is_too_old_or_too_much_goes_the_oldest_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "uploads"
+    made = []
+    for name in "abc":
+        path = folder / (name * 64) / f"{name}.csv"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x" * 100)
+        made.append(path)
+        time.sleep(0.02)  # the time of change tells them apart
+    foreign = folder / "somebody's" / "notes.txt"
+    foreign.parent.mkdir()
+    foreign.write_text("not ours")
+    monkeypatch.setenv("BERTSPACE_MAX_CACHE_BYTES", "250")
+    files.make_room()
+    assert [path.is_file() for path in made] == [False, True, True]
+    assert not made[0].parent.exists()
+    files.make_room(coming=100)
+    assert [path.is_file() for path in made] == [False, False, True]
+    monkeypatch.setattr(files, "OLDEST", -1)
+    files.make_room()
+    assert not made[2].exists() and foreign.is_file()
+
+
+def test_the_folder_is_for_this_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files.tempfile, "tempdir", str(tmp_path))
+    folder = Path(files.own_folder())
+    assert folder == tmp_path / f"bertspace-{os.getuid()}" == Path(files.own_folder())
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.rmdir()
+    folder.symlink_to(tmp_path)  # somebody was there first
+    assert Path(files.own_folder()).name.startswith("bertspace-") and files.own_folder() != str(folder)
