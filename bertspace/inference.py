@@ -1,15 +1,21 @@
-"""A bounded cache of loaded models, and predict(): batched, sorted by length, in inference mode."""
+"""A cache of loaded models, bounded in bytes, and predict(): batched, sorted by length, in inference mode."""
 
 from __future__ import annotations
 
+import itertools
+import math
+import os
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertspace import hardware, models
-from bertspace.errors import DataError, ModelError
+from bertspace.errors import ConfigError, DataError, ModelError, TimeLimitError
 from bertspace.probe import Probe
 from bertspace.schema import Prediction
 from bertspace.tasks import TASKS
@@ -18,8 +24,12 @@ from bertspace.tasks.text_classification import pair_inputs, ranked
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-MOST_MODELS = 4
 BATCH = 32
+SHARE_OF_MEMORY = 0.25  # of the machine's, or of the GPU's: what the kept models may take
+CONTAINER_LIMITS = (  # of control groups, version 2 and 1
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -30,42 +40,121 @@ class Loaded:
     task: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    written: int  # when its weights were, in nanoseconds: a run's model changes while the run goes on
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its parameters and buffers."""
+        tensors = itertools.chain(self.model.parameters(), self.model.buffers())
+        return sum(tensor.nbytes for tensor in tensors)
 
-class _Cache:
-    """The models used last. One is loaded at a time: transformers' loading is not safe across threads.
 
-    Simultaneous first calls load a model once; a failed load is not kept.
+class TimeLimit:
+    """The seconds that a call may take, waiting for others included; 0 is no limit."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.end = time.monotonic() + seconds if seconds else math.inf
+
+    @contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """With the lock; raises TimeLimitError when the time is over before it is free."""
+        left = self.end - time.monotonic()
+        if left <= 0 or not lock.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
+            raise TimeLimitError(
+                f"No answer within {self.seconds:g} seconds.",
+                hint="Give fewer or shorter texts, or try again when fewer people ask.",
+            )
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+class ModelCache:
+    """The models used last, as many as fit into so many bytes, and one at least.
+
+    One is loaded at a time, as transformers' loading is not safe across threads; predictions with those that
+    are there go on meanwhile. Simultaneous first calls load a model once, and a failed load leaves nothing.
     """
 
     def __init__(self) -> None:
-        self.models: OrderedDict[tuple[object, ...], Loaded] = OrderedDict()
-        self.lock = threading.Lock()
+        self.models: OrderedDict[tuple[Path, str], Loaded] = OrderedDict()
+        self.lock = threading.Lock()  # for a look at `models` only
+        self.loading = threading.Lock()
 
-    def get(self, located: models.Located, task: str) -> Loaded:
-        weights = max(path.stat().st_mtime_ns for path in located.path.glob("*.safetensors"))
-        key = (located.path, task, weights)  # a run's model changes while the run goes on
+    def get(self, located: models.Located, task: str, limit: TimeLimit) -> Loaded:
+        """The model out of the cache or from disk; raises ModelError or TimeLimitError."""
+        written = _written(located)
+        if found := self._find(located, task, written):
+            return found
+        with limit.holding(self.loading):
+            if found := self._find(located, task, written):  # loaded by another thread meanwhile
+                return found
+            loaded = _load(located, task, written)
+            self._keep(loaded)
+        return loaded
+
+    def _find(self, located: models.Located, task: str, written: int) -> Loaded | None:
+        key = (located.path, task)
         with self.lock:
-            if key not in self.models:
-                self.models[key] = _load(located, task)
+            found = self.models.get(key)
+            if found is None or found.written != written:
+                return None
             self.models.move_to_end(key)
-            while len(self.models) > MOST_MODELS:
+            return found
+
+    def _keep(self, loaded: Loaded) -> None:
+        most = most_bytes()
+        with self.lock:
+            self.models.pop((loaded.located.path, loaded.task), None)
+            self.models[loaded.located.path, loaded.task] = loaded
+            while len(self.models) > 1 and self.size > most:
                 self.models.popitem(last=False)
-            return self.models[key]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all the models that are kept."""
+        return sum(each.size for each in self.models.values())
 
 
-_CACHE = _Cache()
+_CACHE = ModelCache()
 
 
-def load(name: str, task: str) -> Loaded:
-    """The model called `name`, from the cache or from disk; raises BertspaceError."""
-    return _CACHE.get(models.locate(name), task)
+def most_bytes() -> int:
+    """What the kept models may take: BERTSPACE_MODEL_CACHE_BYTES, else a share of the memory there is."""
+    if not (given := os.environ.get("BERTSPACE_MODEL_CACHE_BYTES", "").strip()):
+        return int(SHARE_OF_MEMORY * _memory_bytes())
+    if not given.isdecimal():
+        raise ConfigError(f"BERTSPACE_MODEL_CACHE_BYTES is {given!r}.", hint="Give a whole number of bytes.")
+    return int(given)
 
 
-def _load(located: models.Located, task: str) -> Loaded:
+def _memory_bytes() -> int:
+    """The GPU's memory where there is one, else the machine's, or what a container's limit leaves of it."""
+    if hardware.device() == "cuda":
+        import torch
+
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for path in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # no container, no Linux, or "max"
+            memory = min(memory, int(path.read_text(encoding="ascii")))
+    return memory
+
+
+def _written(located: models.Located) -> int:
+    """When the weights were written; raises ModelError while they are being replaced."""
+    try:
+        return max(path.stat().st_mtime_ns for path in located.path.glob("*.safetensors"))
+    except (ValueError, FileNotFoundError) as error:
+        raise ModelError(f"{located.name} is being saved.", hint="Try again in a moment.") from error
+
+
+def _load(located: models.Located, task: str, written: int) -> Loaded:
     model = models.load_model(located, task)
-    return Loaded(located, task, model.to(hardware.device()), models.load_tokenizer(located))
+    return Loaded(located, task, model.to(hardware.device()), models.load_tokenizer(located), written)
 
 
 def task_of(name: str) -> str:
@@ -85,30 +174,40 @@ def predict(
     task: str = "",
     pairs: Sequence[str] | None = None,
     top_k: int = 5,
+    seconds: float = 0,
 ) -> list[list[Prediction]]:
     """One list a text, in the order of the texts: one Prediction of a class, or one a mask.
 
-    Raises DataError for blank texts and texts without a mask, ModelError where the model does not fit.
+    Raises DataError for blank texts and texts without a mask, ModelError where the model does not fit,
+    TimeLimitError when it would take more seconds than these (0: no limit), looked at between batches.
     """
     import torch
 
     task = task or task_of(name)
     _check(texts, pairs)
-    loaded = load(name, task)
+    limit = TimeLimit(seconds)
+    loaded = _CACHE.get(models.locate(name), task, limit)
     found: list[list[Prediction]] = [[] for _ in texts]
-    with loaded.lock, torch.inference_mode():
-        for places in _by_length(texts, pairs):
-            chosen = [pairs[place] for place in places] if pairs else None
+    for places in _by_length(texts, pairs):
+        chosen = [pairs[place] for place in places] if pairs else None
+        # Between two batches a short text of someone else has its turn.
+        with limit.holding(loaded.lock), torch.inference_mode():
             results = TASKS[task].predict(
                 loaded.model, loaded.tokenizer, [texts[place] for place in places], chosen, top_k
             )
-            for place, result in zip(places, results, strict=True):
-                found[place] = result
+        for place, result in zip(places, results, strict=True):
+            found[place] = result
     return found
 
 
 def predict_with_probe(
-    base: str, probe: Probe, names: Sequence[str], texts: Sequence[str], pairs: Sequence[str] | None = None
+    base: str,
+    probe: Probe,
+    names: Sequence[str],
+    texts: Sequence[str],
+    pairs: Sequence[str] | None = None,
+    *,
+    seconds: float = 0,
 ) -> list[list[Prediction]]:
     """What the frozen base says through a probe of its features; the same shape as `predict`'s."""
     import torch
@@ -116,18 +215,17 @@ def predict_with_probe(
     from bertspace.probe import mean_pooled
 
     _check(texts, pairs)
-    loaded = _CACHE.get(models.locate(base), "features")
+    limit = TimeLimit(seconds)
+    loaded = _CACHE.get(models.locate(base), "features", limit)
     found: list[list[Prediction]] = [[] for _ in texts]
-    with loaded.lock, torch.inference_mode():
-        for places in _by_length(texts, pairs):
-            own = [texts[place] for place in places]
-            others = [pairs[place] for place in places] if pairs else None
+    for places in _by_length(texts, pairs):
+        own = [texts[place] for place in places]
+        others = [pairs[place] for place in places] if pairs else None
+        with limit.holding(loaded.lock), torch.inference_mode():
             features = mean_pooled(loaded.model, pair_inputs(loaded.model, loaded.tokenizer, own, others))
-            rows = probe.probabilities(features.cpu().numpy()).tolist()
-            for place, prediction in zip(
-                places, ranked(rows, dict(enumerate(names)), own, others), strict=True
-            ):
-                found[place] = [prediction]
+        rows = probe.probabilities(features.cpu().numpy()).tolist()
+        for place, prediction in zip(places, ranked(rows, dict(enumerate(names)), own, others), strict=True):
+            found[place] = [prediction]
     return found
 
 

@@ -95,7 +95,7 @@ def masked(base: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Train
 
 def test_the_events_come_in_order_with_their_totals(classified: Trained) -> None:
     kinds = [event.kind for event in classified.events if event.kind != "status"]
-    assert kinds == ["base", *(["step"] * 8 + ["epoch"]) * 8, "done"]
+    assert kinds == ["base", "forecast", *(["step"] * 8 + ["epoch"]) * 8, "done"]
     steps = classified.of("step")
     assert [event.step for event in steps] == list(range(1, 65))
     assert {event.total_steps for event in steps} == {64}

@@ -1,0 +1,119 @@
+"""Where a training is, its best epoch among it; kept in checkpoints and set back from them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bertspace import checkpoints
+from bertspace.batching import epoch_batches
+from bertspace.runs import Run
+from bertspace.schema import TrainConfig
+from bertspace.session import Session, put_back, save_model
+from bertspace.steps import Plan
+from bertspace.tasks import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass
+class Progress:
+    """Where a training is; what a checkpoint keeps of it, beside tensors and generators.
+
+    epoch: the one at work, from 1. batches: done in it (by all processes together), after the rows in `seen`,
+    which were trained on in batches of another size. seconds: of work until the last checkpoint.
+    """
+
+    epoch: int = 1
+    batches: int = 0
+    batch_size: int = 0
+    seen: list[int] = field(default_factory=list)
+    step: int = 0
+    examples: int = 0
+    tokens: int = 0
+    trained_seconds: float = 0.0
+    seconds: float = 0.0
+    epoch_loss: float = 0.0
+    epoch_batches: int = 0
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    base: dict[str, Any] = field(default_factory=dict)
+    saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def scored(self) -> bool:
+        """Whether the validation rows were scored since the last step: a checkpoint may lie in between."""
+        return bool(self.epochs) and self.epochs[-1]["step"] == self.step
+
+    def begin_epoch(self) -> None:
+        self.epoch, self.batches, self.seen = self.epoch + 1, 0, []
+        self.epoch_loss, self.epoch_batches = 0.0, 0
+
+
+class Best:
+    """Which epoch's model is kept: the best by the metric where that is asked for, else the last."""
+
+    def __init__(self, task: Task, config: TrainConfig) -> None:
+        self.task, self.patience = task, config.patience
+        self.metric = config.best_metric or task.headline
+        self.chosen = bool(config.best_metric or config.patience)
+        self.value: float | None = None
+        self.step, self.waited = 0, 0
+        self.table: dict[str, np.ndarray] = {}
+
+    def offer(self, metrics: dict[str, float], step: int, table: dict[str, np.ndarray]) -> bool:
+        """Take an epoch's metrics in; whether its model is to be kept."""
+        if self.chosen and not self.task.better(self.metric, metrics[self.metric], self.value):
+            self.waited += 1
+            return False
+        self.value, self.step, self.table, self.waited = metrics[self.metric], step, table, 0
+        return True
+
+    def patience_is_over(self) -> bool:
+        return bool(self.patience) and self.waited >= self.patience
+
+
+def keep(session: Session, plan: Plan, progress: Progress, best: Best, run: Run, seconds: float) -> None:
+    progress.seconds, progress.batch_size = seconds, session.config.batch_size
+    values = {
+        "progress": {name: value for name, value in asdict(progress).items() if name != "saved_at"},
+        "best": {"value": best.value, "step": best.step, "waited": best.waited},
+    }
+    checkpoints.save(
+        run,
+        progress.step,
+        values,
+        best.table,
+        session.accelerator.unwrap_model(session.model),
+        plan.optimizer.optimizer,
+        plan.scheduler.scheduler,
+        session.accelerator,
+    )
+    progress.saved_at = time.monotonic()
+
+
+def go_on(
+    kept: checkpoints.Checkpoint, session: Session, plan: Plan, progress: Progress, best: Best, run: Run
+) -> None:
+    """Set everything back to the checkpoint, the model on disk with it."""
+    best.value, best.step, best.waited = (kept.values["best"][name] for name in ("value", "step", "waited"))
+    best.table = checkpoints.restore(
+        kept,
+        session.accelerator.unwrap_model(session.model),
+        plan.optimizer.optimizer,
+        plan.scheduler.scheduler,
+        session.accelerator,
+    )
+    if progress.batch_size != session.config.batch_size and progress.batches:
+        _count_rows_instead(session, progress)
+    if not put_back(session, run) and best.chosen and best.step == progress.step:
+        save_model(session, run.path / "model")  # the process may have died just before it did
+
+
+def _count_rows_instead(session: Session, progress: Progress) -> None:
+    """Batches of another size done in this epoch, as rows that the rest of it leaves out."""
+    lengths, seed = session.rows["train"].lengths, session.config.seed
+    done = epoch_batches(lengths, progress.batch_size, seed, progress.epoch, progress.seen)
+    rows = [int(row) for batch in done[: progress.batches] for row in batch]
+    progress.seen, progress.batches = [*progress.seen, *rows], 0
