@@ -32,8 +32,7 @@ ROUNDS, PATIENCE = 3, 0.6  # batches are timed so often, or until so many second
 MOST_TIMED = 2**22  # values that the optimizer is timed on
 STATM = Path("/proc/self/statm")
 # Rows and tokens of the batches that a model is measured with; their products are no model's hidden size.
-SIZES = ((9, 32), (9, 128), (17, 128))
-QUICK = 0.15  # seconds of the first: a slower model is measured without the last
+SIZES = ((5, 32), (5, 128))
 # Of the starter on a CPU, against training all of it.
 LORA_FORWARD, LORA_BACKWARD = 1.25, 0.75
 
@@ -220,15 +219,19 @@ def _measured(config: TrainConfig, splits: Splits) -> Pace:
         tuning.prepare(model, replace(config, freeze_layers=0, lora_rank=0))
         work = _Passes(model, config)
         batches = [work.batch(tokenizer, splits.train, *size) for size in SIZES]
-        batches = batches[: 3 if sum(work.seconds(batches[0])) < QUICK else 2]
-        work.seconds(batches[-1])  # touches memory
+        work.seconds(batches[-1])  # picks kernels and touches memory
         found = list(rounds(lambda place: work.seconds(batches[place]), range(len(batches))))
-        activations = work.activations(batches[:2])
-    tokens = [batches[place]["input_ids"].numel() for place, _ in found]
+        activations = work.activations(batches)
+    tokens = [batch["input_ids"].numel() for batch in batches]
+    # The quickest of each: what else the machine does comes and goes.
+    forward, backward = (
+        [min(seconds[part] for place, seconds in found if place == size) for size in range(len(batches))]
+        for part in (0, 1)
+    )
     values, _ = tuning.trained_count(model)
     return Pace(
-        fitted(tokens, [forward for _, (forward, _) in found]),
-        fitted(tokens, [backward for _, (_, backward) in found]),
+        fitted(tokens, forward),
+        fitted(tokens, backward),
         update_seconds(values, device) / values,
         activations,
         tuple(parts(model)),

@@ -397,3 +397,37 @@ def test_a_path_is_no_run(home: Path, tmp_path: Path, quiet_queue: None) -> None
     for name in (str(tmp_path / "mine"), "../local", "", "."):
         with pytest.raises(RunError):
             view(name)
+
+
+def test_what_a_run_will_take_stands_under_the_settings_once_the_rows_are_measured(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertspace import forecast
+
+    asked: list[TrainConfig] = []
+
+    def before(config: TrainConfig, splits: data.Splits, lengths: Any) -> forecast.Forecast:
+        asked.append(config)
+        return forecast.Forecast(len(splits.train) * config.epochs / 10, int(1.3e9))
+
+    monkeypatch.setattr(forecast, "before", before)
+    values = form_values(text_column="text", label_column="label", epochs=4)
+    lengths = Lengths((9, 12, 30), "starter")
+    said = train.foresee("sample", "office", lengths, **values)
+    assert re.sub("<[^>]+>", "", said) == "Forecast: about 2 min, 1.3 GB of memory"
+    assert train.foresee("sample", "office", None, **values) == ""
+    assert train.foresee("sample", "office", lengths, **values | {"model": "owner/name"}) == ""
+    assert train.foresee("sample", "office", lengths, **values | {"epochs": -1}) == ""
+    assert len(asked) == 1
+
+
+def test_the_same_upload_is_read_once(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = []
+    real = data.load_splits
+    monkeypatch.setattr(data, "load_splits", lambda config: count.append(1) or real(config))
+    config = TrainConfig(dataset="sample:pairs", seed=77)
+    for epochs in (1, 2, 3):
+        look.load(replace(config, epochs=epochs))
+    assert len(count) == 1
+    look.load(replace(config, validation_share=0.2))
+    assert len(count) == 2

@@ -90,6 +90,7 @@ NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
     "train._wire_start.fold": "train",
     "train._wire_start.read_example": "read data",
     "train.command": "train",
+    "train.foresee": "train",
     "train.start": "train",
 }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bertspace import data
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS_SHOWN = 20
+# The settings that rows depend on.
+OF_DATA = ("task", "seed", *(each.name for each in fields(TrainConfig) if each.metadata["group"] == "data"))
 ROWS_MEASURED = 2000  # lengths are counted on so many rows at most
 
 
@@ -104,7 +107,15 @@ def pick(columns: Sequence[str], task: str, chosen: Mapping[str, str], *, fresh:
 
 
 def load(config: TrainConfig) -> data.Splits:
-    """load_splits, which may not be given a folder of the host."""
+    """load_splits, which may not be given a folder of the host; the data looked at last is read once.
+
+    An upload has a path of its own, so that the same path is the same rows.
+    """
     if config.data_dir:
         raise DataError("The page takes no folder.", hint="Upload the files.")
+    return _loaded(TrainConfig(**{name: getattr(config, name) for name in OF_DATA}))
+
+
+@lru_cache(maxsize=2)
+def _loaded(config: TrainConfig) -> data.Splits:
     return data.load_splits(config)

@@ -165,6 +165,11 @@ def known_model(value: str | None, person: Person) -> str:
         return ""
 
 
+def is_here(value: str) -> bool:
+    """Whether a model can be loaded without asking the Hub."""
+    return value == STARTER or is_tuned(value)
+
+
 def model_name(value: str) -> str:
     """What the page calls a model: a run by its name, any other by its id."""
     run = _run(value)

@@ -49,15 +49,16 @@ def _doing(view: RunView) -> str:
 def forecast(view: RunView) -> str:
     """What the whole training is thought to take; empty while that is not known."""
     metrics = view.trail.forecast
-    parts = []
-    if "seconds" in metrics:
-        parts.append(f"about {duration(metrics['seconds'])}")
-    if "memory_bytes" in metrics:
-        parts.append(size(metrics["memory_bytes"]))
-    if not parts:
+    if not {"seconds", "memory_bytes"} <= metrics.keys():
         return ""
-    why = "Measured with trial batches before the first step: the whole training, and the memory it needs."
-    return f'<p class="bs-note bs-forecast" title="{why}">Forecast: {", ".join(parts)}</p>'
+    return forecast_words(metrics["seconds"], metrics["memory_bytes"])
+
+
+def forecast_words(seconds: float, memory_bytes: float) -> str:
+    """ "Forecast: about 3 min, 1.3 GB"."""
+    why = "Measured with trial batches on this machine: the whole training, and the memory it needs."
+    said = f"about {duration(seconds)}, {size(memory_bytes)} of memory"
+    return f'<p class="bs-note bs-forecast" title="{why}">Forecast: {said}</p>'
 
 
 def size(count: float) -> str:

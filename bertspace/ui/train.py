@@ -9,11 +9,23 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import data, engine, policy, presets
+from bertspace import data, engine, forecast, policy, presets
 from bertspace.errors import BertspaceError
-from bertspace.ui import data_step, form, look, recipe_fold, render_run, run_care, settings_step, who
+from bertspace.ui import (
+    data_step,
+    form,
+    look,
+    picker,
+    recipe_fold,
+    render_progress,
+    render_run,
+    run_care,
+    settings_step,
+    who,
+)
 from bertspace.ui.data_step import DataStep, build_data_step
 from bertspace.ui.errors import told
+from bertspace.ui.look import Lengths
 from bertspace.ui.run_step import RunStep, build_run_step
 from bertspace.ui.settings_step import QUIET, SettingsStep, build_settings_step
 
@@ -45,6 +57,7 @@ def build_train_tab() -> TrainTab:
     copied = _wire_copy(rows, settings, run, inputs)
     _wire_data(rows, settings, inputs, loaded, copied)
     _wire_start(rows, settings, run, inputs)
+    _wire_forecast(rows, settings, inputs)
     return TrainTab(run.run_id, run.try_it, run.compare, (rows.fold, settings.fold))
 
 
@@ -161,6 +174,40 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
         trigger_mode="always_last",
         **QUIET,
     )
+
+
+def _wire_forecast(rows: DataStep, settings: SettingsStep, inputs: dict[str, Any]) -> None:
+    """What the run will take, under the settings, as soon as the rows' lengths are known."""
+    gr.on(
+        [rows.lengths.change, *(control.change for control in settings.controls.values())],
+        foresee,
+        inputs_kwargs={**inputs, "lengths": rows.lengths},
+        outputs=settings.forecast,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+
+
+def foresee(
+    source: str,
+    sample: str | None,
+    lengths: Lengths | None,
+    request: gr.Request | None = None,
+    **values: Any,
+) -> str:
+    """About how long the run will take here and what memory it needs; "" where that cannot be said."""
+    if lengths is None or not lengths.tokens:
+        return ""
+    try:
+        config = form.config_of(source, sample, values, who.person(request))
+        if not picker.is_here(config.model):
+            return ""
+        found = forecast.before(config, look.load(config), lengths.tokens)
+    except BertspaceError:
+        return ""  # what is wrong is told where it is filled in
+    return render_progress.forecast_words(found.seconds, found.memory_bytes)
 
 
 def start(
