@@ -53,6 +53,7 @@ class RunStep:
     try_it: gr.Button
     compare: gr.Button
     copy: gr.Button
+    forecast: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def build_run_step() -> RunStep:
         gr.HTML('<h2 class="bs-step-title">3 · Run</h2>', apply_default_css=False)
         with gr.Row(elem_classes="bs-actions"):
             begin = gr.Button("Start training", variant="primary", elem_id="start")
+            foreseen = gr.HTML("", apply_default_css=False, elem_id="forecast")
         problem = gr.HTML("", apply_default_css=False, elem_classes="bs-slot")
         live = gr.HTML(EMPTY, apply_default_css=False, elem_id="live")
         example = gr.Button(
@@ -113,7 +115,7 @@ def build_run_step() -> RunStep:
         None, None, None, js=DOWNLOAD
     )
     _add_endpoints()
-    return RunStep(run_id, begin, problem, example, buttons.try_it, buttons.compare, more.copy)
+    return RunStep(run_id, begin, problem, example, buttons.try_it, buttons.compare, more.copy, foreseen)
 
 
 def _build_buttons() -> _Buttons:

@@ -27,7 +27,6 @@ class SettingsStep:
     preset: gr.Radio
     controls: Mapping[str, Any]
     masks: gr.Column
-    forecast: gr.HTML
     code: gr.Code
 
 
@@ -54,7 +53,6 @@ def build_settings_step() -> SettingsStep:
                     gr.HTML(f'<h4 class="bs-group">{title}</h4>', apply_default_css=False)
                     with gr.Row(elem_classes="bs-settings"):
                         controls |= {name: _setting(name) for name in form.settings_of(group)}
-        foreseen = gr.HTML("", apply_default_css=False, elem_id="forecast", elem_classes="bs-slot")
         with gr.Accordion("As code", open=False, elem_classes="bs-fold"):
             code = gr.Code(
                 "", language=None, label="The same run by the command line", interactive=False, lines=1,
@@ -62,7 +60,7 @@ def build_settings_step() -> SettingsStep:
             )  # fmt: skip
     chosen = [controls["task"], controls["best_metric"]]
     controls["task"].change(_fits_task, chosen, [masks, controls["best_metric"]], **QUIET)
-    return SettingsStep(fold, preset, controls, masks, foreseen, code)
+    return SettingsStep(fold, preset, controls, masks, code)
 
 
 def _setting(name: str) -> Any:

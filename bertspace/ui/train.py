@@ -57,7 +57,7 @@ def build_train_tab() -> TrainTab:
     copied = _wire_copy(rows, settings, run, inputs)
     _wire_data(rows, settings, inputs, loaded, copied)
     _wire_start(rows, settings, run, inputs)
-    _wire_forecast(rows, settings, inputs)
+    _wire_forecast(rows, settings, run, inputs)
     return TrainTab(run.run_id, run.try_it, run.compare, (rows.fold, settings.fold))
 
 
@@ -176,13 +176,13 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
     )
 
 
-def _wire_forecast(rows: DataStep, settings: SettingsStep, inputs: dict[str, Any]) -> None:
-    """What the run will take, under the settings, as soon as the rows' lengths are known."""
+def _wire_forecast(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dict[str, Any]) -> None:
+    """What the run will take, beside Start, as soon as the rows' lengths are known."""
     gr.on(
         [rows.lengths.change, *(control.change for control in settings.controls.values())],
         foresee,
         inputs_kwargs={**inputs, "lengths": rows.lengths},
-        outputs=settings.forecast,
+        outputs=run.forecast,
         trigger_mode="always_last",
         show_progress="hidden",
         concurrency_limit=1,
