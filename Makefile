@@ -8,7 +8,7 @@ ARGS ?=
 BROWSERS := chromium chromium-browser google-chrome chrome
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint browser test-without-starter bench bench-quality adapter clean
+.PHONY: help run test lint browser test-without-starter bench bench-quality stress adapter clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ bench: .venv/.test  ## speed and memory beside the tutorials' loop and Trainer; 
 
 bench-quality: .venv/.test  ## quality at equal settings beside Trainer; ARGS=--help
 	$(BIN)/python tests/benchmarks/quality.py $(ARGS)
+
+stress: .venv/.test  ## many people, many kills, hostile inputs, in full; ARGS for kills.py
+	$(BIN)/python tests/benchmarks/kills.py $(ARGS)
+	$(BIN)/python tests/benchmarks/load.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_hostile.py
 
 adapter: .venv/.run  ## train the starter's fill-mask adapter anew from TEXTS, any text files
 	$(BIN)/python -m bertspace.adapter $(TEXTS) --output runs/adapter

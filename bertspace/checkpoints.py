@@ -73,7 +73,6 @@ def save(
     tensors |= {f"table.{name}": torch.from_numpy(column.copy()) for name, column in table.items()}
     own = {
         "step": step,
-        "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
         "rng": states,
         "columns": list(table),
@@ -82,7 +81,7 @@ def save(
         "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
     }
     target = run.path / "checkpoints" / f"step-{step:09d}"
-    unfinished = target.with_name(f".{target.name}.tmp")
+    unfinished, old = (target.with_name(f".{target.name}{end}") for end in (".tmp", ".old.tmp"))
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -91,8 +90,10 @@ def save(
         for name in (TENSORS, VALUES):
             with (unfinished / name).open("rb") as file:
                 os.fsync(file.fileno())
-        shutil.rmtree(target, ignore_errors=True)  # of a first attempt at this step
+        if target.exists():  # the same step before its epoch was scored
+            target.rename(old)
         unfinished.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -102,7 +103,7 @@ def save(
 def clean(run: Run, kept: int) -> None:
     """Remove all but the newest checkpoints, and what a process that was killed had half written."""
     folder = run.path / "checkpoints"
-    for path in (*run.checkpoints()[: -kept or None], *folder.glob(".step-*.tmp")):
+    for path in (*run.checkpoints()[: -kept or None], *folder.glob(".*")):
         shutil.rmtree(path, ignore_errors=True)
 
 

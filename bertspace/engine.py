@@ -2,27 +2,26 @@
 
 Knows nothing of gradio.
 
-There is no scheduler: `submit`, the app's start and every worker's end call `queue.start_next`.
+There is no scheduler: `submit`, every worker's end and, every few seconds, the app call `queue.start_next`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bertspace import data, queue
 from bertspace.errors import RunError
-from bertspace.runs import ENDED, LOCAL_OWNER, RESUMABLE, Run
+from bertspace.runs import CHANGEABLE, ENDED, LOCAL_OWNER, RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS
 
-CHANGEABLE = {"batch_size", "gradient_accumulation"}  # settings that a run may go on with from a checkpoint
 NAME_LENGTH, NOTES_LENGTH = 200, 10_000  # characters
 
 
@@ -54,8 +53,8 @@ def submit(
         name=name or title(config, splits),
         folder=folder,
         minutes=minutes,
+        fill=lambda path: data.write_splits(splits, path / "data"),
     )
-    data.write_splits(splits, run.path / "data")
     queue.start_next()
     return run
 
@@ -103,8 +102,8 @@ def _unended(run: Run, verb: str) -> RunState:
 def resume(run: Run, changes: Mapping[str, Any] | None = None) -> None:
     """Queue a run again, to go on from its newest checkpoint (from the beginning where there is none).
 
-    changes: batch_size and gradient_accumulation may be others from here on; before the first checkpoint,
-    every setting. Raises RunError and ConfigError.
+    changes: batch_size and gradient_accumulation may be others from here on, with as many rows a step as
+    before; before the first checkpoint, every setting. Raises RunError and ConfigError.
     """
     changes = dict(changes or {})
     with queue.lock():
@@ -114,17 +113,27 @@ def resume(run: Run, changes: Mapping[str, Any] | None = None) -> None:
                 "It is at work or waits." if state.status != "done" else "Copy its settings into a new run."
             )
             raise RunError(f"The run {run.id} is {state.status}: it cannot be resumed.", hint=hint)
-        if run.checkpoint() is not None and (fixed := sorted(set(changes) - CHANGEABLE)):
-            raise RunError(
-                f"{', '.join(fixed)} cannot change in the middle of a run.",
-                hint="Copy its settings into a new run and change it there.",
-            )
         if changes:
-            run.write_config(TrainConfig.from_dict(run.config().to_dict() | changes))
+            run.write_config(_changed(run, changes))
         run.clear_requests()
         state = replace(state, status="queued", place=time.time(), pid=0, ended=0.0)
         run.write_state(replace(state, message="", hint="", advice={}))
     queue.start_next()
+
+
+def _changed(run: Run, changes: Mapping[str, Any]) -> TrainConfig:
+    """The run's settings with the changes; raises RunError where it is too late for them."""
+    before = run.config()
+    after = TrainConfig.from_dict(before.to_dict() | dict(changes))
+    if run.checkpoint() is None:
+        return after
+    hint = "Copy its settings into a new run and change it there."
+    if fixed := sorted(set(changes) - CHANGEABLE):
+        raise RunError(f"{', '.join(fixed)} cannot change in the middle of a run.", hint=hint)
+    rows = [each.batch_size * each.gradient_accumulation for each in (before, after)]
+    if rows[0] != rows[1]:
+        raise RunError(f"That would be {rows[1]} rows a step, after {rows[0]} in the steps done.", hint=hint)
+    return after
 
 
 def edit(run: Run, *, name: str | None = None, notes: str | None = None) -> None:
@@ -145,10 +154,9 @@ def size(run: Run) -> int:
 
 def kill(run: Run, patience: float = 5.0) -> None:
     """End a run's whole process group: TERM, then KILL. Returns when its lock is free."""
-    pid = run.state().pid
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + patience
-        if pid and run.is_locked():
+        if run.is_locked() and (pid := run.written_state().pid):
             _signal_group(pid, number)
         while run.is_locked() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -158,7 +166,8 @@ def _signal_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)  # start_new_session made the worker its group's leader
     except ProcessLookupError:
-        return  # it ended in between
+        with suppress(ProcessLookupError):  # it ended in between
+            os.kill(pid, number)  # or was started by hand, in a group of someone else's
 
 
 def wait(run: Run, seconds: float | None = None) -> None:
@@ -173,11 +182,11 @@ def wait(run: Run, seconds: float | None = None) -> None:
 
 
 def delete(run: Run) -> None:
-    """Remove a run and all that it made; one that is running is ended first."""
+    """Remove a run and all that it made; one that is running is ended first. Raises RunError."""
     if run.is_locked():
         kill(run)
-    target = run.path.resolve()
-    shutil.rmtree(target)
-    if run.path.is_symlink():
-        run.path.unlink()
+    with queue.lock():  # or it might be started at this moment
+        if run.is_locked():
+            raise RunError(f"The run {run.id} does not end.", hint="Try again in a moment.")
+        run.remove()
     queue.start_next()

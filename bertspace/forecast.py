@@ -67,9 +67,8 @@ def tried(session: Session) -> Trial:
     sizes = padded(batches, lengths)
     before, held = pace.held_bytes(), [0]
     with _as_it_was(session):
-        several = session.accelerator.num_processes > 1
-        training = _line(sizes, lambda place: _step(session, batches[place], held), several)
-        scoring = _line(sizes, lambda place: _score(session, batches[place]), several)
+        training = _line(sizes, lambda place: _step(session, batches[place], held))
+        scoring = _line(sizes, lambda place: _score(session, batches[place]))
         trained, _ = tuning.trained_count(session.model)
         update = pace.update_seconds(trained, session.accelerator.device)
     return Trial(training, scoring, update, int(before + SLACK * max(0, max(held) - before)))
@@ -80,7 +79,7 @@ def forecast(trial: Trial, session: Session, total_steps: int, done: int = 0) ->
     config, processes = session.config, session.accelerator.num_processes
     train = session.rows["train"].lengths
     batches = padded(epoch_batches(train, config.batch_size, config.seed, 1), train)
-    steps = steps_an_epoch(len(batches), config, processes)
+    steps = steps_an_epoch(len(batches), config)
     seconds = trial.training.seconds(len(batches), batches.sum()) / processes * (total_steps - done) / steps
     seconds += trial.update_seconds * (total_steps - done)
     trained, values = tuning.trained_count(session.model)
@@ -96,9 +95,9 @@ def forecast(trial: Trial, session: Session, total_steps: int, done: int = 0) ->
     return Forecast(seconds, max(hardware.peak_memory_bytes(), memory))
 
 
-def steps_an_epoch(batches: int, config: TrainConfig, processes: int = 1) -> int:
+def steps_an_epoch(batches: int, config: TrainConfig) -> int:
     """Optimizer steps that an epoch of so many batches has."""
-    return math.ceil(math.ceil(batches / processes) / config.gradient_accumulation)
+    return math.ceil(batches / config.gradient_accumulation)
 
 
 def saving_seconds(values: int) -> float:
@@ -113,15 +112,12 @@ def padded(batches: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
     return np.array([len(rows) * int(lengths[rows].max()) for rows in batches], dtype=np.int64)
 
 
-def _line(sizes: np.ndarray, work: Callable[[int], None], several: bool) -> Line:
-    """By working on the places 0 (the longest), 1 and 2; in several processes equally often in each.
-
-    They add up their gradients, so that one which tries less would wait for the others for ever.
-    """
+def _line(sizes: np.ndarray, work: Callable[[int], None]) -> Line:
+    """By working on the places 0 (the longest), 1 and 2."""
     first = _seconds(work, 0)  # picks kernels and touches memory: counts only where more would take too long
-    if first > pace.PATIENCE and not several:
+    if first > pace.PATIENCE:
         return pace.fitted(sizes[:2].tolist(), [first, _seconds(work, 1)])
-    found = list(pace.rounds(lambda place: _seconds(work, place), (1, 2, 0), 1 if several else pace.ROUNDS))
+    found = list(pace.rounds(lambda place: _seconds(work, place), (1, 2, 0)))
     return pace.fitted([int(sizes[place]) for place, _ in found], [seconds for _, seconds in found])
 
 
@@ -132,13 +128,19 @@ def _seconds(work: Callable[[int], None], place: int) -> float:
 
 
 def _step(session: Session, rows: np.ndarray, held: list[int]) -> None:
-    """What training does with a batch, up to the gradients, which are dropped; notes the bytes held."""
+    """What training does with its part of a batch, up to the gradients, which are dropped.
+
+    Notes the bytes held. Without the wrapper of several processes, so that none waits for another.
+    """
     accelerator, config, train = session.accelerator, session.config, session.rows["train"]
-    batch = session.task.collate([(1, int(row)) for row in rows], train, session.tokenizer, config)
+    own = rows[accelerator.process_index :: accelerator.num_processes]
+    keys = [(1, int(row)) for row in (own if len(own) else rows[:1])]
+    batch = session.task.collate(keys, train, session.tokenizer, config)
     inputs = {name: value.to(accelerator.device) for name, value in batch.items()}
-    session.model.train()
+    model = accelerator.unwrap_model(session.model)
+    model.train()
     with accelerator.autocast():
-        loss = session.task.loss(session.model, inputs, config.label_smoothing)
+        loss = session.task.loss(model, inputs, config.label_smoothing)
     held.append(pace.held_bytes())
     accelerator.backward(loss)
     pace.synchronize(accelerator.device)

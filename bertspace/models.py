@@ -181,6 +181,7 @@ def misfit(located: Located, task: str) -> str:
 
 
 _IMPORTING = threading.Lock()
+_LOADING = threading.Lock()  # transformers switches torch's default type while it loads, for all threads
 
 
 def library() -> Any:
@@ -228,7 +229,7 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
         raise ModelError(why, hint="Choose another model.")
     transformers = library()
     auto = getattr(transformers, f"AutoModel{HEADS.get(task, '')}")
-    with quiet(), _named(located.name):
+    with _LOADING, quiet(), _named(located.name):
         model, report = auto.from_pretrained(
             located.path,
             dtype=torch.float32,

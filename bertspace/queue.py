@@ -7,6 +7,7 @@ Whoever starts a worker takes the run's lock and hands it down, so that no momen
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import subprocess
@@ -23,7 +24,14 @@ from bertspace.errors import RunError
 from bertspace.runs import Run
 from bertspace.schema import RunState
 
+EVERY = 10.0  # seconds between two looks of the app
+
+_log = logging.getLogger(__name__)
 _SECRET = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
+# What torchrun tells the processes of one run is not for the next one's.
+_OF_A_LAUNCHER = re.compile(
+    "(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"
+)
 
 
 def start_next() -> Run | None:
@@ -32,12 +40,9 @@ def start_next() -> Run | None:
         everyone = _everyone()
         if any(run.is_locked() for run in everyone):
             return None
-        queued = [run for run in waiting(everyone) if (run.path / "data" / "source.json").is_file()]
-        if not queued:
+        if not (queued := waiting(everyone)):
             return None
-        run = queued[0]
-        _start(run)
-        return run
+        return queued[0] if _start(queued[0]) else None
 
 
 def _everyone() -> list[Run]:
@@ -56,11 +61,34 @@ def lock() -> Iterator[None]:
         yield
 
 
-def _start(run: Run) -> None:
-    """A worker process in its own session, which no signal to the app reaches and no socket of it keeps."""
+def keep_going(every: float = EVERY) -> threading.Event:
+    """Look every so many seconds whether a run waits, in a thread that ends by the event or the program.
+
+    A run ahead of it that was killed could not start it, and nobody may be there to ask for anything.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            try:
+                start_next()
+            except OSError:  # a full disk may have room again the next time
+                _log.exception("The queue could not be looked at")
+            over.wait(every)
+
+    threading.Thread(target=look, daemon=True, name="queue").start()
+    return over
+
+
+def _start(run: Run) -> bool:
+    """A worker process in its own session, which no signal to the app reaches and no socket of it keeps.
+
+    False where a worker was started by hand in between.
+    """
     folder = run.path.resolve()
     with (folder / "lock").open("rb") as held, (folder / "log.txt").open("ab") as log:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not run.take_lock(held):
+            return False
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "bertspace.worker", str(run.path), str(held.fileno())],
             stdin=subprocess.PIPE,
@@ -77,12 +105,17 @@ def _start(run: Run) -> None:
             process.stdin.close()
     # Without someone who waits, an ended worker stays as a zombie that looks alive.
     threading.Thread(target=process.wait, daemon=True).start()
+    return True
 
 
 def worker_environment() -> dict[str, str]:
     """This process's variables less every secret, with what makes training fast on a CPU."""
     hardware.share_cores()
-    clean = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not _SECRET.search(name) and not _OF_A_LAUNCHER.fullmatch(name)
+    }
     package = str(Path(__file__).resolve().parents[1])
     paths = [package, *filter(None, clean.get("PYTHONPATH", "").split(os.pathsep))]
     return clean | {
@@ -97,11 +130,11 @@ def worker_environment() -> dict[str, str]:
 
 
 def waiting(among: Iterable[Run]) -> list[Run]:
-    """The queued runs in their order; one whose state cannot be read is left out."""
+    """The queued runs in their order; one that is only being made, or cannot be read, is left out."""
     found = []
     for run in among:
         with suppress(RunError):
-            if (state := run.state()).status == "queued":
+            if (state := run.state()).status == "queued" and (run.path / "data" / "source.json").is_file():
                 found.append((_place(state), run.id, run))
     return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
 

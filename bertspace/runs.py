@@ -14,18 +14,21 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from bertspace import hardware
 from bertspace.errors import BertspaceError, RunError
 from bertspace.schema import RunState, TrainConfig, TrainEvent, lighter
 
 LOCAL_OWNER = "local"
+LOOKS, LOOK_SECONDS = 100, 0.01  # how often, and after what time, a lock is tried that a reader looks at
+CHANGEABLE = {"batch_size", "gradient_accumulation"}  # what a run may go on with another value of
 NEAR = 0.85  # of the memory there is: a process killed above it was likely killed for it
 ENDED = (
     "done",
@@ -59,8 +62,12 @@ class Run:
         name: str = "",
         folder: Path | None = None,
         minutes: float = 0.0,
+        fill: Callable[[Path], None] | None = None,
     ) -> Run:
-        """A new queued run, in `folder` (which must be empty or absent) or under the owner's own."""
+        """A new queued run, in `folder` (which must be empty or absent) or under the owner's own.
+
+        fill: writes what else belongs into it, before anybody sees it; where that fails, nothing is kept.
+        """
         run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
         place = home() / owner / run_id
         if folder is not None:
@@ -74,12 +81,23 @@ class Run:
             place.symlink_to(folder)  # so that the page and `runs list` show it with the others
         else:
             place.mkdir(parents=True)
-        run = cls(place)
-        run.write_config(config)
-        (run.path / "lock").touch()
-        now = time.time()
-        run.write_state(RunState(status="queued", name=name, created=now, place=now, minutes=minutes))
+        run, now = cls(place), time.time()
+        try:
+            run.write_config(config)
+            (run.path / "lock").touch()
+            if fill:
+                fill(run.path)
+            run.write_state(RunState(status="queued", name=name, created=now, place=now, minutes=minutes))
+        except BaseException:
+            run.remove()
+            raise
         return run
+
+    def remove(self) -> None:
+        """Remove the folder, and its name among the owner's where it lies elsewhere."""
+        shutil.rmtree(self.path.resolve())
+        if self.path.is_symlink():
+            self.path.unlink()
 
     @property
     def id(self) -> str:
@@ -129,14 +147,35 @@ class Run:
 
     def _interrupted(self, state: RunState) -> RunState:
         """What a dead process left, with the likeliest reason: the kernel ends who takes the last memory."""
+        state = replace(state, ended=self._last_sign())
+        if self.is_complete():
+            return replace(state, status="done")  # it died on the last few lines
         kept = self.checkpoint()
         hint = f"Resume it: it goes on after step {kept:,}." if kept else "Resume it to begin anew."
         message, advice = "The process ended before the run did.", {}
         if self._noted_memory() > NEAR * hardware.memory_limit_bytes():
             message = "The process was ended when memory was nearly full, most likely by the system for that."
-            advice = lighter(self.config())
+            advice = self.lighter()
             hint = "Go on with the smaller settings, or free some memory and resume the run."
         return replace(state, status="interrupted", message=message, hint=hint, advice=advice)
+
+    def lighter(self) -> dict[str, int]:
+        """Settings that need less memory and that the run can go on with."""
+        with suppress(RunError):
+            found = lighter(self.config())
+            return found if self.checkpoint() is None or set(found) <= CHANGEABLE else {}
+        return {}
+
+    def is_complete(self) -> bool:
+        """Whether it was trained to its end, whatever its state says."""
+        return (self.result() or {}).get("stopped") is False
+
+    def _last_sign(self) -> float:
+        """When the process wrote its last line; 0 where it wrote none."""
+        try:
+            return (self.path / "events.jsonl").stat().st_mtime
+        except OSError:
+            return 0.0
 
     def note_memory(self, taken: int) -> None:
         """Write down what the worker's process holds."""
@@ -236,6 +275,22 @@ class Run:
     def clear_requests(self) -> None:
         for name in ("stop", "pause"):
             (self.path / name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a process that was killed had half written; for the worker, before it writes."""
+        for path in self.path.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+        for name in (".model.new", ".model.old"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+
+    def take_lock(self, file: IO[bytes]) -> bool:
+        """Hold the lock by this open file; False where a worker has it. A reader's look lasts a moment."""
+        for _ in range(LOOKS):
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(LOOK_SECONDS)
+        return False
 
     def is_locked(self) -> bool:
         """Whether a worker lives: the kernel drops its lock at its death."""

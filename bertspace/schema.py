@@ -162,10 +162,11 @@ class TrainConfig:
 
 
 def lighter(config: TrainConfig) -> dict[str, int]:
-    """Settings that need less memory: half the batch and twice the accumulation; shorter texts; LoRA."""
-    if config.batch_size > 1:
-        half = config.batch_size // 2
-        return {"batch_size": half, "gradient_accumulation": min(1024, config.gradient_accumulation * 2)}
+    """Settings that need less memory: a smaller batch and as many rows a step; shorter texts; LoRA."""
+    size, most = config.batch_size, 1024 // config.gradient_accumulation
+    if fitting := [part for part in range(1, size // 2 + 1) if size % part == 0 and size // part <= most]:
+        accumulation = config.gradient_accumulation * (size // fitting[-1])
+        return {"batch_size": fitting[-1], "gradient_accumulation": accumulation}
     length = "chunk_size" if config.task == "fill-mask" and config.chunk_size else "max_length"
     if getattr(config, length) >= 64:
         return {length: getattr(config, length) // 2}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,15 @@ class Session:
     model: PreTrainedModel
     accelerator: Accelerator
 
+    def everywhere(self, holds: bool) -> bool:
+        """Whether it holds in every process."""
+        if self.accelerator.num_processes == 1:
+            return holds
+        import torch
+
+        mine = torch.tensor(float(holds), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(mine, "mean") == 1)
+
     def evaluate(self, split: str) -> dict[str, np.ndarray]:
         """The table of one split under the model as it stands."""
         return self.collect(self.task.table, self.rows[split])
@@ -64,6 +74,11 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     task = TASKS[config.task]
     task.check(config)
     located = models.locate(config.model)
+    if located.kind == "hub" and "@" not in config.model:
+        # The commit, so that a run that goes on has the same frozen weights when the model has a newer one.
+        config = replace(config, model=f"{config.model}@{located.path.name}")
+        if int(os.environ.get("RANK", 0)) == 0:
+            run.write_config(config)
     splits = data.load_splits(replace(config, data_dir=str(run.path)))
     tokenizer = models.load_tokenizer(located)
     rows = {"train": task.encode(tokenizer, splits.train, config, config.max_train_rows)}

@@ -84,7 +84,12 @@ def _collate(keys: list[tuple[int, int]], session: Session) -> dict[str, Any]:
     batch: dict[str, Any] = session.task.collate(
         mine or keys[:1], session.rows["train"], session.tokenizer, session.config
     )
-    return batch | {"weight": session.task.weight(batch) if mine else 0}
+    # Counted here, before the batch goes to a device that would have to be waited for.
+    counted = {
+        "weight": session.task.weight(batch) if mine else 0,
+        "tokens": int(batch["attention_mask"].sum()),
+    }
+    return batch | counted
 
 
 def steps(
@@ -160,7 +165,7 @@ def _counts(accelerator: Accelerator, batch: dict[str, Any]) -> tuple[int, int, 
     Processes' gradients are averaged, and their parts of a batch are not alike in size: weighted so, any
     number of processes trains as one.
     """
-    own = [len(batch["rows"]), int(batch["attention_mask"].sum()), batch["weight"]]
+    own = [len(batch["rows"]), batch["tokens"], batch["weight"]]
     if accelerator.num_processes == 1:
         return own[0], own[1], 1.0
     import torch
@@ -199,5 +204,5 @@ def _not_finite(value: float, step: int, batch: dict[str, Any]) -> TrainingError
     named = ", ".join(map(str, rows[:NAMED_ROWS])) + (" …" if len(rows) > NAMED_ROWS else "")
     return TrainingError(
         f"The loss is {value} at step {step}, on the training rows {named} (counted from 0).",
-        hint="Try a lower learning rate, or precision fp32. The last checkpoint is from before this step.",
+        hint="Copy its settings into a new run with a lower learning rate, or with precision fp32.",
     )

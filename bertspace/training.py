@@ -40,6 +40,8 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     yield TrainEvent("status", message="Reading the texts", seconds=clock())
     session = open_session(config, run)
     config, accelerator = session.config, session.accelerator
+    if accelerator.is_main_process:
+        forget_result(run)
     if not kept:
         yield TrainEvent("status", message="Scoring the base model", seconds=clock())
         progress.base = score_base(session, run)
@@ -83,8 +85,6 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
         _write_predictions(tables, run)
         result = _circumstances(session) | _outcome(progress, best, scores, stopped, clock())
         write_atomically(run.path / "result.json", json.dumps(result, indent=1))
-        if not stopped:
-            checkpoints.clean(run, 0)
     yield TrainEvent(
         "done",
         progress.step,
@@ -97,6 +97,12 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     accelerator.end_training()
 
 
+def forget_result(run: Run) -> None:
+    """What a stop left is not what the run will come to."""
+    for name in ("result.json", "predictions.parquet"):
+        (run.path / name).unlink(missing_ok=True)
+
+
 def _clock(before: float) -> Callable[[], float]:
     """Seconds of work on this run, those before its last checkpoint among them."""
     begin = time.monotonic() - before
@@ -105,16 +111,19 @@ def _clock(before: float) -> Callable[[], float]:
 
 def _tried(session: Session) -> forecast.Trial:
     """What the longest batch takes; raises OutOfMemory, with a batch that was tried and fits."""
+    found = None
     try:
-        return forecast.tried(session)
+        found = forecast.tried(session)
     except Exception as error:
         if not hardware.is_out_of_memory(error):
             raise
+    if session.everywhere(found is not None) and found is not None:
+        return found
     longest = int(session.rows["train"].lengths.max())
     raise OutOfMemory(
         f"Memory ran out on the longest batch: {session.config.batch_size} rows of up to {longest} tokens.",
         hint="Go on with the smaller settings, or free some memory and resume the run.",
-        advice=_fitting(session),
+        advice=_fitting(session) if session.accelerator.num_processes == 1 else lighter(session.config),
     )
 
 
@@ -123,8 +132,7 @@ def _fitting(session: Session) -> dict[str, int]:
     import torch
 
     config = session.config
-    while config.batch_size > 1:
-        half = lighter(config)
+    while "batch_size" in (half := lighter(config)):
         config = replace(
             config, batch_size=half["batch_size"], gradient_accumulation=half["gradient_accumulation"]
         )
@@ -164,12 +172,18 @@ def _end_epoch(
     better = best.offer(metrics, progress.step, table)
     if whole:
         progress.begin_epoch()
-    if better and not fresh:
-        if whole:
-            keep(session, plan, progress, best, run, seconds)
-        else:
+    replaces = better and not fresh
+    if whole and (replaces or _is_kept_at_ends(session.config)):
+        keep(session, plan, progress, best, run, seconds)
+    if replaces:
+        if not whole:
             keep_aside(session, run)
         save_model(session, run.path / "model")
+
+
+def _is_kept_at_ends(config: TrainConfig) -> bool:
+    """Whether checkpoints are asked for at the end of an epoch, and at no other time."""
+    return not (config.checkpoint_steps or config.checkpoint_minutes)
 
 
 def _epoch_event(progress: Progress, plan: Plan, seconds: float) -> TrainEvent:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import shlex
 import signal
@@ -22,14 +21,16 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bertspace import checkpoints, hardware, queue
 from bertspace.errors import BertspaceError, OutOfMemory
 from bertspace.runs import Run
-from bertspace.schema import RunState, TrainEvent, lighter
+from bertspace.schema import TrainEvent
 
 LOOK_SECONDS = 0.5  # between two looks of the watch
+NICE = 5
+LAST = ("done", "paused")  # the kinds of a training's last event
 HELD = "held"  # as the lock: whoever started this process holds it
 TERMINATED = "The process was ended from outside."
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,49 +49,66 @@ class Work:
     """One run's work in this process.
 
     began: its first step was done, and the loop itself hears requests. steady: the last event was a step.
+    cut_short: the training did not come to an end of its own.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.began = self.steady = self.terminated = False
+        self.began = self.steady = self.terminated = self.cut_short = False
         self.over = threading.Event()
+        self.events: Iterator[TrainEvent] = iter(())
 
     def do(self) -> str:
         """Train the run to its end and return its last status; every outcome is written to its state."""
-        kept = checkpoints.newest(self.run)
-        self.run.rewind(kept.values["step"] if kept else 0)
-        self.run.append(TrainEvent("status", message="Starting"))
         watch = threading.Thread(target=self._watch, daemon=True)
         watch.start()
         try:
             outcome = self._train()
         except Ended as end:
+            self.over.set()
+            self.cut_short = True
+            self.run.clear_requests()
             outcome = {"status": end.status, "message": end.message, "hint": end.hint}
         except BaseException as error:  # the border of the process: whatever it was is told
-            outcome = told(error, self.run)
-        finally:
             self.over.set()
-        if self.run.checkpoint() is None and outcome["status"] in ("stopped", "paused", "interrupted"):
+            self.cut_short = True
+            outcome = told(error, self.run)
+        self.over.set()
+        if self.run.is_complete():  # whatever came after the result was written
+            outcome = {"status": "done"}
+        elif self.run.checkpoint() is None and outcome["status"] in ("stopped", "paused", "interrupted"):
             outcome["hint"] = "Resume it to begin anew."
         watch.join()
         _write_end(self.run, outcome)
+        if outcome["status"] == "done":  # until then it can go on from them
+            checkpoints.clean(self.run, 0)
         return str(outcome["status"])
 
     def _train(self) -> dict[str, Any]:
+        with queue.lock():  # a name or notes may be written at this moment
+            self.run.sweep()
+        kept = checkpoints.newest(self.run)
+        self.run.rewind(kept.values["step"] if kept else 0)
+        self.run.append(TrainEvent("status", message="Starting"))
         from bertspace import training
 
         event = TrainEvent("status")
         minutes = self.run.state().minutes
-        deadline = time.monotonic() + 60 * minutes if minutes else None
-        for event in training.train(self.run.config(), self.run, deadline):
+        worked = kept.values["progress"]["seconds"] if kept else 0.0
+        deadline = time.monotonic() + 60 * minutes - worked if minutes else None
+        self.events = training.train(self.run.config(), self.run, deadline)
+        for event in self.events:
             self.steady = event.kind == "step"
             self.began = self.began or self.steady
             self.run.append(event)
             if event.kind != "step":
                 print(line(event), flush=True)
+            if event.kind in LAST:
+                self.over.set()  # nothing is asked of it any more
+                if "RANK" in os.environ:
+                    break  # see _leave
         if event.kind == "paused":
             status = "interrupted" if self.terminated else "paused"
-            self.run.clear_requests()
             return {"status": status, "message": TERMINATED if self.terminated else ""}
         stopped = (self.run.result() or {"stopped": self.run.stop_requested()})["stopped"]
         out_of_time = deadline is not None and time.monotonic() >= deadline
@@ -99,16 +117,19 @@ class Work:
 
     def terminate(self, *_: object) -> None:
         """TERM: between steps, go on to a checkpoint; elsewhere end at once, the last checkpoint is there."""
+        if self.over.is_set():
+            return
         self.terminated = True
+        self.run.request_pause()  # also for where a library swallows what is raised here
         if not self.steady:
             raise Ended("interrupted", TERMINATED, "Resume it to go on.")
-        self.run.request_pause()
 
     def heed(self, *_: object) -> None:
         """The watch has seen a request, and there is no step yet after which the loop would."""
         if not self.began and not self.over.is_set():
+            if self.terminated:
+                raise Ended("interrupted", TERMINATED, "Resume it to go on.")
             stop = self.run.stop_requested()
-            self.run.clear_requests()
             before = "before its first step" if self.run.checkpoint() is None else "before it went on"
             said = f"{'Stopped' if stop else 'Paused'} {before}."
             raise Ended("stopped" if stop else "paused", said, "Resume it to go on.")
@@ -137,14 +158,9 @@ def told(error: BaseException, run: Run) -> dict[str, Any]:
         return {"status": "failed", "message": error.message, "hint": error.hint, "advice": advice}
     if hardware.is_out_of_memory(error):
         hint = "Go on with the smaller settings, or free some memory and resume the run."
-        return {
-            "status": "failed",
-            "message": "Memory ran out.",
-            "hint": hint,
-            "advice": lighter(run.config()),
-        }
+        return {"status": "failed", "message": "Memory ran out.", "hint": hint, "advice": run.lighter()}
     if _disk_is_full(error):
-        hint = "Free some space and resume the run: its last checkpoint is as it was."
+        hint = "Free some space and resume the run: no checkpoint that was whole is lost."
         return {"status": "failed", "message": "The disk is full: a file could not be written.", "hint": hint}
     hint = "This is a bug, or the machine's: log.txt has the details."
     return {"status": "failed", "message": f"{type(error).__name__}: {str(error)[:300]}", "hint": hint}
@@ -167,8 +183,10 @@ def _write_end(run: Run, outcome: dict[str, Any]) -> None:
     try:
         with queue.lock():  # a name or notes may be written at this moment
             blank = {"message": "", "hint": "", "advice": {}}
-            run.write_state(replace(run.state(), ended=time.time(), **(blank | outcome)))
-    except OSError:
+            run.write_state(replace(run.written_state(), ended=time.time(), **(blank | outcome)))
+        if outcome["status"] in ("done", "stopped", "paused", "interrupted"):
+            run.clear_requests()
+    except (OSError, BertspaceError):
         with contextlib.suppress(OSError):
             traceback.print_exc()
 
@@ -186,43 +204,53 @@ def main(argv: list[str]) -> int:
     rank = os.environ.get("RANK")
     if held.isdigit():
         os.set_inheritable(int(held), False)  # a child of ours must not keep the run alive
-        sys.stdin.buffer.read()  # until whoever started this process has written its state
+        sys.stdin.buffer.read()  # until whoever started this process has written its state, or has died
+        if run.written_state().pid != os.getpid():
+            _say_running(run)
     with contextlib.suppress(OSError):  # not every host lets one be nice
-        os.nice(5 if rank is None else 0)  # the playgrounds answer first
-    if rank is not None:
+        # The playgrounds answer first. Whoever started this process may be nice already.
+        os.nice(max(0, NICE - os.nice(0)))
+    if rank is not None or held == HELD:
         _end_with_parent()
     if rank not in (None, "0"):
         return _compute_along(run)
-    with contextlib.nullcontext() if held else _own_lock(run):
-        if launcher and rank is None:
-            code = _launch([*launcher, "-m", "bertspace.worker", str(run.path), HELD])
-        else:
-            code = _work(run)
-    if held.isdigit():
-        os.close(int(held))
-    if held != HELD:
-        queue.start_next()
-    return code
+    try:
+        with contextlib.nullcontext() if held else _own_lock(run):
+            if launcher and rank is None and held != HELD:
+                return _launch([*launcher, "-m", "bertspace.worker", str(run.path), HELD])
+            return _work(run)
+    finally:
+        if held.isdigit():
+            os.close(int(held))
+        if held != HELD:
+            queue.start_next()
 
 
 def _work(run: Run) -> int:
     work = Work(run)
     signal.signal(signal.SIGTERM, work.terminate)
     signal.signal(signal.SIGUSR1, work.heed)
-    return 0 if work.do() in ("done", "stopped", "paused") else 1
+    status = work.do()
+    # Of several processes the others may still wait for this one; their launcher ends them where one fails.
+    left = work.cut_short and os.environ.get("RANK") is not None
+    return 0 if status in ("done", "stopped", "paused") and not left else 1
 
 
 @contextlib.contextmanager
 def _own_lock(run: Run) -> Iterator[None]:
     """The lock of a run that was started by hand, and the state that says so."""
     with (run.path / "lock").open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SystemExit(f"The run {run.id} is at work already.") from None
-        state = RunState(**{**run.state().__dict__, "status": "running"})
-        run.write_state(replace(state, started=time.time(), pid=os.getpid()))
+        if not run.take_lock(file):
+            raise SystemExit(f"The run {run.id} is at work already.")
+        _say_running(run)
         yield
+
+
+def _say_running(run: Run) -> None:
+    """The state of a run that this process works on, where nobody else has written it."""
+    with queue.lock():
+        state = run.written_state()
+        run.write_state(replace(state, status="running", started=time.time(), pid=os.getpid()))
 
 
 def _launch(command: list[str]) -> int:
@@ -235,10 +263,19 @@ def _compute_along(run: Run) -> int:
     """What a process that is not the first one does; the first one tells of errors."""
     from bertspace import training
 
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one hears it, and ends the step for all
-    for _ in training.train(run.config(), run):
-        pass
+    for event in training.train(run.config(), run):
+        if event.kind == "step":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one hears it, and ends the step for all
+        if event.kind in LAST:
+            _leave(0)
     return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End one of several processes at once: torch 2.13 may wait for ever when it frees gloo's group."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _end_with_parent() -> None:
@@ -248,4 +285,7 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    done = main(sys.argv[1:])
+    if "RANK" in os.environ:
+        _leave(done)
+    sys.exit(done)

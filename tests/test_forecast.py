@@ -121,18 +121,6 @@ def test_a_memory_error_passes_through_and_still_nothing_is_left(
     assert not session.model.training
 
 
-def test_several_processes_try_equally_often_however_fast_each_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = np.array([300, 200, 100])
-    tried: list[int] = []
-    forecast._line(sizes, tried.append, True)
-    assert tried == [0, 1, 2, 0]
-    monkeypatch.setattr(pace, "PATIENCE", -1.0)  # each pass takes longer
-    forecast._line(sizes, tried.append, True)
-    assert tried == [0, 1, 2, 0] * 2
-    forecast._line(sizes, tried.append, False)
-    assert tried == [0, 1, 2, 0] * 2 + [0, 1]
-
-
 # Its forecast
 
 TRIAL = Trial(Line(0.5, 0.001), Line(0.25, 0.0), 2.0, 10**12)

@@ -47,7 +47,10 @@ def launch(run: Run, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def ended(process: subprocess.Popen[bytes], run: Run) -> str:
-    assert process.wait(120) in (0, 1), run.log_tail()
+    try:
+        assert process.wait(240) == 0, run.log_tail()
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"did not end: {[event.to_dict() for event in run.events()[0]][-3:]}\n{run.log_tail()}")
     return run.state().status
 
 

@@ -45,7 +45,7 @@ def ended(*given: Run) -> bool:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids of the runs that would have been started, with no process."""
     ids: list[str] = []
-    monkeypatch.setattr(queue, "_start", lambda run: ids.append(run.id))
+    monkeypatch.setattr(queue, "_start", lambda run: ids.append(run.id) is None)
     return ids
 
 

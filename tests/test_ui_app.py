@@ -118,6 +118,6 @@ def test_a_run_is_tried_in_the_tab_of_its_task(run: Run) -> None:
 def test_a_restarted_app_goes_on_with_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     monkeypatch.setattr(warm, "start", lambda: called.append("warm"))
-    monkeypatch.setattr(queue, "start_next", lambda: called.append("queue"))
+    monkeypatch.setattr(queue, "keep_going", lambda: called.append("queue"))
     page.start_in_background()
     assert sorted(called) == ["queue", "warm"]

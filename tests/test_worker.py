@@ -14,7 +14,8 @@ from bertspace.schema import RunState, TrainConfig, TrainEvent
 
 
 @pytest.fixture
-def run() -> Run:
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 60)  # the watch sends signals, which these tests do not catch
     run = Run.create(TrainConfig(train_file="data/train.parquet"))
     run.write_state(RunState(status="running", name="mine", created=1.0, started=2.0, pid=3))
     return run
@@ -153,6 +154,7 @@ def test_a_request_is_heard_while_the_texts_are_read(
 
     work = worker.Work(run)
     before = signal.signal(signal.SIGUSR1, work.heed)
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
 
     def train(*_: object) -> Iterator[TrainEvent]:
         yield TrainEvent("status", message="Reading the texts")

@@ -125,12 +125,12 @@ def way_in(app: gr.Blocks) -> str:
 
 
 def start_in_background() -> None:
-    """What the page need not wait for: the run that is next in the queue, and the libraries."""
+    """What the page need not wait for: the runs that wait, and the libraries."""
     from bertspace import queue
 
     files.make_room()
     warm.start()
-    queue.start_next()
+    queue.keep_going()
 
 
 def _lead_on(

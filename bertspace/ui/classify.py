@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,10 +223,17 @@ def classify_file(
     frame, chosen, pairs = read_texts(path, model)
     policy.check_rows(person, len(frame))
     scores: list[dict[str, float]] = []
+    limit, begin = policy.limits(person).seconds, time.monotonic()
     for start in range(0, len(chosen), AT_ONCE):
         progress((start, len(chosen)), desc="Classifying", unit="rows")
         part = slice(start, start + AT_ONCE)
-        found = inference.predict(model, chosen[part], task=TASK, pairs=pairs[part] if pairs else None)
+        found = inference.predict(
+            model,
+            chosen[part],
+            task=TASK,
+            pairs=pairs[part] if pairs else None,
+            seconds=max(0.01, limit - (time.monotonic() - begin)) if limit else 0,
+        )
         scores.extend(each[0].scores for each in found)
     whole = scored(frame, scores)
     counts = whole["predicted_label"].value_counts()
