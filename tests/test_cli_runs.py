@@ -36,8 +36,10 @@ def busy(home: Path) -> Iterator[Run]:
 
 
 def made(name: str = "", **state: Any) -> Run:
-    """A run that no worker would start: its rows are missing."""
+    """A run that waits, its rows and all; `busy` keeps it from being started."""
     run = Run.create(TrainConfig(), name=name)
+    (run.path / "data").mkdir()
+    (run.path / "data" / "source.json").write_text("{}")
     if state:
         run.write_state(RunState(name=name, **state))
     return run

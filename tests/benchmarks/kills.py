@@ -6,8 +6,8 @@ First, runs of every kind (both tasks; accumulation, LoRA, bf16, the best epoch 
 lines; dropout on; a checkpoint every step or two) on a tiny BERT made here. Each is a worker process, started
 as the app starts it. Its whole group gets SIGKILL at a random moment, from the first import to the last
 write; the run is resumed and killed again until its share of the kills is used up; then it is compared, bit
-for bit, with one that nothing ended. Half of the moments are drawn from all that lies ahead of the run, half
-from what comes after the libraries are loaded, which takes most of so short a run's life.
+for bit, with one that nothing ended. Half of the moments are uniform over the start, which takes most of so
+short a run's life, half over what follows: the steps, checkpoints, scores and last writes.
 
 Then the app is ended and started again and again, by SIGKILL or SIGTERM, while one run trains and one waits.
 The endpoints `runs` and `run`, a page that is loaded anew and one that stayed open tell what each run does;
@@ -227,7 +227,7 @@ class _Lives:
         for number in range(kills + 1):
             log, began, kept = _size(run.path / "log.txt"), time.time(), run.checkpoint()
             if number < kills:
-                self.wait_for_moment(run, whole, log)
+                self.wait_for_moment(run, whole, log, kills - number)
                 if kill(run):
                     self.found.phases[phase(run, began)] += 1
                     late = run.result() is not None
@@ -240,15 +240,15 @@ class _Lives:
         wait_for(lambda: not run.is_locked(), f"end of the {status} run")
         self.compare(kind, run, whole, late)
 
-    def wait_for_moment(self, run: Run, whole: Whole, log: int) -> None:
-        """Until the next kill, or the run's end."""
-        ahead = whole.work * (1 - (run.checkpoint() or 0) / whole.steps)
-        early = self.random.random() < 0.5
-        if early:
-            ahead += whole.start
-        else:
+    def wait_for_moment(self, run: Run, whole: Whole, log: int, kills: int) -> None:
+        """Until the next kill, or the run's end. kills: how many are left, of which half are for its steps."""
+        seconds = self.random.uniform(0, whole.start)
+        if self.random.random() < 0.5:
             wait_for(lambda: not run.is_locked() or "Trying the" in _log_from(run, log), "step of a run")
-        end = time.monotonic() + self.random.uniform(0, ahead)
+            ahead = whole.work * (1 - (run.checkpoint() or 0) / whole.steps)
+            # The first of so many moments that are uniform over what lies ahead.
+            seconds = ahead * (1 - self.random.random() ** (1 / math.ceil(kills / 2)))
+        end = time.monotonic() + seconds
         while time.monotonic() < end and run.is_locked():
             time.sleep(min(LOOK_SECONDS, max(0.0, end - time.monotonic())))
 
