@@ -257,7 +257,6 @@ def test_export_writes_a_folder_a_zip_or_both(
 ) -> None:
     run = made(status="done")
     run.write_config(TrainConfig(model=str(tiny_bert), label_names="no,yes", learning_rate=1e-3))
-    (run.path / "data").mkdir()
     (run.path / "data" / "train.parquet").touch()
     monkeypatch.chdir(tmp_path)
     assert document(["runs", "export", run.id, "--zip", "run.zip"], capsys) == {

@@ -241,7 +241,7 @@ class _Lives:
         self.compare(kind, run, whole, late)
 
     def wait_for_moment(self, run: Run, whole: Whole, log: int, kills: int) -> None:
-        """Until the next kill, or the run's end. kills: how many are left, of which half are for its steps."""
+        """Until the next kill, or the run's end. kills: how many are left, half of them for its steps."""
         seconds = self.random.uniform(0, whole.start)
         if self.random.random() < 0.5:
             wait_for(lambda: not run.is_locked() or "Trying the" in _log_from(run, log), "step of a run")
