@@ -58,7 +58,6 @@ def save(
     """
     import torch
     from accelerate.utils import gather_object
-    from safetensors.torch import save_file
 
     states = [_rng_state()]
     states = gather_object(states) if accelerator.num_processes > 1 else states
@@ -80,13 +79,20 @@ def save(
         "scheduler": {k: v for k, v in scheduler.state_dict().items() if k != "lr_lambdas"},
         "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
     }
-    target = run.path / "checkpoints" / f"step-{step:09d}"
+    _write_whole(run.path / "checkpoints" / f"step-{step:09d}", tensors, values | own)
+    clean(run, KEPT)
+
+
+def _write_whole(target: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
+    """Both files, written to a folder beside, synced, and renamed to `target`."""
+    from safetensors.torch import save_file
+
     unfinished, old = (target.with_name(f".{target.name}{end}") for end in (".tmp", ".old.tmp"))
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         save_file({name: each.cpu().contiguous() for name, each in tensors.items()}, unfinished / TENSORS)
-        (unfinished / VALUES).write_text(json.dumps(values | own), encoding="utf-8")
+        (unfinished / VALUES).write_text(json.dumps(values), encoding="utf-8")
         for name in (TENSORS, VALUES):
             with (unfinished / name).open("rb") as file:
                 os.fsync(file.fileno())
@@ -97,7 +103,6 @@ def save(
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    clean(run, KEPT)
 
 
 def clean(run: Run, kept: int) -> None:

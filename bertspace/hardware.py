@@ -106,6 +106,15 @@ def memory_limit_bytes() -> int:
     return limit
 
 
+def size(count: float) -> str:
+    """Bytes in words: 812 kB, 86 MB, 1.3 GB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor * 0.9995:
+            amount = count / factor
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
+    return f"{count:.0f} bytes"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """CUDA's and MPS's error, torch's on a CPU, and Python's own."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

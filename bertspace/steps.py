@@ -105,32 +105,14 @@ def steps(
 
     keep: writes a checkpoint.
     """
-    config, accelerator, model = session.config, session.accelerator, session.model
-    model.train()
+    config, accelerator = session.config, session.accelerator
+    session.model.train()
     plan.sampler.begin_at(progress.epoch, progress.batches, progress.seen)
     if progress.step >= plan.total_steps or not len(plan.sampler):
         return ""  # a checkpoint at the epoch's last step
     step_loss, step_batches, mark = 0.0, 0, time.monotonic()
     for batch in plan.loader:
-        with accelerator.accumulate(model):
-            rows, tokens, share = _counts(accelerator, batch)
-            with accelerator.autocast():
-                loss = session.task.loss(model, batch, config.label_smoothing)
-            accelerator.backward(loss if share == 1 else loss * share)
-            value = _mean(accelerator, loss.detach() * share)
-            if not math.isfinite(value):
-                raise _not_finite(value, progress.step + 1, batch)
-            if accelerator.sync_gradients and config.max_grad_norm:
-                accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-            plan.optimizer.step()
-            plan.scheduler.step()
-            plan.optimizer.zero_grad()
-        step_loss, step_batches = step_loss + value, step_batches + 1
-        progress.batches, progress.examples, progress.tokens = (
-            progress.batches + 1,
-            progress.examples + rows,
-            progress.tokens + tokens,
-        )
+        step_loss, step_batches = step_loss + _train_on(batch, session, plan, progress), step_batches + 1
         if not accelerator.sync_gradients:
             continue
         progress.step += 1
@@ -157,6 +139,31 @@ def steps(
             return asked
         mark = time.monotonic()
     return ""
+
+
+def _train_on(batch: dict[str, Any], session: Session, plan: Plan, progress: Progress) -> float:
+    """The batch's mean loss, after its gradients were added up and, where they all are, the step was taken.
+
+    Raises TrainingError for a loss that is not finite, before anything is changed by it.
+    """
+    config, accelerator, model = session.config, session.accelerator, session.model
+    with accelerator.accumulate(model):
+        rows, tokens, share = _counts(accelerator, batch)
+        with accelerator.autocast():
+            loss = session.task.loss(model, batch, config.label_smoothing)
+        accelerator.backward(loss if share == 1 else loss * share)
+        value = _mean(accelerator, loss.detach() * share)
+        if not math.isfinite(value):
+            raise _not_finite(value, progress.step + 1, batch)
+        if accelerator.sync_gradients and config.max_grad_norm:
+            accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        plan.optimizer.step()
+        plan.scheduler.step()
+        plan.optimizer.zero_grad()
+    progress.batches += 1
+    progress.examples += rows
+    progress.tokens += tokens
+    return value
 
 
 def _counts(accelerator: Accelerator, batch: dict[str, Any]) -> tuple[int, int, float]:

@@ -74,6 +74,20 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
         _end_epoch(session, plan, progress, best, run, clock())
         yield _epoch_event(progress, plan, clock())
     stopped = asked == STOP and progress.step < plan.total_steps
+    yield from _finish(session, plan, progress, best, run, stopped, clock)
+    accelerator.end_training()
+
+
+def _finish(
+    session: Session,
+    plan: Plan,
+    progress: Progress,
+    best: Best,
+    run: Run,
+    stopped: bool,
+    clock: Callable[[], float],
+) -> Iterator[TrainEvent]:
+    """Score the test rows (not after a stop), and write predictions and result."""
     tables = {"validation": best.table}
     if "test" in session.rows and not stopped:
         yield TrainEvent(
@@ -81,7 +95,7 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
         )
         tables["test"] = saved(session, run).evaluate("test")
     scores = {name: session.task.score(table) for name, table in tables.items()}
-    if accelerator.is_main_process:
+    if session.accelerator.is_main_process:
         _write_predictions(tables, run)
         result = _circumstances(session) | _outcome(progress, best, scores, stopped, clock())
         write_atomically(run.path / "result.json", json.dumps(result, indent=1))
@@ -94,7 +108,6 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
         examples=progress.examples,
         metrics=scores.get("test") or scores["validation"],
     )
-    accelerator.end_training()
 
 
 def forget_result(run: Run) -> None:

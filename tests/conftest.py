@@ -1,5 +1,6 @@
 """What every test stands on: folders of its own, no network, a tiny BERT, and reasons for what is skipped."""
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -8,9 +9,13 @@ import string
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from bertspace.runs import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -116,6 +121,19 @@ def chromium_path() -> str:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def busy(home: Path) -> Iterator["Run"]:
+    """A run that counts as being trained: its state says so, and this test holds its lock."""
+    from bertspace.runs import Run
+    from bertspace.schema import RunState, TrainConfig
+
+    run = Run.create(TrainConfig())
+    run.write_state(RunState(status="running", name="the one ahead"))
+    with (run.path / "lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield run
 
 
 TINY_WORDS = """

@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import fcntl
 import io
 import json
 import os
@@ -10,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +91,6 @@ def run(trained: subprocess.CompletedProcess[str], place: Path, home: Path) -> R
     link.parent.mkdir(parents=True)
     link.symlink_to(place / "run")
     return Run(link)
-
-
-@pytest.fixture
-def busy(home: Path) -> Iterator[Run]:
-    """A run that counts as being trained: its state says so, and this test holds its lock."""
-    run = Run.create(TrainConfig())
-    run.write_state(RunState(status="running", name="the one ahead"))
-    with (run.path / "lock").open("rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield run
 
 
 def document(capsys: pytest.CaptureFixture[str]) -> Any:

@@ -1,19 +1,16 @@
 """What the command line does with runs: pause, resume, queue, names, notes, two side by side, files."""
 
-import fcntl
 import io
 import json
 import os
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bertspace import cli, engine, queue, runs
-from bertspace.cli import words
+from bertspace import cli, engine, hardware, queue, runs
 from bertspace.cli.train import to_go_on
 from bertspace.cli.watch import Watch, event_words
 from bertspace.runs import Run
@@ -23,16 +20,6 @@ RESULT = {
     "base": {"kind": "model", "validation": {"loss": 2.0}}, "epochs": [], "best_step": 0, "test": None,
     "validation": {"loss": 0.5}, "headline": "loss", "seconds": 1.0, "examples_per_second": 1.0,
 }  # fmt: skip
-
-
-@pytest.fixture
-def busy(home: Path) -> Iterator[Run]:
-    """A run that counts as being trained: its state says so, and this test holds its lock."""
-    run = Run.create(TrainConfig())
-    run.write_state(RunState(status="running", name="the one ahead"))
-    with (run.path / "lock").open("rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield run
 
 
 def made(name: str = "", **state: Any) -> Run:
@@ -226,7 +213,7 @@ def test_show_tells_the_forecast_and_the_checkpoint(busy: Run, capsys: pytest.Ca
 
 
 def test_sizes_in_words() -> None:
-    assert [words.size(count) for count in (812, 812e3, 9.99999e5, 86e6, 1.26e9)] == [
+    assert [hardware.size(count) for count in (812, 812e3, 9.99999e5, 86e6, 1.26e9)] == [
         *("812 bytes", "812 kB", "1.0 MB", "86 MB", "1.3 GB")
     ]
     assert event_words(TrainEvent("epoch", epoch=2.0, metrics={"loss": 0.5})) == "epoch 2: loss 0.5"

@@ -230,6 +230,19 @@ def test_a_revision_that_is_a_way_out_of_the_cache_is_an_error_of_ours(
         hub.snapshot("x/y", revision)
 
 
+def refusing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hub that answers with this error of its client."""
+    import httpx2
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def refuse(*_: object, **__: object) -> None:
+        response = httpx2.Response(404, request=httpx2.Request("GET", "http://127.0.0.1"))
+        raise getattr(errors, kind)("no", response=response)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -242,15 +255,7 @@ def test_a_revision_that_is_a_way_out_of_the_cache_is_an_error_of_ours(
 def test_what_the_hub_answers_is_said_in_words(
     kind: str, said: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import httpx2
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    def refuse(*_: object, **__: object) -> None:
-        response = httpx2.Response(404, request=httpx2.Request("GET", "http://127.0.0.1"))
-        raise getattr(errors, kind)("no", response=response)
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+    refusing(kind, monkeypatch)
     with pytest.raises(HubError) as caught:
         hub.snapshot("x/y", "v9")
     assert caught.value.message == said and caught.value.hint
@@ -261,15 +266,7 @@ def test_what_is_on_disk_does_not_serve_where_the_hub_says_no(
     kind: str, cache: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A private model that the owner's rights brought here is not for everybody who knows its name."""
-    import httpx2
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    def refuse(*_: object, **__: object) -> None:
-        response = httpx2.Response(404, request=httpx2.Request("GET", "http://127.0.0.1"))
-        raise getattr(errors, kind)("no", response=response)
-
     cached_model(cache, "x/y", tiny_bert)
-    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", refuse)
+    refusing(kind, monkeypatch)
     with pytest.raises(HubError):
         hub.snapshot("x/y")

@@ -25,6 +25,14 @@ from bertspace.schema import RunState, TrainConfig, TrainEvent
 from bertspace.ui.run_view import run_lines
 
 
+class Dead(BaseException):
+    """The process is gone."""
+
+
+def die(*_: object) -> None:
+    raise Dead
+
+
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -138,12 +146,6 @@ def test_a_process_that_dies_after_the_result_was_written_leaves_a_run_that_is_d
 ) -> None:
     """Else a whole training would begin anew."""
 
-    class Dead(BaseException):
-        """The process is gone."""
-
-    def die(*_: object) -> None:
-        raise Dead
-
     config = TrainConfig(model=str(tiny_bert), epochs=1, checkpoint_steps=2, **FAST)
     run = made_run(tmp_path, config)
     run.write_state(RunState(status="running"))
@@ -162,12 +164,6 @@ def test_a_process_that_dies_after_the_result_was_written_leaves_a_run_that_is_d
 def test_checkpoints_stay_until_the_result_is_written(
     tiny_bert: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Dead(BaseException):
-        """The process is gone."""
-
-    def die(*_: object) -> None:
-        raise Dead
-
     run = made_run(tmp_path, TrainConfig(model=str(tiny_bert), epochs=1, checkpoint_steps=2, **FAST))
     run.write_state(RunState(status="running"))
     with monkeypatch.context() as patch:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bertspace import engine, export, queue, runs
+from bertspace import engine, export, hardware, queue, runs
 from bertspace.cli import run_control, words
 from bertspace.cli.outcome import RUN_HELP, SETTINGS, Commands, Outcome, add_command, run_named
 from bertspace.cli.train import document, summary, to_go_on
@@ -167,7 +167,7 @@ def take_along(arguments: argparse.Namespace) -> Outcome:
 
 def delete(arguments: argparse.Namespace) -> Outcome:
     run = run_named(arguments.run)
-    folder, freed = run.path.resolve(), words.size(engine.size(run))
+    folder, freed = run.path.resolve(), hardware.size(engine.size(run))
     if sys.stdin.isatty() and not arguments.yes:
         asked = f"Delete the run {run.id} and all in {folder} ({freed})? [y/N] "
         print(asked, end="", file=sys.stderr, flush=True)

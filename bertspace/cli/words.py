@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bertspace.hardware import size
 from bertspace.schema import Prediction
 
 NONE = "–"
@@ -35,15 +36,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def size(count: float) -> str:
-    """So many bytes in words: 812 kB, 86 MB, 1.3 GB."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor * 0.9995:
-            amount = count / factor
-            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
-    return f"{count:.0f} bytes"
 
 
 def forecast_words(metrics: Mapping[str, float]) -> str:

@@ -9,10 +9,11 @@ import gradio as gr
 
 from bertspace import engine, export
 from bertspace.errors import BertspaceError
+from bertspace.hardware import size
 from bertspace.ui import render_pair, run_care, who
 from bertspace.ui.errors import told
 from bertspace.ui.render import text
-from bertspace.ui.render_progress import moment, size
+from bertspace.ui.render_progress import moment
 from bertspace.ui.run_view import find_run, run_lines, state_of
 from bertspace.ui.settings_step import QUIET
 

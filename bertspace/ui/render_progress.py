@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from bertspace.hardware import size
 from bertspace.ui.render import text
 from bertspace.ui.run_view import RunView
 
@@ -59,15 +60,6 @@ def forecast_words(seconds: float, memory_bytes: float) -> str:
     why = "Measured with trial batches on this machine: the whole training, and the memory it needs."
     said = f"about {duration(seconds)}, {size(memory_bytes)} of memory"
     return f'<p class="bs-note bs-forecast" title="{why}">Forecast: {said}</p>'
-
-
-def size(count: float) -> str:
-    """Bytes in words: 812 kB, 86 MB, 1.3 GB."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor * 0.9995:
-            amount = count / factor
-            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
-    return f"{count:.0f} bytes"
 
 
 def progress_bar(share: float, words: str) -> str:
