@@ -98,7 +98,7 @@ def control(name: str, value: Any = ...) -> Any:
     }
     if name in UPLOADS:
         return gr.File(
-            label=label(name), elem_id=f"setting-{name}", height=112, file_types=[*SUFFIXES, ".gz"]
+            label=label(name), elem_id=f"setting-{name}", height=152, file_types=[*SUFFIXES, ".gz"]
         )
     if name in COLUMNS:
         return gr.Dropdown([("none", "")], value="", allow_custom_value=True, **common)
