@@ -25,7 +25,22 @@ class HubError(BertspaceError):
 
 
 class HubUnreachable(HubError):
-    """The Hub does not answer: what is on disk may serve."""
+    """The Hub does not answer now: what is on disk may serve, and a later try may go through.
+
+    seconds: what the Hub asks to wait for; 0 where it does not say.
+    """
+
+    def __init__(self, message: str, hint: str = "", seconds: float = 0.0) -> None:
+        super().__init__(message, hint)
+        self.seconds = seconds
+
+
+class TokenRefused(HubError):
+    """The Hub does not know the token: another, or none, may do."""
+
+
+class Cancelled(BertspaceError):
+    """The person asked for the end of what was going on."""
 
 
 class ModelError(BertspaceError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import batching, hardware, models, tuning
+from bertspace import batching, hardware, loadable, models, tuning
 from bertspace.errors import RunError
 from bertspace.labels import parse_names
 from bertspace.runs import Run, whole_file, write_atomically
@@ -103,7 +103,7 @@ def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
         "eager": eager,
         "model": name,
         "tokenizer_arguments": ["MODEL", *pinned],
-        "auto": f"AutoModel{models.HEADS[config.task]}",
+        "auto": f"AutoModel{loadable.HEADS[config.task]}",
         "model_arguments": [
             *("MODEL", *pinned, "dtype=torch.float32"),
             *(['attn_implementation="eager"'] if eager else []),

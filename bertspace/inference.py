@@ -186,7 +186,7 @@ def predict(
     task = task or task_of(name)
     _check(texts, pairs)
     limit = TimeLimit(seconds)
-    loaded = _CACHE.get(models.locate(name), task, limit)
+    loaded = _CACHE.get(models.locate(name, task), task, limit)
     found: list[list[Prediction]] = [[] for _ in texts]
     for places in _by_length(texts, pairs):
         chosen = [pairs[place] for place in places] if pairs else None

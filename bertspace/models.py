@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import re
-import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import runs
 from bertspace.errors import ModelError
+from bertspace.loadable import (
+    HEADS,
+    check_tokenizer,
+    checked_folder,
+    lacking_head,
+    library,
+    read_config,
+    why_not,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,9 +40,6 @@ STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 STARTER_ADAPTER = Path(__file__).parent / "starter" / "adapter.safetensors"
 
 _OWNED_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})/([0-9a-z][0-9a-z-]{0,63})")
-
-# What each task's checkpoints call themselves in config.json, "architectures".
-HEADS = {"text-classification": "ForSequenceClassification", "fill-mask": "ForMaskedLM"}
 
 
 @dataclass(frozen=True)
@@ -50,17 +54,27 @@ class Located:
     @property
     def config(self) -> dict[str, Any]:
         """config.json as a dict."""
-        return _read_config(self.path / "config.json")
+        return read_config(self.path / "config.json")
 
 
-def locate(name: str) -> Located:
-    """The model called `name` with its files on disk; raises ModelError or HubError, which say what to do."""
+def locate(
+    name: str,
+    task: str = "",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> Located:
+    """The model called `name` with its files on disk; raises ModelError or HubError, which say what to do.
+
+    task: what it has to have a head for, "" for a model that is to be trained; of a model on the Hub this is
+    looked at before its weights are fetched. progress, stopped: see `hub.snapshot`.
+    """
     if name == "starter":
         return _locate_starter()
     if name.startswith("run:"):
         return _locate_run(name)
     if (folder := _folder(name)) is not None:
-        return Located(name, _checked_folder(folder, folder.name), "folder")
+        return Located(name, checked_folder(folder, folder.name), "folder")
     if Path(name).is_absolute() or name.startswith((".", "~")):
         raise ModelError(
             f"There is no folder {name}.", hint="Give a folder that holds config.json and model.safetensors."
@@ -68,8 +82,22 @@ def locate(name: str) -> Located:
     from bertspace import hub
 
     repo_id, _, revision = name.partition("@")
-    snapshot = hub.snapshot(repo_id, revision or None)
-    return Located(name, _checked_folder(snapshot, name), "hub", snapshot.name)
+    snapshot = hub.snapshot(
+        repo_id,
+        revision or None,
+        progress=progress,
+        stopped=stopped,
+        check=lambda folder: _check_before_weights(folder, name, task),
+    )
+    return Located(name, checked_folder(snapshot, name), "hub", snapshot.name)
+
+
+def _check_before_weights(folder: Path, name: str, task: str) -> None:
+    """Raises ModelError where a model's small files say that its weights would be of no use."""
+    files = [path.name for path in folder.iterdir()]
+    if why := why_not(name, read_config(folder / "config.json"), files, task):
+        raise ModelError(why, hint="Choose another model.")
+    check_tokenizer(folder, name)
 
 
 def _folder(name: str) -> Path | None:
@@ -137,34 +165,7 @@ def _locate_run(name: str) -> Located:
             f"The run {run.id} has no model yet.", hint="Wait for its first epoch, or choose another."
         )
     called = name if _OWNED_RUN.fullmatch(name) else f"run:{run.id}"
-    return Located(called, _checked_folder(run.path / "model", name), "run")
-
-
-def _checked_folder(folder: Path, name: str) -> Path:
-    """The folder, if what it holds can be loaded without running or unpickling anything foreign."""
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{name} has no config.json.", hint="Choose a folder saved by save_pretrained.")
-    if not any(folder.glob("*.safetensors")):
-        pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
-        raise ModelError(
-            f"{name} has no safetensors weights{f', only {pickled}' if pickled else ''}.",
-            hint="Pickled weights can run code when read; choose a model with model.safetensors.",
-        )
-    return folder
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{path.parent.name}/config.json cannot be read.", hint="Choose another model."
-        ) from error
-    if not isinstance(config, dict):
-        raise ModelError(
-            f"{path.parent.name}/config.json is not a JSON object.", hint="Choose another model."
-        )
-    return config
+    return Located(called, checked_folder(run.path / "model", name), "run")
 
 
 def misfit(located: Located, task: str) -> str:
@@ -173,27 +174,10 @@ def misfit(located: Located, task: str) -> str:
         return ""
     if located.kind == "starter":
         return "" if task == "fill-mask" else "The starter has no classifier yet: fine-tune it first."
-    heads = located.config.get("architectures") or ["no known head"]
-    if any(str(head).endswith(HEADS[task]) for head in heads):
-        return ""
-    what = "fill masks" if task == "fill-mask" else "classify"
-    return f"{located.name} is a {heads[0]} and does not {what}."
+    return lacking_head(located.name, located.config, task)
 
 
-_IMPORTING = threading.Lock()
 _LOADING = threading.Lock()  # transformers switches torch's default type while it loads, for all threads
-
-
-def library() -> Any:
-    """transformers, imported by one thread at a time.
-
-    It puts another object in its own place meanwhile, and a thread that waited for it gets the old one.
-    """
-    with _IMPORTING:
-        import torch  # noqa: F401
-        import transformers
-
-        return sys.modules[transformers.__name__]
 
 
 def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "bertspace"
 # From low to high: a module imports from its own layer and from those before it. A folder is one name.
 LAYERS = [
     {"errors", "schema"},
-    {"tasks", "hub", "metrics", "hardware", "runs"},
+    {"tasks", "hub", "hub_client", "hub_cache", "hub_words", "loadable", "metrics", "hardware", "runs"},
     {"data", "tables", "columns", "labels", "splitting", "hub_data"},
     {"models", "tuning", "probe", "batching", "evaluation", "recipes", "presets"},
     {

@@ -210,7 +210,7 @@ def test_a_hub_model_without_safetensors_is_refused_by_its_hub_name(
     from bertspace import hub
 
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
-    monkeypatch.setattr(hub, "snapshot", lambda *_: copy)
+    monkeypatch.setattr(hub, "snapshot", lambda *_, **__: copy)
     assert refusal("owner/name@v1").startswith("owner/name@v1 has no safetensors weights")
 
 

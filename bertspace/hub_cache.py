@@ -1,0 +1,324 @@
+"""A model's files on disk, as huggingface_hub's cache lays them out: what is there, how the rest is brought.
+
+The files are read by us, through the client's session, addresses and headers: the client (2.4) throws away
+what has arrived of a file whenever a call fails, and cannot be stopped within one. Here a broken download
+goes on where it broke off, can be stopped at any time, and every file is checked by the hash that the Hub has
+of it. What is brought is what `snapshot_download` would have brought, and it takes it for its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bertspace.errors import Cancelled, HubError, HubUnreachable
+from bertspace.hub_client import RIGHTS, faults, told
+
+WEIGHTS = ".safetensors"
+ENDINGS = (".json", ".txt", ".model", WEIGHTS)  # of what a model needs
+CHUNK = 1024 * 1024
+TRIES = 4  # in a row without a byte
+READ_SECONDS, LONGEST_WAIT = 12, 30  # for the next bytes; for the Hub's own wish before a further try
+SPARE = 64 * 1024 * 1024  # bytes left on the disk
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a commit. digest: SHA-256 of a large file, git's SHA-1 of a blob of any other."""
+
+    path: str
+    size: int
+    digest: str
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether what lies there is this file, by its size and its hash."""
+        return path.stat().st_size == self.size and _digest(path, self.digest) == self.digest
+
+
+@dataclass
+class Progress:
+    """Bytes so far and in all, told to whoever asked; raises Cancelled where they want no more."""
+
+    total: int
+    name: str
+    tell: Callable[[int, int], None] | None = None
+    stopped: Callable[[], bool] | None = None
+    done: int = field(default=0)
+
+    def add(self, count: int) -> None:
+        self.done += count
+        if self.tell:
+            self.tell(self.done, self.total)
+        self.look()
+
+    def look(self) -> None:
+        if self.stopped and self.stopped():
+            raise Cancelled(f"The download of {self.name} was cancelled.", hint="What has arrived is kept.")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, and wake for a cancel."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.look()
+            time.sleep(min(left, 0.2))
+
+
+def common() -> Path:
+    """The cache that the libraries share."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def places() -> list[Path]:
+    """The caches that these rights may read from, their own first."""
+    own = RIGHTS.get().folder
+    return [own, common()] if own else [common()]
+
+
+def repo_folder(cache: Path, repo_id: str) -> Path:
+    return cache / f"models--{repo_id.replace('/', '--')}"
+
+
+def find(repo_id: str, revision: str | None, caches: Sequence[Path]) -> Path | None:
+    """The snapshot of the revision that has all its weights, in the first of the caches that has it."""
+    for cache in caches:
+        folder, name = repo_folder(cache, repo_id), revision or "main"
+        with suppress(OSError):
+            commit = (folder / "refs" / name).read_text(encoding="ascii").strip()
+            name = commit or name
+        if "/" not in name and is_complete(folder / "snapshots" / name):
+            return folder / "snapshots" / name
+    return None
+
+
+def is_complete(snapshot: Path) -> bool:
+    """Whether a model can be loaded from the folder; a broken download lacks weights, or has some only."""
+    if not (snapshot / "config.json").is_file():
+        return False
+    import json
+
+    try:
+        index = json.loads((snapshot / "model.safetensors.index.json").read_text(encoding="utf-8"))
+        needed = set(index["weight_map"].values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return any(path.is_file() for path in snapshot.glob(f"*{WEIGHTS}"))
+    return all((snapshot / str(name)).is_file() for name in needed)
+
+
+def models_in(cache: Path) -> Iterator[str]:
+    """The ids of the models in a cache that can be loaded without a network."""
+    for folder in sorted(cache.glob("models--*")):
+        repo_id = folder.name.removeprefix("models--").replace("--", "/")
+        if find(repo_id, None, [cache]):
+            yield repo_id
+
+
+def needed(files: Sequence[RemoteFile]) -> list[RemoteFile]:
+    """The files that a model is loaded from, those of the repository's top only; weights last."""
+    found = [file for file in files if "/" not in file.path and file.path.endswith(ENDINGS)]
+    single = [file for file in found if file.path == f"model{WEIGHTS}"]
+    if single:  # other variants beside it (fp16, adapters) are not read
+        found = [file for file in found if not file.path.endswith(WEIGHTS)] + single
+    return sorted(found, key=lambda file: (file.path.endswith(WEIGHTS), file.path))
+
+
+def bring(
+    repo_id: str,
+    revision: str | None,
+    commit: str,
+    files: Sequence[RemoteFile],
+    cache: Path,
+    progress: Progress,
+    check: Callable[[Path], None] | None = None,
+) -> Path:
+    """Bring the files of a commit to the cache; its snapshot folder.
+
+    check: looks at the folder once all but the weights are there, and raises where they need not come.
+    """
+    folder = repo_folder(cache, repo_id)
+    snapshot = folder / "snapshots" / commit
+    snapshot.mkdir(parents=True, exist_ok=True)
+    (folder / "blobs").mkdir(exist_ok=True)
+    _tag(cache)
+    first_weights = next((file for file in files if file.path.endswith(WEIGHTS)), None)
+    for file in files:
+        if check and file is first_weights:
+            check(snapshot)
+        _link(_brought(repo_id, commit, file, folder / "blobs", progress), snapshot / file.path)
+    if revision != commit:
+        reference = folder / "refs" / (revision or "main")
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(commit, encoding="ascii")
+    return snapshot
+
+
+def _tag(cache: Path) -> None:
+    """The mark by which programs that make backups know a cache."""
+    tag = cache / "CACHEDIR.TAG"
+    if not tag.exists():
+        tag.write_text("Signature: 8a477f597d28d172789f06886806bc55\n# Of huggingface_hub's layout\n")
+
+
+def _brought(repo_id: str, commit: str, file: RemoteFile, blobs: Path, progress: Progress) -> Path:
+    """The file's blob, from disk where it is there."""
+    from filelock import FileLock, Timeout
+
+    blob = blobs / file.digest
+    locks = blobs.parent.parent / ".locks" / blobs.parent.name  # the client's own place for them
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{file.digest}.lock")
+    while not lock.is_locked:
+        with suppress(Timeout):
+            lock.acquire(timeout=0.5)
+        progress.look()  # someone else is at this file
+    try:
+        if blob.is_file():
+            progress.add(file.size)
+            return blob
+        partial = blob.with_name(f"{blob.name}.incomplete")
+        _check_space(blobs, file.size - (partial.stat().st_size if partial.exists() else 0), progress.name)
+        _read(repo_id, commit, file, partial, progress)
+        if not file.is_whole(partial):
+            partial.unlink()
+            raise HubError(
+                f"{file.path} of {progress.name} arrived damaged: its size or its hash is not what the "
+                "Hub says. It was removed.",
+                hint="Pull the model again.",
+            )
+        partial.replace(blob)
+        return blob
+    finally:
+        lock.release()
+
+
+def _read(repo_id: str, commit: str, file: RemoteFile, partial: Path, progress: Progress) -> None:
+    """Append to the partial file what it lacks; a line that breaks is tried again from there."""
+    failed, begin = 0, progress.done
+    while True:
+        have = partial.stat().st_size if partial.exists() else 0
+        if have > file.size:
+            partial.unlink()
+            have = 0
+        progress.done = begin
+        progress.add(have)
+        if have == file.size and partial.exists():
+            return
+        try:
+            _append(repo_id, commit, file, partial, have, progress)
+            if partial.stat().st_size < file.size:
+                raise ConnectionError("the answer ended early")
+        except faults() as error:
+            if _is_full(error):
+                raise HubError(
+                    f"The disk is full: {progress.name} does not fit.", hint="Free some space and try again."
+                ) from error
+            arrived = partial.stat().st_size if partial.exists() else 0
+            failed = 1 if arrived > have else failed + 1
+            _wait_or_raise(told(error, progress.name), failed, begin + arrived, progress, error)
+
+
+def _wait_or_raise(why: HubError, failed: int, done: int, progress: Progress, error: BaseException) -> None:
+    """Wait before a further try where one may help; else raise what happened, and what is kept."""
+    wait = getattr(why, "seconds", 0.0) or 2.0 ** (failed - 1)
+    if isinstance(why, HubUnreachable) and failed < TRIES and wait <= LONGEST_WAIT:
+        progress.wait(wait)
+        return
+    if not isinstance(why, HubUnreachable):
+        raise why from error
+    from bertspace.hardware import size
+
+    again = f"Try again in {why.seconds:g} seconds." if why.seconds else "Try again."
+    raise HubUnreachable(
+        f"The download of {progress.name} broke off at {size(done)} of {size(progress.total)}: {why.message}",
+        hint=f"{again} What has arrived is kept.",
+        seconds=why.seconds,
+    ) from error
+
+
+def _append(
+    repo_id: str, commit: str, file: RemoteFile, partial: Path, have: int, progress: Progress
+) -> None:
+    import httpx2
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    headers: dict[str, Any] = build_hf_headers(token=RIGHTS.get().token)
+    headers["Accept-Encoding"] = "identity"  # bytes as they are, so that a range means what it says
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    url = hf_hub_url(repo_id, file.path, revision=commit)
+    timeout = httpx2.Timeout(READ_SECONDS)
+    with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+        if response.status_code >= 400:
+            response.read()
+        hf_raise_for_status(response)
+        if have and response.status_code != 206:  # the whole file comes, whatever was asked
+            progress.done -= have
+            have = 0
+        with partial.open("r+b" if have else "wb") as target:
+            target.seek(have)
+            for chunk in response.iter_raw(CHUNK):
+                target.write(chunk)
+                target.flush()  # what is told as arrived is on disk when this process is killed
+                progress.add(len(chunk))
+
+
+def _digest(path: Path, like: str) -> str:
+    """SHA-256, or where `like` is as short as git's, the SHA-1 of the file as git's blob."""
+    with path.open("rb") as file:
+        if len(like) == 64:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        found = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+        while chunk := file.read(CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def _link(blob: Path, place: Path) -> None:
+    """A relative link, as the client makes them; a copy where the file system has none."""
+    if place.exists():
+        return
+    place.unlink(missing_ok=True)
+    try:
+        place.symlink_to(os.path.relpath(blob, place.parent))
+    except FileExistsError:
+        return  # another process was quicker
+    except OSError:
+        shutil.copyfile(blob, place)
+
+
+def _check_space(folder: Path, wanted: int, name: str) -> None:
+    from bertspace.hardware import size
+
+    free = shutil.disk_usage(folder).free
+    if wanted + SPARE > free:
+        raise HubError(
+            f"{name} needs {size(wanted)}, and {size(free)} are free on the disk.",
+            hint="Free some space and try again: what has arrived is kept.",
+        )
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def size_on_disk(repo_id: str, files: Sequence[RemoteFile], caches: Sequence[Path]) -> int:
+    """Bytes of the files that are there already, whole or in part."""
+    found = 0
+    for file in files:
+        for cache in caches:
+            blob = repo_folder(cache, repo_id) / "blobs" / file.digest
+            part = blob.with_name(f"{blob.name}.incomplete")
+            if (there := next((path for path in (blob, part) if path.is_file()), None)) is not None:
+                found += min(there.stat().st_size, file.size)
+                break
+    return found

@@ -1,0 +1,194 @@
+"""How the Hub is asked: with whose rights, for how long, and what its refusals mean in words.
+
+Knows nothing of models and files.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bertspace.errors import HubError, HubUnreachable, TokenRefused
+
+T = TypeVar("T")
+ANSWER_SECONDS = (
+    8  # the first answer comes in this time or not at all; the client's own retries take 23 to 900
+)
+OFFLINE = "Use the model named starter, which needs no network, or check the connection."
+_NAME = r"\w(?:[\w.-]{0,94}\w)?"
+_REPO_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """With whose rights the Hub is asked, and where what only they may see is kept.
+
+    token: None is the machine's own login where the client takes it by itself, True the same explicitly,
+    False nobody's; a text is the token. folder: where private and gated models go; None: the common cache.
+    guest: the machine is not theirs, so that what lies in the common cache is theirs only once the Hub has
+    given it to them. most_bytes: of one model; 0 is no limit.
+    """
+
+    token: str | bool | None = field(default=None, repr=False)
+    folder: Path | None = None
+    guest: bool = False
+    most_bytes: int = 0
+
+
+RIGHTS: ContextVar[Rights] = ContextVar("RIGHTS", default=Rights())  # noqa: B039 - frozen
+
+
+@contextmanager
+def acting(rights: Rights) -> Iterator[None]:
+    """Within the block the Hub is asked with these rights, also by threads that copy this one's context."""
+    before = RIGHTS.set(rights)
+    try:
+        yield
+    finally:
+        RIGHTS.reset(before)
+
+
+def api(token: str | bool | None = None) -> Any:
+    """huggingface_hub's client with the rights at hand, or with another token."""
+    from huggingface_hub import HfApi
+
+    return HfApi(token=RIGHTS.get().token if token is None else token)
+
+
+def check_id(repo_id: str, kind: str = "model") -> str:
+    """The id, if it can be one; raises HubError."""
+    if not _REPO_ID.fullmatch(repo_id) or re.search(r"\.\.|--|\.git$", repo_id) or len(repo_id) > 96:
+        raise HubError(f"{repo_id!r} is no {kind} name.", hint="Write owner/name as on the Hub, or: starter.")
+    return repo_id
+
+
+def check_revision(repo_id: str, revision: str | None) -> None:
+    """Raises HubError for what cannot name a branch, a tag or a commit."""
+    if revision is not None and any(part in ("", ".", "..") for part in revision.split("/")):
+        raise HubError(f"{repo_id} has no revision {revision!r}.", hint="Leave the part after @ away.")
+
+
+def with_or_without_login(call: Callable[[], T]) -> T:
+    """What the call gives; where the machine's own login is refused, once more without: much is public."""
+    rights = RIGHTS.get()
+    try:
+        return call()
+    except TokenRefused as refused:
+        if rights.token is not None:
+            raise
+        with acting(replace(rights, token=False)):
+            try:
+                return call()
+            except HubError:
+                raise refused from None
+
+
+def answered(call: Callable[[], T], about: str, seconds: float = ANSWER_SECONDS, revision: str = "") -> T:
+    """What the call gives, asked in a thread: name look-ups and the client's own retries know no time-out.
+    Raises HubError.
+    """
+    found: list[Any] = []
+    context = copy_context()
+    thread = threading.Thread(
+        target=lambda: found.append(context.run(_tried, call, about, revision)), daemon=True
+    )
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        said = f"The Hub did not answer about {about} in {seconds:g} seconds."
+        raise HubUnreachable(said, hint=OFFLINE)
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def _tried(call: Callable[[], T], about: str, revision: str) -> T | BaseException:
+    """What the call gives, or the error to be raised where it was asked for."""
+    try:
+        return call()
+    except faults() as error:
+        return told(error, about, revision)
+    except BaseException as error:  # a bug: told by the thread that waits
+        return error
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """What a call of the client may raise: its own errors, httpx2's, hf_xet's plain OSErrors, its checks'."""
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (HfHubHTTPError, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status that an error carries; 0 for none."""
+    return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+
+
+def retry_after(error: BaseException) -> float:
+    """The seconds that the Hub asks to wait for; 0 where it does not say."""
+    value = str(getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", ""))
+    return float(value) if re.fullmatch(r"\d{1,6}(\.\d+)?", value) else 0.0
+
+
+def told(error: BaseException, about: str, revision: str = "") -> HubError:
+    """The client's error in words: what happened with `about`, and what to do. HubUnreachable may pass."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, GatedRepoError):
+        return HubError(f"{about} asks for its terms to be accepted.", hint="Accept them on its page first.")
+    if isinstance(error, RevisionNotFoundError):
+        return HubError(f"{about} has no revision {revision!r}.", hint="Leave the part after @ away.")
+    if isinstance(error, RepositoryNotFoundError):
+        return HubError(
+            f"The Hub has no model {about} (or it is private).",
+            hint="Check the spelling, or sign in with an account that may see it.",
+        )
+    if isinstance(error, OfflineModeIsEnabled):
+        return HubUnreachable(f"HF_HUB_OFFLINE is set, and {about} is not on this machine.", hint=OFFLINE)
+    status = status_of(error)
+    if status == 401:
+        return TokenRefused(
+            f"The Hub does not accept the token for {about}: it is wrong, expired or revoked.",
+            hint="Sign in again, or give another token.",
+        )
+    if status in _REFUSALS:
+        words, hint = _REFUSALS[status]
+        return HubError(words.format(about), hint=hint)
+    if status == 429:
+        return _too_often(about, retry_after(error))
+    if status >= 500:
+        said = f"The Hub has trouble of its own with {about} (status {status})."
+        return HubUnreachable(said, hint="Try again in a moment.", seconds=retry_after(error))
+    if status or isinstance(error, ValueError):
+        why = " ".join(str(error).split())[:200]
+        return HubError(f"The Hub refuses what was asked of {about}: {why}", hint="Change it and try again.")
+    return HubUnreachable(f"The Hub cannot be reached for {about} ({type(error).__name__}).", hint=OFFLINE)
+
+
+_REFUSALS = {
+    403: (
+        "The Hub does not let this account do that with {}.",
+        "Use an account or a token that has this right.",
+    ),
+    404: ("A file that {} needs is not there.", "Choose another model or revision."),
+    409: ("The Hub is busy with another change of {}, or has it already.", "Try again in a moment."),
+    412: ("{} was changed on the Hub by someone else in the meantime.", "Look at it, then try again."),
+    413: ("What was sent to {} is too large for the Hub.", "Push less at once."),
+}
+
+
+def _too_often(about: str, seconds: float) -> HubUnreachable:
+    wait = f"Wait {seconds:g} seconds first." if seconds else "Wait a few minutes first."
+    return HubUnreachable(f"The Hub was asked too often about {about}.", hint=wait, seconds=seconds)
