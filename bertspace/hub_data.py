@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import BertspaceError, DataError, HubError
+from bertspace.hub_client import RIGHTS, api
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table, shortened
 
@@ -55,7 +57,8 @@ def _answers(name: str) -> bool:
     Name look-ups know no time-out. Raises HubError where the Hub says no.
     """
     answer: list[bool | BertspaceError] = []
-    thread = threading.Thread(target=lambda: answer.append(_probe(name)), daemon=True)
+    context = copy_context()
+    thread = threading.Thread(target=lambda: answer.append(context.run(_probe, name)), daemon=True)
     thread.start()
     thread.join(ANSWER_SECONDS)
     found = answer[0] if answer else False
@@ -66,11 +69,10 @@ def _answers(name: str) -> bool:
 
 def _probe(name: str) -> bool | BertspaceError:
     import httpx2
-    from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     try:
-        HfApi().dataset_info(name, timeout=5)
+        api().dataset_info(name, timeout=5)
         return True
     except GatedRepoError:
         return HubError(
@@ -91,8 +93,17 @@ def _online(config: TrainConfig) -> tuple[list[str], _Loader]:
 
     # By this prefix no folder and no file format of the same name is taken instead.
     path, name = f"hf://datasets/{config.dataset}", config.dataset_config or None
-    splits = _guarded(lambda: list(datasets.get_dataset_split_names(path, name)), config)
-    return splits, lambda split: _guarded(lambda: datasets.load_dataset(path, name, split=split), config)
+    at: dict[str, Any] = {"token": RIGHTS.get().token, "cache_dir": _own_cache()}
+    splits = _guarded(lambda: list(datasets.get_dataset_split_names(path, name, **at)), config)
+    return splits, lambda split: _guarded(
+        lambda: datasets.load_dataset(path, name, split=split, **at), config
+    )
+
+
+def _own_cache() -> str | None:
+    """The folder for what only these rights may see; None for the cache that the libraries share."""
+    folder = RIGHTS.get().folder
+    return str(folder / "datasets") if folder else None
 
 
 def _guarded(load: Callable[[], Any], config: TrainConfig) -> Any:
@@ -125,12 +136,15 @@ def _cached(config: TrainConfig) -> tuple[list[str], _Loader]:
 
     name = config.dataset
     try:
+        if RIGHTS.get().guest and not _own_cache():
+            raise OSError("what lies in the common cache is not for guests")
         builder = Cache(
             repo_id=name,
             dataset_name=name.split("/")[-1],
             config_name=config.dataset_config or None,
             version="auto",
             hash="auto",
+            cache_dir=_own_cache(),
         )
     except (ValueError, OSError) as error:
         message = f"The Hub does not answer, and {name} is not among what was downloaded before."

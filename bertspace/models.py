@@ -52,6 +52,13 @@ class Located:
     revision: str = ""
 
     @property
+    def on_hub(self) -> tuple[str, str]:
+        """(id, commit) of the same encoder on the Hub; "" twice where it is not known to be there."""
+        if self.kind == "starter":
+            return STARTER_HUB_ID, STARTER_REVISION
+        return (self.name.partition("@")[0], self.revision) if self.kind == "hub" else ("", "")
+
+    @property
     def config(self) -> dict[str, Any]:
         """config.json as a dict."""
         return read_config(self.path / "config.json")

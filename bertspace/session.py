@@ -121,7 +121,10 @@ def load_for_training(located: models.Located, task: Task, label_names: tuple[st
 
 
 def save_model(session: Session, folder: Path) -> None:
-    """The plain model (LoRA merged) and its tokenizer, written beside and renamed; all processes wait."""
+    """The plain model and its tokenizer, written beside and renamed; all processes wait.
+
+    LoRA's updates are merged into it, and kept alone in adapter/ too.
+    """
     if session.accelerator.is_main_process:
         model = session.accelerator.unwrap_model(session.model)
         weights = tuning.plain_weights(model) if session.config.lora_rank else None
@@ -129,6 +132,8 @@ def save_model(session: Session, folder: Path) -> None:
         with models.quiet():
             model.save_pretrained(fresh, state_dict=weights)
             session.tokenizer.save_pretrained(fresh)
+        if weights is not None:
+            tuning.save_adapter(model, fresh / "adapter", *session.located.on_hub)
         _take_place(fresh, folder)
     session.accelerator.wait_for_everyone()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertspace import hardware
@@ -94,6 +95,30 @@ def plain_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
             tensor = tensor + layers[owner].get_delta_weight("default").to(tensor)
         weights[f"{owner}.{part}" if part else name] = tensor
     return weights
+
+
+def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str) -> None:
+    """What LoRA trained, as peft reads it: the matrices, and every other trained tensor by its name.
+
+    peft copies tensors that are not LoRA's into the model as they are: so biases, LayerNorms and the head
+    need no copies of modules, which would untie a masked-LM head from the embeddings. base, revision: of the
+    model on the Hub that they belong to.
+    """
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraLayer
+    from safetensors.torch import save_file
+
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+    rank = next(iter(layers.values())).r["default"]
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=sorted(layers), inference_mode=True)
+    config.base_model_name_or_path, config.revision = base, revision or None
+    config.save_pretrained(folder)
+    trained = {
+        f"base_model.model.{name.replace('.default', '')}": parameter.detach().float().cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+    save_file(trained, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def set_dropout(model: PreTrainedModel, share: float) -> None:

@@ -521,12 +521,12 @@ class FakeHub:
         monkeypatch.setattr(datasets, "get_dataset_split_names", self.names)
         monkeypatch.setattr(datasets, "load_dataset", self.load)
 
-    def names(self, path: str, config_name: str | None = None) -> list[str]:
+    def names(self, path: str, config_name: str | None = None, **_: Any) -> list[str]:
         if config_name == "nope":
             raise ValueError("BuilderConfig 'nope' not found.\nAvailable: ['plain']")
         return list(self.splits)
 
-    def load(self, path: str, name: str | None = None, *, split: str) -> Any:
+    def load(self, path: str, name: str | None = None, *, split: str, **_: Any) -> Any:
         self.asked.append((path, name))
         base, _, part = split.partition("[:")
         data = self.splits[base]

@@ -196,3 +196,41 @@ def test_plain_attention_gives_the_same_logits(classifier: Any, tiny_bert: Path)
     mask[1, 6:] = 0
     with torch.no_grad():
         assert torch.allclose(classifier(ids, mask).logits, other(ids, mask).logits, atol=1e-6)
+
+
+# LoRA's part alone
+
+
+def with_lora(name: str, head: str, folder: Path) -> Any:
+    """A model of this architecture, saved as its base, with LoRA whose every trained tensor was moved."""
+    import torch
+    import transformers
+
+    auto = getattr(transformers, f"AutoModelFor{head}")
+    torch.manual_seed(0)
+    auto.from_config(small(name).config).save_pretrained(folder)
+    model = auto.from_pretrained(folder).eval()
+    tuning.add_lora(model, 4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.mark.parametrize("name", ["Bert", "Roberta", "DistilBert", "Electra", "MPNet", "DebertaV2"])
+@pytest.mark.parametrize("head", ["SequenceClassification", "MaskedLM"])
+def test_peft_reads_the_adapter_alone_and_merges_it_to_the_same_model(
+    name: str, head: str, tmp_path: Path
+) -> None:
+    import torch
+    import transformers
+    from peft import PeftModel
+
+    model = with_lora(name, head, tmp_path / "base")
+    tuning.save_adapter(model, tmp_path / "adapter", "owner/base", "0123")
+    base = getattr(transformers, f"AutoModelFor{head}").from_pretrained(tmp_path / "base")
+    again = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload().eval()
+    tokens = torch.arange(5, 41).reshape(3, 12)
+    with torch.inference_mode():
+        assert torch.allclose(model(tokens).logits, again(tokens).logits, atol=1e-6)
