@@ -24,6 +24,7 @@ from bertspace.hub_client import RIGHTS, faults, told
 
 WEIGHTS = ".safetensors"
 ENDINGS = (".json", ".txt", ".model", WEIGHTS)  # of what a model needs
+WITH_MODEL = ("model.safetensors", "probe.safetensors")  # the second is what a base knew, see probe.py
 CHUNK = 1024 * 1024
 TRIES = 4  # in a row without a byte
 READ_SECONDS, LONGEST_WAIT = 12, 30  # for the next bytes; for the Hub's own wish before a further try
@@ -125,9 +126,8 @@ def models_in(cache: Path) -> Iterator[str]:
 def needed(files: Sequence[RemoteFile]) -> list[RemoteFile]:
     """The files that a model is loaded from, those of the repository's top only; weights last."""
     found = [file for file in files if "/" not in file.path and file.path.endswith(ENDINGS)]
-    single = [file for file in found if file.path == f"model{WEIGHTS}"]
-    if single:  # other variants beside it (fp16, adapters) are not read
-        found = [file for file in found if not file.path.endswith(WEIGHTS)] + single
+    if any(file.path == f"model{WEIGHTS}" for file in found):  # other variants beside it are not read
+        found = [file for file in found if not file.path.endswith(WEIGHTS) or file.path in WITH_MODEL]
     return sorted(found, key=lambda file: (file.path.endswith(WEIGHTS), file.path))
 
 
@@ -266,7 +266,7 @@ def _append(
             have = 0
         with partial.open("r+b" if have else "wb") as target:
             target.seek(have)
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_raw():  # as it arrives: what waits for more is lost by a cut
                 target.write(chunk)
                 target.flush()  # what is told as arrived is on disk when this process is killed
                 progress.add(len(chunk))

@@ -15,6 +15,8 @@ import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from hub import Hub
+
     from bertspace.runs import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +25,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None)
 
 # The Hugging Face libraries read these once, when they are imported: so they are set before any of them is.
-# Port 9 is closed, so that a call to the Hub is refused at once and never waits.
+# The Hub is at a port of this process where nobody listens, so that a call is refused at once, until a test
+# asks for the fixture `hub`.
+with socket.create_server(("127.0.0.1", 0)) as free:
+    HUB_PORT = free.getsockname()[1]
 SCRATCH = Path(tempfile.mkdtemp(prefix="bertspace-tests-"))
 for name in [
     name for name in os.environ if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_", "BERTSPACE_"))
@@ -33,7 +38,7 @@ os.environ |= {
     "GOMP_SPINCOUNT": "1000",  # as hardware.share_cores() has it: tests and their workers share the cores
     "BERTSPACE_HOME": str(SCRATCH / "runs"),
     "HF_HOME": str(SCRATCH / "huggingface"),
-    "HF_ENDPOINT": "http://127.0.0.1:9",
+    "HF_ENDPOINT": f"http://127.0.0.1:{HUB_PORT}",
     "HF_EVALUATE_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -103,6 +108,15 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     if calls:
         pytest.fail(f"called out to {', '.join(sorted(set(calls)))}")
+
+
+@pytest.fixture
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Hub"]:
+    """A Hub of the test's own at HF_ENDPOINT; a subprocess that keeps the variable finds it too."""
+    from hub import Hub
+
+    with Hub(tmp_path_factory.mktemp("hub"), HUB_PORT) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,331 @@
+"""Models of the Hub: searched, looked at, pulled; by whom, how much, and what stays when it breaks off."""
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertspace import hub, hub_cache, models
+from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable, ModelError, TokenRefused
+from bertspace.hub import Rights, acting
+
+FRONT = "---\nlicense: mit\nlanguage: en\nbase_model: a/base\npipeline_tag: fill-mask\n---\n"
+CARD = f"{FRONT}# Tiny\n\nA **tiny** model.\n"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A cache of the test's own, and nobody's rights."""
+    from huggingface_hub import constants
+
+    folder = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    monkeypatch.setattr(hub, "_SEEN", set())
+    with acting(Rights(token=False)):
+        yield folder
+
+
+def contents(folder: Path, **more: bytes) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} | more
+
+
+@pytest.fixture
+def model(hub_server: Any, tiny_bert: Path) -> str:
+    """alice/tiny, public, with a card."""
+    hub_server.user("alice")
+    hub_server.put("alice/tiny", contents(tiny_bert) | {"README.md": CARD.encode()})
+    return "alice/tiny"
+
+
+@pytest.fixture
+def hub_server(hub: Any) -> Any:  # `hub` is the module here
+    return hub
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# Looking
+
+
+def test_a_search_finds_names_and_says_what_they_are(hub_server: Any, model: str, tiny_bert: Path) -> None:
+    token = hub_server.user("bob")
+    hub_server.put("bob/tiny-secret", contents(tiny_bert), private=True)
+    assert [each.repo_id for each in hub.search("tiny")] == [model]
+    with acting(Rights(token=token)):
+        found = {each.repo_id: each for each in hub.search("tiny")}
+    assert set(found) == {model, "bob/tiny-secret"}
+    assert found["bob/tiny-secret"].private and not found[model].private
+    assert found[model].task == "fill-mask"
+    assert hub.search("nothing of that name") == []
+    assert [each.repo_id for each in hub.search("tiny", "fill-mask")] == [model]
+
+
+def test_the_facts_of_a_model_are_known_before_its_weights_are_here(
+    hub_server: Any, model: str, tiny_bert: Path, cache: Path
+) -> None:
+    found = hub.facts(model)
+    assert (found.license, found.language, found.base_model, found.task) == (
+        "mit",
+        "en",
+        "a/base",
+        "fill-mask",
+    )
+    assert found.words == "A tiny model."
+    assert found.size == sum(
+        path.stat().st_size for path in tiny_bert.iterdir() if path.suffix in hub_cache.ENDINGS
+    )
+    assert (found.here, found.is_here) == (0, False)
+    assert not list(cache.rglob("*.safetensors"))
+    assert not models.why_not(model, found.config, found.files)
+    hub.snapshot(model)
+    assert hub.facts(model).is_here
+
+
+def test_an_answer_that_does_not_come_is_told_in_words_and_the_disk_serves(
+    hub_server: Any, model: str
+) -> None:
+    folder = hub.snapshot(model)
+    hub_server.fail(503, path="/api/models/alice/tiny", times=0)
+    with pytest.raises(HubUnreachable, match="trouble of its own with alice/other"):
+        hub_server.fail(503, path="/api/models/alice/other", times=0)
+        hub.snapshot("alice/other")
+    assert hub.snapshot(model) == folder
+    assert hub.facts(model).is_here
+    assert hub.on_disk() == [model]
+
+
+# Pulling
+
+
+def test_a_pull_tells_its_bytes_and_is_what_the_client_would_have_brought(
+    hub_server: Any, model: str, tiny_bert: Path
+) -> None:
+    from huggingface_hub import snapshot_download
+
+    told: list[tuple[int, int]] = []
+    folder = hub.snapshot(model, progress=lambda done, total: told.append((done, total)))
+    assert told[-1][0] == told[-1][1] == sum(path.stat().st_size for path in folder.iterdir())
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert contents(folder) == {
+        name: content for name, content in contents(tiny_bert).items() if name.endswith(hub_cache.ENDINGS)
+    }
+    asked = len(hub_server.requests)
+    patterns = [f"*{ending}" for ending in hub_cache.ENDINGS]
+    assert snapshot_download(model, allow_patterns=patterns, local_files_only=True) == str(folder)
+    assert len(hub_server.requests) == asked
+    assert hub.snapshot(model) == folder
+    assert not [each for each in hub_server.requests[asked:] if "resolve" in each.path]
+
+
+def test_a_newer_commit_is_pulled_and_a_revision_is_the_one_asked_for(
+    hub_server: Any, model: str, tiny_bert: Path
+) -> None:
+    first = hub.snapshot(model)
+    hub_server.put(model, {"config.json": (tiny_bert / "config.json").read_bytes() + b"\n"})
+    second = hub.snapshot(model)
+    assert first.name != second.name and (second / "config.json").read_bytes().endswith(b"\n")
+    assert hub.snapshot(model, first.name) == first
+    with pytest.raises(HubError, match="no revision 'v9'"):
+        hub.snapshot(model, "v9")
+
+
+def test_a_download_that_is_cut_goes_on_where_it_was_cut(
+    hub_server: Any, model: str, tiny_bert: Path
+) -> None:
+    hub_server.fail("cut", path="/storage/", times=1)
+    folder = hub.snapshot(model)
+    assert digest(folder / "model.safetensors") == digest(tiny_bert / "model.safetensors")
+    ranges = [each.range for each in hub_server.requests if each.range]
+    assert len(ranges) == 1 and ranges[0] != "bytes=0-"
+
+
+def test_what_has_arrived_is_kept_when_it_breaks_off_and_not_asked_for_again(
+    hub_server: Any, model: str, tiny_bert: Path, cache: Path
+) -> None:
+    hub_server.fail("cut", path="/storage/", times=1)
+    hub_server.fail(429, path="resolve/.*/model.safetensors", times=0, retry_after=300, after=1)
+    with pytest.raises(HubUnreachable) as caught:
+        hub.snapshot(model)
+    assert caught.value.message.startswith("The download of alice/tiny broke off at ")
+    assert caught.value.hint == "Try again in 300 seconds. What has arrived is kept."
+    partial = next(cache.rglob("*.incomplete"))
+    arrived = partial.stat().st_size
+    assert 0 < arrived < (tiny_bert / "model.safetensors").stat().st_size
+    assert hub.facts(model).here > arrived
+    hub_server.calm()
+    asked = len(hub_server.requests)
+    folder = hub.snapshot(model)
+    assert digest(folder / "model.safetensors") == digest(tiny_bert / "model.safetensors")
+    assert f"bytes={arrived}-" in [each.range for each in hub_server.requests[asked:]]
+
+
+def test_a_damaged_file_is_removed_and_said_and_the_second_try_is_whole(
+    hub_server: Any, model: str, tiny_bert: Path, cache: Path
+) -> None:
+    hub_server.fail("corrupt", path="/storage/", times=1)
+    with pytest.raises(HubError, match="model.safetensors of alice/tiny arrived damaged"):
+        hub.snapshot(model)
+    assert not list(cache.rglob("*.incomplete")) and not list(cache.rglob("*.safetensors"))
+    assert digest(hub.snapshot(model) / "model.safetensors") == digest(tiny_bert / "model.safetensors")
+
+
+def test_a_pull_can_be_cancelled_and_gone_on_with(hub_server: Any, model: str, cache: Path) -> None:
+    enough = threading.Event()
+
+    def tell(done: int, total: int) -> None:
+        if done > total / 2:
+            enough.set()
+
+    with pytest.raises(Cancelled, match="cancelled"):
+        hub.snapshot(model, progress=tell, stopped=enough.is_set)
+    assert hub_cache.find(model, None, [cache]) is None
+    assert hub.snapshot(model).is_dir()
+
+
+def test_one_short_refusal_is_waited_for(hub_server: Any, model: str) -> None:
+    hub_server.fail(429, path="resolve/.*/config.json", times=1, retry_after=1)
+    hub_server.fail(503, path="resolve/.*/model.safetensors", times=1)
+    assert hub.snapshot(model).is_dir()
+
+
+# Whose it is
+
+
+def test_a_private_model_is_for_its_owner_and_kept_apart(
+    hub_server: Any, tiny_bert: Path, cache: Path, tmp_path: Path
+) -> None:
+    alice, bob = hub_server.user("alice"), hub_server.user("bob")
+    hub_server.put("alice/secret", contents(tiny_bert), private=True)
+    own, others = tmp_path / "alices", tmp_path / "bobs"
+    with acting(Rights(token=alice, folder=own, guest=True)):
+        folder = hub.snapshot("alice/secret")
+        assert folder.is_relative_to(own) and hub.on_disk() == ["alice/secret"]
+    assert not list(cache.glob("models--*"))
+    for rights in (Rights(token=bob, folder=others, guest=True), Rights(token=False, guest=True)):
+        with acting(rights):
+            with pytest.raises(HubError, match=r"no model alice/secret \(or it is private\)"):
+                hub.snapshot("alice/secret", folder.name)
+            assert hub.on_disk() == []
+
+
+def test_what_the_owners_tools_brought_is_not_for_guests_while_the_hub_is_away(
+    hub_server: Any, tiny_bert: Path
+) -> None:
+    alice = hub_server.user("alice")
+    hub_server.put("alice/secret", contents(tiny_bert), private=True)
+    hub_server.put("alice/open", contents(tiny_bert))
+    with acting(Rights(token=alice)):
+        secret, public = hub.snapshot("alice/secret"), hub.snapshot("alice/open")
+    hub._SEEN.clear()  # as after a restart
+    with acting(Rights(token=False, guest=True)):
+        assert hub.snapshot("alice/open") == public
+        hub_server.fail(503, path="/api/", times=0)
+        assert hub.snapshot("alice/open") == public
+        for revision in (None, secret.name):
+            with pytest.raises(HubUnreachable):
+                hub.snapshot("alice/secret", revision)
+        assert hub.on_disk() == ["alice/open"]
+
+
+def test_a_gated_model_says_so_until_it_is_granted(hub_server: Any, tiny_bert: Path) -> None:
+    hub_server.user("alice")
+    bob = hub_server.user("bob")
+    hub_server.put("alice/gated", contents(tiny_bert), gated=True)
+    with acting(Rights(token=bob)):
+        with pytest.raises(HubError, match="alice/gated asks for its terms to be accepted"):
+            hub.snapshot("alice/gated")
+        hub_server.grant("alice/gated", "bob")
+        assert hub.snapshot("alice/gated").is_dir()
+
+
+def test_a_login_that_is_refused_does_not_keep_public_models_away(
+    hub_server: Any, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_of_last_year")
+    with acting(Rights()):
+        assert hub.snapshot(model).is_dir()
+        assert hub.facts(model).license == "mit"
+        with pytest.raises(TokenRefused, match="does not accept the token for your account"):
+            hub.whoami()
+    with acting(Rights(token="hf_wrong")), pytest.raises(TokenRefused, match="wrong, expired or revoked"):
+        hub.snapshot("alice/other")
+
+
+def test_whoami_says_where_an_account_may_write(hub_server: Any) -> None:
+    for name, role, may in (("alice", "write", True), ("bob", "read", False)):
+        with acting(Rights(token=hub_server.user(name, orgs=("team",), role=role))):
+            account = hub.whoami()
+        assert (account.name, account.organisations, account.may_write) == (name, ("team",), may)
+        assert account.id
+
+
+def test_rights_do_not_show_their_token() -> None:
+    assert "hf_secret" not in repr(Rights(token="hf_secret"))
+
+
+# What cannot be used
+
+
+def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_asked_for(
+    hub_server: Any, model: str, tiny_bert: Path
+) -> None:
+    hub_server.user("alice")
+    config = json.loads((tiny_bert / "config.json").read_text())
+    files = contents(tiny_bert)
+    wrong = {
+        "code": (
+            {**files, "config.json": json.dumps(config | {"auto_map": {"AutoModel": "x.Y"}}).encode()},
+            "code",
+        ),
+        "decoder": (
+            {**files, "config.json": json.dumps(config | {"model_type": "gpt2"}).encode()},
+            "no encoder",
+        ),
+        "wordless": ({name: files[name] for name in ("config.json", "model.safetensors")}, "no tokenizer"),
+        "thief": (
+            {**files, "tokenizer_config.json": json.dumps({"vocab_file": "/etc/passwd"}).encode()},
+            "outside its folder",
+        ),
+    }
+    for name, (there, why) in wrong.items():
+        hub_server.put(f"alice/{name}", there)
+        with pytest.raises(ModelError, match=why):
+            models.locate(f"alice/{name}")
+    with pytest.raises(ModelError, match="does not classify"):
+        models.locate(model, "text-classification")
+    assert not [each for each in hub_server.requests if "safetensors" in each.path and "resolve" in each.path]
+
+
+def test_a_model_of_pickles_only_is_refused_with_what_to_do(hub_server: Any, tiny_bert: Path) -> None:
+    hub_server.user("alice")
+    there = contents(tiny_bert)
+    there["pytorch_model.bin"] = there.pop("model.safetensors")
+    hub_server.put("alice/pickled", there)
+    with pytest.raises(HubError, match="no safetensors weights, only pytorch_model.bin") as caught:
+        models.locate("alice/pickled")
+    assert "bertspace import" in caught.value.hint
+
+
+def test_a_guest_pulls_no_more_than_the_limit(hub_server: Any, model: str) -> None:
+    with (
+        acting(Rights(token=False, guest=True, most_bytes=1000)),
+        pytest.raises(ForbiddenError, match="limit here"),
+    ):
+        hub.snapshot(model)
+    assert not [each for each in hub_server.requests if "resolve" in each.path]
+
+
+def test_a_full_disk_is_said_and_nothing_is_begun(
+    hub_server: Any, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(HubError, match="are free on the disk"):
+        hub.snapshot(model)
