@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import DataError
+from bertspace.evaluation import write_tables
 from bertspace.probe import MOST_ROWS, Probe, mean_pooled
 from bertspace.runs import Run, whole_file
-from bertspace.tasks import Rows, Task
+from bertspace.tasks import Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,36 +18,45 @@ if TYPE_CHECKING:
 
 
 def score_base(session: Session, run: Run) -> dict[str, Any]:
-    """What there was before step 1: the model's own perplexity, or the majority class and a probe."""
-    held_out = [name for name in ("validation", "test") if name in session.rows]
+    """What there was before step 1: the model's own perplexity, or the majority class and a probe.
+
+    Leaves base.parquet, its answer to every held-out row, and of a classification probe.safetensors.
+    """
+    held_out: list[str] = [name for name in ("validation", "test") if name in session.rows]
     session.model.to(session.accelerator.device)
     if session.task.name == "fill-mask":
-        return {"kind": "model", **{name: session.task.score(session.evaluate(name)) for name in held_out}}
+        base: dict[str, Any] = {"kind": "model"}
+        tables = {name: session.evaluate(name) for name in held_out}
+    else:
+        base, tables = _probed(session, run, held_out)
+    if session.accelerator.is_main_process:
+        write_tables(tables, run.path / "base.parquet")
+    return base | {name: session.task.score(table) for name, table in tables.items()}
+
+
+def _probed(
+    session: Session, run: Run, held_out: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
+    """What is to be said of the probe and of the majority class, and the probe's table of each split."""
     import numpy as np
 
     random = np.random.default_rng(session.config.seed)
     labels = _labels(session.rows["train"])
     chosen = np.sort(random.permutation(len(labels))[:MOST_ROWS])
-    probe = Probe.fit(
-        _features(session, _take(session.rows["train"], chosen)),
-        labels[chosen],
-        len(session.splits.label_names),
-    )
+    names = session.splits.label_names
+    features = _features(session, _take(session.rows["train"], chosen))
+    probe = Probe.fit(features, labels[chosen], len(names))
     if session.accelerator.is_main_process:
         with whole_file(run.path / "probe.safetensors") as path:
             probe.save(path)
-    base: dict[str, Any] = {"kind": "probe", "probe_rows": len(chosen), "majority": {}}
-    majority = np.bincount(labels).argmax()
+    tables, majority = {}, {}
     for name in held_out:
         truth = _labels(session.rows[name])
-        base[name] = _score_labels(
-            session.task, probe.probabilities(_features(session, session.rows[name])), truth
-        )
-        always = np.eye(len(session.splits.label_names))[np.full(len(truth), majority)]
-        base["majority"][name] = {
-            k: v for k, v in _score_labels(session.task, always, truth).items() if k != "loss"
-        }
-    return base
+        tables[name] = _table(probe.probabilities(_features(session, session.rows[name])), truth)
+        always = np.eye(len(names))[np.full(len(truth), np.bincount(labels).argmax())]
+        scores = session.task.score(_table(always, truth))
+        majority[name] = {metric: value for metric, value in scores.items() if metric != "loss"}
+    return {"kind": "probe", "probe_rows": len(chosen), "majority": majority}, tables
 
 
 def _features(session: Session, rows: Rows) -> np.ndarray:
@@ -60,11 +71,12 @@ def _take(rows: Rows, numbers: np.ndarray) -> Rows:
     )
 
 
-def _score_labels(task: Task, probabilities: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def _table(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """A classification's table, as the task's own."""
     import numpy as np
 
     loss = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1))
-    return task.score({"probabilities": probabilities, "label": truth, "loss": loss})
+    return {"probabilities": probabilities, "label": truth, "loss": loss}
 
 
 def _labels(rows: Rows) -> np.ndarray:

@@ -5,12 +5,14 @@ Knows nothing of Accelerate, whose precision is one a process: the app scores mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertspace import hardware, models
 from bertspace.batching import sorted_batches
+from bertspace.runs import whole_file
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Rows, Task
 
@@ -73,6 +75,21 @@ def placed(found: Sequence[Part], size: int) -> dict[str, np.ndarray]:
         for name, values in results.items():
             whole.setdefault(name, np.zeros((size, *values.shape[1:]), values.dtype))[numbers] = values
     return whole
+
+
+def write_tables(tables: Mapping[str, dict[str, np.ndarray]], path: Path) -> None:
+    """The tables of held-out splits as one parquet file: split, row, and what the model said of the row."""
+    import numpy as np
+    import pandas as pd
+
+    frames = []
+    for split, table in tables.items():
+        columns: dict[str, object] = {"split": split, "row": np.arange(len(next(iter(table.values()))))}
+        for name, values in table.items():
+            columns[name] = list(values) if values.ndim > 1 else values
+        frames.append(pd.DataFrame(columns))
+    with whole_file(path) as temporary:
+        pd.concat(frames).to_parquet(temporary)
 
 
 def autocast(precision: str) -> AbstractContextManager[object]:

@@ -23,7 +23,7 @@ from bertspace.tasks import TASKS
 
 ARCHIVED = (
     *("config.yaml", "result.json", "events.jsonl", "log.txt", "predictions.parquet", "probe.safetensors"),
-    *("model", "data"),
+    *("base.parquet", "model", "data"),
 )
 BASE = "base"  # the folder of a base model that no Hub id names
 BASE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")  # nothing that is run or unpickled

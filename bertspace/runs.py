@@ -2,7 +2,7 @@
 of it.
 
     config.yaml  data/*.parquet  state.json  events.jsonl  log.txt  checkpoints/  model/  probe.safetensors
-    result.json  predictions.parquet  memory  lock  stop | pause (requests, made by others)
+    base.parquet  result.json  predictions.parquet  memory  lock  stop | pause (requests, made by others)
 
 Knows nothing of processes and devices. Linux and macOS (flock).
 """

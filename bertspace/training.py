@@ -6,19 +6,17 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bertspace import checkpoints, forecast, hardware, tuning
 from bertspace.baseline import score_base
 from bertspace.errors import OutOfMemory
+from bertspace.evaluation import write_tables
 from bertspace.progress import Best, Progress, go_on, keep
-from bertspace.runs import Run, whole_file, write_atomically
+from bertspace.runs import Run, write_atomically
 from bertspace.schema import TrainConfig, TrainEvent, lighter
 from bertspace.session import Session, keep_aside, open_session, save_model, saved
 from bertspace.steps import PAUSE, STOP, Plan, plan_steps, steps
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Iterator[TrainEvent]:
@@ -29,7 +27,7 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     checkpoint and a model that was saved and scored; a pause with a checkpoint alone, and "paused" as the
     last event.
     Leaves model/ (the best epoch where best_metric or patience asks for it, else the last), result.json,
-    probe.safetensors and predictions.parquet. Raises BertspaceError.
+    probe.safetensors, base.parquet and predictions.parquet. Raises BertspaceError.
     """
     kept = checkpoints.newest(run)
     progress = Progress(**kept.values["progress"]) if kept else Progress()
@@ -96,7 +94,7 @@ def _finish(
         tables["test"] = saved(session, run).evaluate("test")
     scores = {name: session.task.score(table) for name, table in tables.items()}
     if session.accelerator.is_main_process:
-        _write_predictions(tables, run)
+        write_tables(tables, run.path / "predictions.parquet")
         result = _circumstances(session) | _outcome(progress, best, scores, stopped, clock())
         write_atomically(run.path / "result.json", json.dumps(result, indent=1))
     yield TrainEvent(
@@ -248,18 +246,3 @@ def _outcome(
         "examples_per_second": round(progress.examples / trained, 3) if trained else 0.0,
         "tokens_per_second": round(progress.tokens / trained, 1) if trained else 0.0,
     }
-
-
-def _write_predictions(tables: dict[str, dict[str, np.ndarray]], run: Run) -> None:
-    """predictions.parquet: a row of the held-out splits a row, with what the model said of it."""
-    import numpy as np
-    import pandas as pd
-
-    frames = []
-    for split, table in tables.items():
-        columns: dict[str, Any] = {"split": split, "row": np.arange(len(next(iter(table.values()))))}
-        for name, values in table.items():
-            columns[name] = list(values) if values.ndim > 1 else values
-        frames.append(pd.DataFrame(columns))
-    with whole_file(run.path / "predictions.parquet") as path:
-        pd.concat(frames).to_parquet(path)

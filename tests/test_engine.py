@@ -163,7 +163,7 @@ def test_a_finished_run_holds_all_that_a_viewer_needs(pair: Pair) -> None:
     run = pair.first
     assert {path.name for path in run.path.iterdir()} == {
         *("config.yaml", "data", "events.jsonl", "lock", "log.txt", "memory", "model"),
-        *("predictions.parquet", "probe.safetensors", "result.json", "state.json"),
+        *("base.parquet", "predictions.parquet", "probe.safetensors", "result.json", "state.json"),
     }
     state = run.state()
     assert (state.name, state.message, state.hint) == ("first", "", "")

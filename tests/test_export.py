@@ -337,7 +337,8 @@ def test_the_zip_holds_the_run_without_its_checkpoints(finished: Run, tmp_path: 
         names = {name.removeprefix(f"{finished.id}/") for name in file.namelist()}
         assert file.read(f"{finished.id}/config.yaml") == (finished.path / "config.yaml").read_bytes()
     assert {name for name in names if "/" not in name} == {
-        *("config.yaml", "result.json", "events.jsonl", "predictions.parquet", "probe.safetensors")
+        *("config.yaml", "result.json", "events.jsonl", "predictions.parquet", "probe.safetensors"),
+        "base.parquet",
     }
     assert {name for name in names if name.startswith("data/")} == {
         *("data/source.json", "data/test.parquet", "data/train.parquet", "data/validation.parquet")

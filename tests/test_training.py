@@ -220,6 +220,7 @@ def test_the_folder_holds_nothing_unfinished_and_nothing_pickled(classified: Tra
     left = {path.name for path in classified.run.path.iterdir()}
     assert left == {
         *("config.yaml", "data", "lock", "model", "predictions.parquet", "probe.safetensors", "result.json"),
+        "base.parquet",
     }
     assert not [
         path for path in classified.run.path.rglob("*") if path.suffix in (".bin", ".pt", ".pkl", ".tmp")
