@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from bertspace.columns import Columns, blank_rows, check_column, guess_columns, 
 from bertspace.errors import ConfigError, DataError
 from bertspace.hub_data import load_hub
 from bertspace.labels import FEW_ROWS, code_known, code_labels, join_names, label_counts, parse_names
+from bertspace.origin import Origin, origin, read
 from bertspace.schema import TrainConfig
 from bertspace.splitting import draw_rows, split_rows
 from bertspace.tables import Table, missing_file, read_table, row_words
@@ -45,7 +46,8 @@ PARTS = ("train", "validation", "test")
 class Splits:
     """A run's rows: columns `text`, `pair` (of pairs), `label` (int64, into label_names).
 
-    `source` says in words where the rows are from; `findings` are sentences on what to look at.
+    `source` says in words where the rows are from; `findings` are sentences on what to look at; `origin` is
+    what a model card cites.
     """
 
     train: pd.DataFrame
@@ -54,6 +56,7 @@ class Splits:
     label_names: tuple[str, ...]
     source: str
     findings: tuple[str, ...]
+    origin: Origin = Origin()
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,8 @@ def load_splits(config: TrainConfig) -> Splits:
     parts["train"] = _sampled(parts["train"], config, label_names)
     findings.extend(_findings(parts, label_names))
     parts = {part: frame.reset_index(drop=True) for part, frame in parts.items()}
-    splits = Splits(
-        parts["train"], parts["validation"], parts.get("test"), label_names, source, tuple(findings)
-    )
+    named = (label_names, source, tuple(findings), origin(config, tables))
+    splits = Splits(parts["train"], parts["validation"], parts.get("test"), *named)
     return _as_written(splits, config)
 
 
@@ -161,7 +163,7 @@ def _pick_texts(config: TrainConfig, table: Table) -> Columns:
 def write_splits(splits: Splits, folder: Path) -> None:
     """train.parquet, validation.parquet, test.parquet (if any) and source.json, each written in one piece.
 
-    source.json: {source, findings, rows: {part: count}, labels: {part: {name: count}}}.
+    source.json: {source, findings, origin, rows: {part: count}, labels: {part: {name: count}}}.
     """
     folder.mkdir(parents=True, exist_ok=True)
     frames = _frames(splits)
@@ -172,6 +174,7 @@ def write_splits(splits: Splits, folder: Path) -> None:
     about: dict[str, Any] = {
         "source": splits.source,
         "findings": list(splits.findings),
+        "origin": asdict(splits.origin),
         "rows": {part: len(frame) for part, frame in frames.items()},
         "labels": {part: label_counts(frame, splits.label_names) for part, frame in frames.items()}
         if splits.label_names
@@ -337,6 +340,7 @@ def _as_written(splits: Splits, config: TrainConfig) -> Splits:
         return splits
     try:
         found = json.loads(about.read_text(encoding="utf-8"))
-        return replace(splits, source=str(found["source"]), findings=tuple(map(str, found["findings"])))
+        kept = tuple(map(str, found["findings"]))
+        return replace(splits, source=str(found["source"]), findings=kept, origin=read(found))
     except (OSError, ValueError, KeyError, TypeError):  # another program's file of that name
         return splits

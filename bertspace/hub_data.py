@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 8  # datasets itself retries for 23 seconds, and waits for a hanging peer for ever
 _ID = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_COMMIT = re.compile(r"@([0-9a-f]{40})/")
 _OFFLINE = "Use a sample (sample:office, sample:pairs, sample:lighthouse) or a file, or check the connection."
 
 
@@ -171,4 +172,14 @@ def _table(name: str, data: datasets.Dataset) -> Table:
     named = {
         column: tuple(kind.names) for column, kind in data.features.items() if isinstance(kind, ClassLabel)
     }
-    return Table(name, data.to_pandas(), named)
+    return Table(name, data.to_pandas(), named, _revision(data))
+
+
+def _revision(data: datasets.Dataset) -> str:
+    """The commit that the rows were read from, as the addresses of the files say; "" where they do not."""
+    found = {
+        commit[1]
+        for address in getattr(data.info, "download_checksums", None) or {}
+        if (commit := _COMMIT.search(str(address)))
+    }
+    return found.pop() if len(found) == 1 else ""

@@ -34,11 +34,13 @@ class Table:
 
     The frame's index is the row's number in the file less one, whatever rows were taken out.
     `class_names`: by column, the names that the data itself gives to the labels 0, 1, …; mostly none.
+    `revision`: the Hub data set's commit, where it is known.
     """
 
     name: str
     frame: pd.DataFrame
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    revision: str = ""
 
 
 def read_table(path: str | Path) -> pd.DataFrame:

@@ -488,6 +488,7 @@ def test_source_json_counts_rows_and_labels(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "data" / "source.json").read_text()) == {
         "source": "train.csv",
         "findings": ["Labels with fewer than 10 training rows are rarely learned: 'no' 9, 'yes' 9."],
+        "origin": {"dataset": "", "dataset_config": "", "revision": "", "parts": {"train": "train.csv"}},
         "rows": {"train": 18, "validation": 2},
         "labels": {"train": {"no": 9, "yes": 9}, "validation": {"no": 1, "yes": 1}},
     }

@@ -20,8 +20,8 @@ PACKAGE = ROOT / "bertspace"
 # From low to high: a module imports from its own layer and from those before it. A folder is one name.
 LAYERS = [
     {"errors", "schema"},
-    {"tasks", "hub", "hub_client", "hub_cache", "hub_words", "loadable", "metrics", "hardware", "runs"},
-    {"data", "tables", "columns", "labels", "splitting", "hub_data"},
+    {"tasks", "hub", "hub_client", "hub_cache", "hub_words", "loadable", "metrics", "hardware", "runs", "scales"},
+    {"data", "tables", "columns", "labels", "splitting", "origin", "hub_data"},
     {"models", "tuning", "probe", "batching", "evaluation", "recipes", "presets"},
     {
         "session",
@@ -36,7 +36,7 @@ LAYERS = [
         "forecast",
         "pace",
     },
-    {"engine", "comparison", "policy", "export"},
+    {"engine", "comparison", "policy", "export", "card"},
     {"ui", "cli", "adapter"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer} | {"__init__": 0}

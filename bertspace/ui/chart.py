@@ -9,11 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bertspace.scales import Point, thin, ticks
 from bertspace.ui.render import number, text
 
-MOST_POINTS = 300
+__all__ = ["Line", "chart", "thin", "ticks"]
+
 NOTHING = '<div class="bs-plot bs-plot-empty"><span>Drawn from the first step on</span></div>'
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -24,30 +25,6 @@ class Line:
     points: tuple[Point, ...]
     colour: str
     style: str = "line"
-
-
-def thin(points: Sequence[Point], most: int = MOST_POINTS) -> tuple[Point, ...]:
-    """At most so many points, each the mean of a stretch of neighbours; fewer stay as they are."""
-    if len(points) <= most:
-        return tuple(points)
-    edges = [round(place * len(points) / most) for place in range(most + 1)]
-    stretches = [points[start:end] for start, end in zip(edges, edges[1:], strict=False)]
-    return tuple((_mean([x for x, _ in part]), _mean([y for _, y in part])) for part in stretches)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
-
-
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers, `most` at most, that lie in low..high: 1, 2 or 5 times a power of ten apart."""
-    if not high > low:
-        return [low]
-    power = 10 ** math.floor(math.log10((high - low) / most))
-    step = next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= most)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)][: most + 1]
 
 
 def _tick(value: float) -> str:

@@ -1,0 +1,20 @@
+"""The model card of a finished run: described as a frozen dataclass, written by a template.
+
+    card = describe(run, "owner/name", license="apache-2.0", language="en")
+    card = run_snippet(card, model_folder)      # what it prints is recorded, or ModelError
+    pictures(card, folder)
+    (folder / "README.md").write_text(write(card), encoding="utf-8")
+
+`safe_write` does all of it and never stands in a push's way. Nothing is claimed that was not measured.
+"""
+
+from bertspace.card.base import base_of, inherited_license
+from bertspace.card.content import Base, Card
+from bertspace.card.drawing import pictures
+from bertspace.card.facts import describe
+from bertspace.card.metadata import metadata
+from bertspace.card.render import Written, safe_write, write, write_minimal
+from bertspace.card.snippet import run_snippet, snippet
+
+__all__ = ["Base", "Card", "Written", "base_of", "describe", "inherited_license", "metadata", "pictures"]
+__all__ += ["run_snippet", "safe_write", "snippet", "write", "write_minimal"]

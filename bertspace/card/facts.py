@@ -1,0 +1,161 @@
+"""What a finished run's folder says, gathered for its card."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bertspace import origin
+from bertspace.card import examples, scores
+from bertspace.card.base import base_of
+from bertspace.card.content import CONFUSION, CURVE, Card, Label, Results
+from bertspace.card.limits import limits
+from bertspace.data import PARTS
+from bertspace.errors import RunError
+from bertspace.labels import parse_names
+from bertspace.runs import Run
+from bertspace.scales import Point
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_DRAWN = 40  # labels of a confusion matrix that can be read as a picture
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def describe(
+    run: Run,
+    repo_id: str,
+    *,
+    license: str = "",
+    language: str = "",
+    adapter: bool = False,
+    texts: bool = True,
+) -> Card:
+    """Everything measured that the card of a finished run says.
+
+    license: what its owner confirmed, else the base's own, where it is known. language: ISO 639 codes,
+    several separated by commas; never guessed. adapter: LoRA's adapter goes up alone. texts: whether rows of
+    the data may be shown as examples.
+    Raises RunError where the run has no result yet. Any other part that cannot be made is left out and named
+    in `problems`: see `safe_write`.
+    """
+    config, result = run.config(), run.result()
+    if result is None:
+        raise RunError(f"The run {run.id} has no result yet.", hint="Wait until it has ended.")
+    about, parts = run.source(), Parts()
+    base = base_of(config)
+    names = parse_names(config.label_names)
+    architecture = _architecture(run.path / "model")
+    card = Card(
+        repo_id=repo_id,
+        task=config.task,
+        config=result["config"],
+        base=base,
+        license=license.strip().lower() or base.license,
+        language=tuple(code for part in language.split(",") if (code := part.strip())),
+        adapter=adapter,
+        model_type=architecture.get("model_type", ""),
+        label_names=names,
+        pairs=bool(config.pair_column),
+        source=str(about.get("source", "")),
+        origin=origin.read(about),
+        findings=tuple(map(str, about.get("findings", ()))),
+        rows=result["rows"],
+        epochs=tuple(result["epochs"]),
+        training=result,
+    )
+    frames: dict[str, pd.DataFrame] = parts.get("the rows", lambda: _frames(run), {})
+    curve: tuple[Point, ...] = parts.get("the curve", lambda: _curve(run), ())
+    results = parts.get("the results", lambda: _results(run, names, result), None)
+    card = replace(card, curve=curve, results=results)
+    card = replace(
+        card,
+        labels=parts.get("the labels", lambda: _labels(names, about, frames, texts), ()),
+        limits=parts.get("the limits", lambda: limits(card, _total_steps(run)), ()),
+        examples=parts.get("the examples", lambda: examples.choose(run, card, frames), ()) if texts else (),
+        pictures=tuple(_pictures(card)),
+    )
+    return replace(card, problems=tuple(parts.problems))
+
+
+class Parts:
+    """Parts that a card can do without: one that fails is logged, named, and replaced by an empty one.
+
+    This is a border, the only place but `safe_write` where any exception is caught: what the card is about,
+    the weights, must reach the Hub whatever a run's folder holds or lacks.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def get(self, name: str, make: Callable[[], T], otherwise: T) -> T:
+        try:
+            return make()
+        except Exception as error:
+            _log.exception("The model card goes without %s", name)
+            self.problems.append(f"{name} ({type(error).__name__})")
+            return otherwise
+
+
+def _architecture(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _frames(run: Run) -> dict[str, pd.DataFrame]:
+    import pandas as pd
+
+    paths = {part: run.path / "data" / f"{part}.parquet" for part in PARTS}
+    return {part: pd.read_parquet(path) for part, path in paths.items() if path.is_file()}
+
+
+def _curve(run: Run) -> tuple[Point, ...]:
+    """(step, loss); a step that was done again counts once."""
+    events, _ = run.events()
+    losses = {event.step: event.loss for event in events if event.kind == "step" and event.loss is not None}
+    return tuple(sorted((float(step), loss) for step, loss in losses.items()))
+
+
+def _total_steps(run: Run) -> int:
+    return max((event.total_steps for event in run.events()[0]), default=0)
+
+
+def _results(run: Run, names: Sequence[str], result: Mapping[str, Any]) -> Results:
+    """Of the test rows where they were scored, else of the validation rows."""
+    import pandas as pd
+
+    split = "test" if result.get("test") else "validation"
+    tuned = pd.read_parquet(run.path / "predictions.parquet").query("split == @split")
+    path = run.path / "base.parquet"  # runs from before there was any have none
+    base = pd.read_parquet(path).query("split == @split") if path.is_file() else None
+    told = result.get("base") or {}
+    majority = (told.get("majority") or {}).get(split, {})
+    return scores.measure(result["config"]["task"], split, names, tuned, base, told.get(split, {}), majority)
+
+
+def _labels(
+    names: Sequence[str], about: Mapping[str, Any], frames: Mapping[str, pd.DataFrame], texts: bool
+) -> tuple[Label, ...]:
+    counts = about.get("labels") or {}
+    return tuple(
+        Label(
+            name,
+            {part: counts[part][name] for part in PARTS if name in counts.get(part, {})},
+            examples.of_label(frames["train"], number) if texts and "train" in frames else (),
+        )
+        for number, name in enumerate(names)
+    )
+
+
+def _pictures(card: Card) -> list[str]:
+    confusion = card.results is not None and 2 <= len(card.results.confusion) <= MOST_DRAWN
+    return [CONFUSION][:confusion] + [CURVE][: len(card.curve) >= 2]

@@ -1,0 +1,81 @@
+"""The limits of a model that the run itself shows, as sentences; none that it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bertspace.card.content import Card, ClassScore, Results
+from bertspace.card.words import figure, listed, metric, share
+from bertspace.tasks import TASKS
+
+FEW_MEASURED = 100  # rows, below which intervals are wide
+FEW_OF_A_CLASS = 20
+WORST = 0.1  # below the macro F1, a label's F1 is worth a sentence
+OF_SPLIT = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def limits(card: Card, total_steps: int) -> tuple[str, ...]:
+    """total_steps: what the training was to have, for one that was stopped."""
+    found = [*_stopped(card, total_steps), *_truncated(card)]
+    if card.results:
+        found += [*_uncertain(card, card.results), *_weak_labels(card.results)]
+    return tuple(found)
+
+
+def _stopped(card: Card, total_steps: int) -> Iterator[str]:
+    done = int(card.training["steps"])
+    if card.training["stopped"]:
+        of = f" of {total_steps:,}" if total_steps > done else ""
+        yield f"The training was stopped after {done:,}{of} steps."
+
+
+def _truncated(card: Card) -> Iterator[str]:
+    length = card.config["max_length"]
+    for part, count in (card.training.get("truncated") or {}).items():
+        if count:
+            rows = card.rows[part]
+            yield (
+                f"{share(count, rows)} of the {OF_SPLIT[part]} rows ({count:,} of {rows:,}) are longer than "
+                f"{length} tokens and were cut there."
+            )
+
+
+def _uncertain(card: Card, results: Results) -> Iterator[str]:
+    if results.split == "validation" and (card.config["best_metric"] or card.config["patience"]):
+        yield "The epoch was chosen by the same validation rows that it is measured on, which flatters it."
+    score = results.score(TASKS[card.task].headline)
+    if score and score.change and score.change.low is not None and score.change.high is not None:
+        name = metric(score.metric).lower()
+        if score.change.low <= 0 <= score.change.high:
+            against = "the probe on the frozen base" if card.task == "text-classification" else "the base"
+            yield (
+                f"On these {results.count:,} rows the difference in {name} to {against} may be chance: its "
+                "interval holds 0."
+            )
+    if results.count < FEW_MEASURED:
+        yield f"It was measured on {results.count:,} rows only."
+
+
+def _weak_labels(results: Results) -> Iterator[str]:
+    there = [each for each in results.classes if each.rows]
+    if never := [each.label for each in results.classes if not each.rows]:
+        shown = listed([f"“{name}”" for name in never[:5]] + ["others"][: len(never) > 5])
+        yield f"No {results.split} row has the label {shown}, so nothing is known of it."
+    if len(there) < 2:
+        return
+    mean = sum(each.f1 for each in there) / len(there)
+    for each in sorted((each for each in there if each.f1 < mean - WORST), key=lambda each: each.f1)[:3]:
+        yield _weak(each, results)
+
+
+def _weak(each: ClassScore, results: Results) -> str:
+    number = next(n for n, other in enumerate(results.classes) if other.label == each.label)
+    row = results.confusion[number]
+    found = row[number]
+    words = f"“{each.label}” is among the least reliable labels: F1 {figure(each.f1)}, {found:,} of "
+    words += f"{each.rows:,} rows found"
+    wrong = [count if other != number else 0 for other, count in enumerate(row)]
+    if most := max(wrong):
+        words += f", {most:,} taken for “{results.classes[wrong.index(most)].label}”"
+    few = " (few rows: chance weighs much)" if each.rows < FEW_OF_A_CLASS else ""
+    return f"{words}{few}."

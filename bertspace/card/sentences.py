@@ -1,0 +1,279 @@
+"""What a card says in words: each function gives markdown, with everything that came from data escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bertspace import hardware
+from bertspace.card.content import Card, Measured, Score
+from bertspace.card.words import (
+    code,
+    duration,
+    figure,
+    listed,
+    metric,
+    plain,
+    plural,
+    prose,
+    share,
+    signed,
+)
+from bertspace.data import PARTS, SAMPLE_PREFIX, SAMPLES
+from bertspace.tasks import TASKS
+
+HUB = "https://huggingface.co"
+NAMED = 6  # labels that the first sentence names
+PROBE = "Probe on the frozen base"
+_SCHEDULES = {"linear": "linear decay", "cosine": "cosine decay", "constant_with_warmup": "constant"}
+
+
+def summary(card: Card) -> str:
+    """One sentence: what from what, for what, how good."""
+    reached = _reached(card)
+    return f"{base(card)[:1].upper()}{base(card)[1:]} {_purpose(card)}{f': {reached}' if reached else ''}."
+
+
+def base(card: Card) -> str:
+    """The base model, as a link where it is on the Hub."""
+    if card.base.repo_id:
+        link = f"[{prose(card.base.repo_id)}]({HUB}/{card.base.repo_id})"
+        own_head = card.base.starter and card.task == "fill-mask"
+        return f"{link} (with bertspace's masked-language head)" if own_head else link
+    return f"a local model ({prose(card.model_type)})" if card.model_type else "a local model"
+
+
+def _purpose(card: Card) -> str:
+    if card.task == "fill-mask":
+        return f"trained further to fill masks in {_data_name(card)}"
+    what = "pairs of texts" if card.pairs else "texts"
+    if 0 < len(card.label_names) <= NAMED:
+        return f"fine-tuned to classify {what} as {listed([code(name) for name in card.label_names], 'or')}"
+    return f"fine-tuned to classify {what} by {len(card.label_names):,} labels"
+
+
+def _reached(card: Card) -> str:
+    score = card.results.score(TASKS[card.task].headline) if card.results else None
+    if card.results is None or score is None:
+        return ""
+    words = f"{metric(score.metric).lower()} {figure(score.tuned.value, score.metric)} on {unit(card)}"
+    if score.base is None:
+        return words
+    against = "for a probe on the frozen base" if card.task == "text-classification" else "before"
+    return f"{words}, against {figure(score.base.value, score.metric)} {against}"
+
+
+def unit(card: Card) -> str:
+    """What was measured on: 27 validation rows."""
+    if card.results is None:
+        return ""
+    if card.task != "fill-mask":
+        return plural(card.results.count, f"{card.results.split} row")
+    kind = f"chunk of {card.config['chunk_size']} tokens" if card.config["chunk_size"] else "text"
+    many = plural(card.results.count, kind.partition(" ")[0]) + kind.removeprefix(kind.partition(" ")[0])
+    return f"{many} of the {card.results.split} texts ({plural(card.results.masks, 'hidden token')})"
+
+
+def base_column(card: Card) -> str:
+    """The heading of the base's figures; "" where there are none."""
+    if card.results is None or all(score.base is None for score in card.results.scores):
+        return ""
+    return PROBE if card.task == "text-classification" else "Base"
+
+
+def interval(measured: Measured, name: str) -> str:
+    """0.741 (0.553–0.868)."""
+    value = figure(measured.value, name)
+    if measured.low is None or measured.high is None:
+        return value
+    return f"{value} ({figure(measured.low, name)}–{figure(measured.high, name)})"
+
+
+def change(score: Score) -> str:
+    """+0.037 (−0.185 to +0.259); "" where it is not known."""
+    if score.change is None or score.change.low is None or score.change.high is None:
+        return ""
+    value, low, high = (
+        signed(each, score.metric) for each in (score.change.value, score.change.low, score.change.high)
+    )
+    return f"{value} ({low} to {high})"
+
+
+def kept(card: Card) -> str:
+    """Which epoch's model this is, and what chose it."""
+    if not card.epochs:
+        return ""
+    step = int(card.training["best_step"])
+    chosen = next((each for each in card.epochs if each["step"] == step), None)
+    if not (card.config["best_metric"] or card.config["patience"]) or chosen is None:
+        return f"The model is that of the last step ({step:,}); no metric chose it."
+    name = metric(card.training["headline"]).lower()
+    return (
+        f"The model is that of epoch {chosen['epoch']:g} (step {step:,}), the best of {len(card.epochs)} by "
+        f"{name} on the validation rows."
+    )
+
+
+def _data_name(card: Card) -> str:
+    sample = SAMPLES.get(card.origin.dataset.removeprefix(SAMPLE_PREFIX))
+    if sample and card.origin.dataset.startswith(SAMPLE_PREFIX):
+        return f"bertspace's sample “{prose(sample.title)}”"
+    if card.origin.hub_id:
+        return f"[{prose(card.origin.hub_id)}]({HUB}/datasets/{card.origin.hub_id})"
+    return code(card.source, 80) if card.source else "texts of its maker"
+
+
+def source(card: Card) -> str:
+    """Where the rows came from, as exactly as it is known."""
+    origin = card.origin
+    if origin.hub_id:
+        configuration = f", configuration {code(origin.dataset_config)}" if origin.dataset_config else ""
+        revision = f", revision {code(origin.revision)}" if origin.revision else ""
+        return f"{_data_name(card)}{configuration}{revision}."
+    if origin.dataset or not origin.parts:
+        found = _data_name(card)
+        return f"{found[:1].upper()}{found[1:]}."
+    files = [f"{code(file, 80)} ({part})" for part, file in origin.parts.items()]
+    return f"{'Files' if len(files) > 1 else 'A file'} of its maker: {listed(files)}."
+
+
+def split(card: Card) -> Iterator[str]:
+    """How the rows were divided and drawn, a sentence each."""
+    config = card.config
+    by_label = " of each label" if card.label_names else ""
+    if card.origin.parts and "validation" not in card.origin.parts:
+        held_out = share(round(10_000 * config["validation_share"]), 10_000)
+        yield (
+            f"{held_out} of the training rows{by_label} were held out at random for validation "
+            f"(seed {config['seed']})."
+        )
+    if config["max_train_rows"]:
+        what = "rows" if card.label_names else "chunks" if config["chunk_size"] else "texts"
+        yield f"Training used a random sample of at most {config['max_train_rows']:,} {what}."
+
+
+def rows(card: Card) -> str:
+    """243 training rows, 27 validation rows."""
+    what = "row"
+    if card.task == "fill-mask":
+        what = f"chunk{'s'[:0]}" if card.config["chunk_size"] else "text"
+    names = {"train": "training"}
+    found = [
+        plural(card.rows[part], f"{names.get(part, part)} {what}") for part in PARTS if part in card.rows
+    ]
+    return listed(found) if found else ""
+
+
+# Settings
+
+
+def settings(card: Card) -> Iterator[tuple[str, str]]:
+    """What decided the training, and what it took: (name, value)."""
+    config, told = card.config, card.training
+    if not told:
+        return
+    yield "Epochs", f"{told['epochs'][-1]['epoch']:g} ({plural(int(told['steps']), 'step')})"
+    yield "Batch", _batch(config)
+    warm_up = f", warm-up over {share(round(1000 * config['warmup_ratio']), 1000)} of the steps"
+    schedule = f", {_SCHEDULES[config['schedule']]}" + (warm_up if config["warmup_ratio"] else "")
+    yield "Learning rate", f"{plain(config['learning_rate'])}{schedule}"
+    yield "Optimizer", _optimizer(config)
+    if config["dropout"] is not None:
+        yield "Dropout", plain(config["dropout"])
+    if config["label_smoothing"]:
+        yield "Label smoothing", plain(config["label_smoothing"])
+    yield from _lengths(card)
+    yield "Trained", _trained(card)
+    yield (
+        "Precision",
+        {"no": "fp32"}.get(str(told["environment"]["precision"]), told["environment"]["precision"]),
+    )
+    yield "Seed", str(config["seed"])
+    yield "Time", f"{duration(told['training_seconds'])} of steps, {duration(told['seconds'])} in all"
+    yield from _machine(told)
+
+
+def _batch(config: Mapping[str, Any]) -> str:
+    times = config["gradient_accumulation"]
+    more = f", {times} added up a step ({config['batch_size'] * times} rows)" if times > 1 else ""
+    return f"{plural(config['batch_size'], 'row')}{more}"
+
+
+def _optimizer(config: Mapping[str, Any]) -> str:
+    clipped = f", gradients clipped at {plain(config['max_grad_norm'])}" if config["max_grad_norm"] else ""
+    return f"AdamW, weight decay {plain(config['weight_decay'])}{clipped}"
+
+
+def _lengths(card: Card) -> Iterator[tuple[str, str]]:
+    config = card.config
+    if card.task == "fill-mask":
+        hidden = f"{share(round(1000 * config['mask_probability']), 1000)} of the "
+        yield "Hidden", hidden + ("words, all pieces of each" if config["whole_words"] else "tokens")
+    if card.task == "fill-mask" and config["chunk_size"]:
+        yield "Chunks", f"{config['chunk_size']:,} tokens"
+    else:
+        yield "Longest text", f"{config['max_length']:,} tokens"
+
+
+def _trained(card: Card) -> str:
+    config, count = card.config, card.training.get("parameters") or {}
+    how = []
+    if config["lora_rank"]:
+        how.append(f"LoRA of rank {config['lora_rank']}, biases, LayerNorms and the head")
+    if config["freeze_layers"]:
+        how.append(f"embeddings and {plural(config['freeze_layers'], 'layer')} frozen")
+    if not count:
+        return "; ".join(how) or "all parameters"
+    trained, every = count["trained"], count["all"]
+    said = f"all {every:,} parameters" if trained == every else f"{trained:,} of {every:,} parameters"
+    return "; ".join([said, *how])
+
+
+def _machine(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    environment = told["environment"]
+    processes = int(environment.get("processes", 1))
+    device = str(environment["device"])
+    yield "Hardware", f"{prose(device)}{f', {processes} processes' if processes > 1 else ''}"
+    if memory := told.get("peak_memory_bytes"):
+        yield "Peak memory", hardware.size(memory)
+    known = [name for name in ("torch", "transformers", "accelerate", "peft") if name in environment]
+    yield "Versions", ", ".join(f"{name} {prose(environment[name])}" for name in known)
+
+
+def licence(card: Card) -> str:
+    """Whose licence it is; "" where none is known."""
+    own, inherited = card.license, card.base.license
+    if not own:
+        return ""
+    if not inherited:
+        return f"{prose(own)}."
+    return (
+        f"{prose(own)}, as the base model."
+        if own == inherited
+        else f"{prose(own)}; the base model's is {prose(inherited)}."
+    )
+
+
+# Epochs
+
+
+def epoch_metrics(card: Card) -> list[str]:
+    """The columns of the epochs' table."""
+    shown = ["train_loss", "loss", TASKS[card.task].headline]
+    shown += ["f1_macro"] if card.task == "text-classification" else ["accuracy"]
+    if (chosen := card.training.get("headline")) and chosen not in shown:
+        shown.append(chosen)
+    return [name for name in shown if card.epochs and name in card.epochs[0]]
+
+
+def shown_epochs(card: Card, most: int = 20) -> list[Mapping[str, float]]:
+    """Evenly thinned where there are many; the first, the kept and the last among them."""
+    step = math.ceil(len(card.epochs) / most)
+    best = card.training.get("best_step")
+    last = len(card.epochs) - 1
+    return [
+        epoch
+        for place, epoch in enumerate(card.epochs)
+        if place % step == 0 or place == last or epoch["step"] == best
+    ]

@@ -1,0 +1,120 @@
+"""Texts and numbers as a card writes them. Pure.
+
+What comes from data (labels, texts, file names) may hold anything: `prose`, `code` and `fenced` bring it into
+markdown so that it is shown as it is and can neither end a table's cell, a code block or the front matter nor
+begin a heading, a link, a formula or a tag.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+
+METRICS = {
+    "accuracy": "Accuracy",
+    "f1_macro": "F1, macro",
+    "f1_weighted": "F1, weighted",
+    "precision_macro": "Precision, macro",
+    "matthews_correlation": "Matthews correlation",
+    "perplexity": "Perplexity",
+    "loss": "Loss",
+}
+LONGEST = 120  # characters of a text that is shown
+_JOINERS = "\u200c\u200d"  # format characters that letters and emojis are written with
+# What means something to markdown or HTML anywhere; a colon inside a word begins emojis and addresses.
+_MEANS = re.compile(r"[\\`*_\[\]<>&|~$^@]|:(?=\S)|(?<=www)\.", re.IGNORECASE)
+_BEGINS = re.compile(r"^(?:[#+=-]|\d+[.)])")  # a heading, a list, a rule
+_PLAIN_CODE = re.compile(r"[^`|\\$\s](?:[^`|\\$]*[^`|\\$\s])?")
+
+
+def clean(text: object, longest: int = 0) -> str:
+    """One line without control characters and turned directions, cut after so many characters (0: never)."""
+    joined = " ".join(str(text).split())
+    kept = "".join(
+        char for char in joined if char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs")
+    )
+    return kept if not longest or len(kept) <= longest else kept[: longest - 1].rstrip() + "…"
+
+
+def prose(text: object, longest: int = 0) -> str:
+    """The text as words in a paragraph, a list or a table."""
+    escaped = _MEANS.sub(_entity, clean(text, longest))
+    return _BEGINS.sub(lambda found: found[0][:-1] + _entity(found[0][-1]), escaped)
+
+
+def code(text: object, longest: int = 0) -> str:
+    """The text as code in a line or a table."""
+    line = clean(text, longest)
+    if _PLAIN_CODE.fullmatch(line):
+        return f"`{line}`"
+    return f"<code>{prose(line)}</code>" if line else ""
+
+
+def fenced(text: str, language: str = "") -> str:
+    """The lines as a block of code, in a fence longer than any in them."""
+    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def _entity(found: re.Match[str] | str) -> str:
+    return f"&#{ord(found if isinstance(found, str) else found[0])};"
+
+
+def metric(name: str) -> str:
+    """A metric's name for people."""
+    return METRICS.get(name, name)
+
+
+def figure(value: float, name: str = "") -> str:
+    """A metric's value: shares with three decimals, perplexity and loss with four significant digits."""
+    if not math.isfinite(value):
+        return "–"
+    if name == "perplexity":
+        return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}" if value < 1e7 else f"{value:.2e}"
+    return f"{value:.3f}".replace("-", "−")
+
+
+def signed(value: float, name: str = "") -> str:
+    """A difference, with its sign."""
+    written = figure(value, name)
+    return written.replace("-", "−") if written.startswith(("-", "−")) else f"+{written}"
+
+
+def share(part: int, whole: int) -> str:
+    """Per cent: two digits below ten, and never 0 % or 100 % of what is neither."""
+    percent = 100 * part / whole
+    written = f"{percent:.1f}" if percent < 10 or percent > 99 else f"{percent:.0f}"
+    if 0 < part and written == "0.0":
+        return "under 0.1 %"
+    if part < whole and written == "100.0":
+        return "over 99.9 %"
+    return f"{written.removesuffix('.0')} %"
+
+
+def duration(seconds: float) -> str:
+    """9 s, 4 min 10 s, 2 h 5 min."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
+
+
+def plain(value: float) -> str:
+    """A setting: 3, 0.1, 2e-05."""
+    return f"{value:g}"
+
+
+def listed(words: list[str], last: str = "and") -> str:
+    """a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def plural(count: int, noun: str) -> str:
+    """1 row, 2 rows."""
+    return f"{count:,} {noun}{'s'[: count != 1]}"
