@@ -14,6 +14,7 @@ from bertspace.scales import Point, thin, ticks
 from bertspace.tasks import TASKS
 
 MARGIN, LONGEST_LABEL = 24, 24  # points; characters
+NARROWEST, CURVE_WIDTH, CURVE_HEIGHT = 330, 760, 300
 POINTS = 120  # of the training loss: of more, each is a mean of neighbours
 
 
@@ -28,32 +29,66 @@ def pictures(card: Card, folder: Path) -> None:
 # The confusion matrix
 
 
+@dataclass(frozen=True)
+class _Grid:
+    """Where the cells lie on the sheet, and how their labels are written; in points."""
+
+    names: list[str]
+    cell: float
+    size: float  # of the labels' letters
+    longest: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether the names above the columns fit without being turned."""
+        return self.longest < self.cell - 6
+
+    @property
+    def left(self) -> float:
+        return MARGIN + 32 + self.longest
+
+    @property
+    def top(self) -> float:
+        return MARGIN + 60 + (self.size if self.flat else self.longest)
+
+    @property
+    def span(self) -> float:
+        return self.cell * len(self.names)
+
+    @property
+    def width(self) -> float:
+        return max(self.left + self.span + MARGIN, NARROWEST)
+
+
+def _grid(results: Results) -> _Grid:
+    names = _drawable([each.label for each in results.classes])
+    cell = max(20.0, min(76.0, 560 / len(names)))
+    size = 12 if cell > 24 else 9
+    return _Grid(names, cell, size, max(length(name, size) for name in names))
+
+
+def confusion_width(results: Results) -> float:
+    """The picture's width in points, at which it is to be shown."""
+    return _grid(results).width
+
+
 def confusion_matrix(results: Results) -> Canvas:
     """Rows are true labels, columns what was found; a cell's colour is its share of its row."""
-    names = _drawable([each.label for each in results.classes])
-    count = len(names)
-    cell = max(20, min(76, 560 / count))
-    size = 12 if cell > 24 else 9
-    longest = max(length(name, size) for name in names)
-    flat = longest < cell - 6  # column names lie flat where they fit
-    left = MARGIN + 22 + longest + 10
-    top = MARGIN + 34 + 18 + (size + 8 if flat else longest + 8)
-    sheet = Canvas(max(left + cell * count + MARGIN, 330), top + cell * count + MARGIN)
-    sheet.words((MARGIN, MARGIN + 6), f"{plural(results.count, f'{results.split} row')}", 15)
-    sheet.words((left + cell * count / 2, MARGIN + 40), "Label found", 11, QUIET, "mm")
-    middle = top + cell * count / 2 + length("True label", 11) / 2
+    grid = _grid(results)
+    sheet = Canvas(grid.width, grid.top + grid.span + MARGIN)
+    sheet.words((MARGIN, MARGIN + 6), plural(results.count, f"{results.split} row"), 15)
+    sheet.words((grid.left + grid.span / 2, MARGIN + 40), "Label found", 11, QUIET, "mm")
+    middle = grid.top + grid.span / 2 + length("True label", 11) / 2
     sheet.words((MARGIN + 6, middle), "True label", 11, QUIET, up=True)
-    for place, name in enumerate(names):
-        centre = cell * (place + 0.5)
-        sheet.words((left - 10, top + centre), name, size, INK, "rm")
-        if flat:
-            sheet.words((left + centre, top - 8), name, size, INK, "mb")
-        else:
-            sheet.words((left + centre, top - 6), name, size, INK, up=True)
+    for place, name in enumerate(grid.names):
+        centre = grid.cell * (place + 0.5)
+        sheet.words((grid.left - 10, grid.top + centre), name, grid.size, INK, "rm")
+        above = (grid.left + centre, grid.top - (8 if grid.flat else 6))
+        sheet.words(above, name, grid.size, INK, "mb", up=not grid.flat)
     for row, counts in enumerate(results.confusion):
         for column, number in enumerate(counts):
-            corner = (left + cell * column, top + cell * row)
-            _cell(sheet, corner, cell, number, sum(counts))
+            corner = (grid.left + grid.cell * column, grid.top + grid.cell * row)
+            _cell(sheet, corner, grid.cell, number, sum(counts))
     return sheet
 
 
@@ -93,7 +128,7 @@ class _Line:
 
 def learning_curve(card: Card) -> Canvas:
     """The loss of training and validation rows, and beside it the headline metric with the base's."""
-    sheet = Canvas(760, 300)
+    sheet = Canvas(CURVE_WIDTH, CURVE_HEIGHT)
     last = max(step for step, _ in card.curve)
     headline = TASKS[card.task].headline
     base = (card.training.get("base") or {}).get("validation") or {}
@@ -105,8 +140,8 @@ def learning_curve(card: Card) -> Canvas:
     if headline in base:
         name = "probe on the frozen base" if card.task == "text-classification" else "base"
         metric_lines.append(_Line(name, ((0.0, base[headline]), (last, base[headline])), BASE, "dashed"))
-    _panel(sheet, (0, 380), "Loss", loss, last)
-    _panel(sheet, (380, 760), f"{metric(headline)}, validation rows", metric_lines, last)
+    _panel(sheet, (0, CURVE_WIDTH / 2), "Loss", loss, last)
+    _panel(sheet, (CURVE_WIDTH / 2, CURVE_WIDTH), f"{metric(headline)}, validation rows", metric_lines, last)
     return sheet
 
 
@@ -116,7 +151,7 @@ def _after_epochs(card: Card, name: str) -> tuple[Point, ...]:
 
 def _panel(sheet: Canvas, across: Point, title: str, lines: Sequence[_Line], last: float) -> None:
     """One chart between two x of the sheet, steps from 0 to `last`."""
-    left, right, top, bottom = across[0] + MARGIN + 34, across[1] - MARGIN, 84, 300 - 46
+    left, right, top, bottom = across[0] + MARGIN + 34, across[1] - MARGIN, 84, CURVE_HEIGHT - 46
     lines = [line for line in lines if line.points]
     ys = [y for line in lines for _, y in line.points if math.isfinite(y)] or [0.0]
     pad = (max(ys) - min(ys)) * 0.1 or abs(max(ys)) * 0.1 or 1.0
@@ -128,7 +163,7 @@ def _panel(sheet: Canvas, across: Point, title: str, lines: Sequence[_Line], las
 
     sheet.words((across[0] + MARGIN, MARGIN + 6), title, 15)
     _legend(sheet, (across[0] + MARGIN, MARGIN + 32), lines)
-    for tick in ticks(low, high, 4):
+    for tick in ticks(low, high, 5):
         height = place((0, tick))[1]
         sheet.line([(left, height), (right, height)], RULE)
         sheet.words((left - 8, height), f"{tick:,.10g}", 11, QUIET, "rm")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 OF_A_LABEL = 3
 MOST = 3  # examples to try
-SHORTEST = 15  # characters; shorter texts show little
+SHORTEST, FITTING = 15, 80  # characters: shorter texts show little, longer ones break the snippet's line
 
 
 def of_label(train: pd.DataFrame, label: int) -> tuple[tuple[str, ...], ...]:
@@ -53,7 +53,7 @@ def _labelled(rows: pd.DataFrame, card: Card) -> Iterator[Example]:
     labels = [number for number in range(len(card.label_names)) if (rows["label"] == number).any()]
     for label in labels[:MOST]:
         chosen = list(_short(rows[rows["label"] == label]))
-        telling = [texts for texts in chosen if len(texts[0]) >= SHORTEST]
+        telling = [texts for texts in chosen if SHORTEST <= len(texts[0]) <= FITTING]
         if texts := next(iter(telling or chosen), None):
             name = clean(card.label_names[label], 40)
             yield Example(texts[0], f"Labelled {name}", texts[1] if len(texts) > 1 else "")

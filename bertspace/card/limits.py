@@ -48,12 +48,10 @@ def _uncertain(card: Card, results: Results) -> Iterator[str]:
         name = metric(score.metric).lower()
         if score.change.low <= 0 <= score.change.high:
             against = "the probe on the frozen base" if card.task == "text-classification" else "the base"
-            yield (
-                f"On these {results.count:,} rows the difference in {name} to {against} may be chance: its "
-                "interval holds 0."
-            )
+            yield f"The difference in {name} to {against} may be chance: its interval holds 0."
     if results.count < FEW_MEASURED:
-        yield f"It was measured on {results.count:,} rows only."
+        what = "rows" if results.classes else "chunks" if card.config["chunk_size"] else "texts"
+        yield f"It was measured on {results.count:,} {what} only: the intervals above are wide."
 
 
 def _weak_labels(results: Results) -> Iterator[str]:

@@ -125,8 +125,10 @@ def _template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters |= {each.__name__: each for each in (words.prose, words.code, words.fenced, words.metric)}
-    jinja.filters |= {each.__name__: each for each in (words.figure, sentences.interval, sentences.change)}
+    jinja.filters |= {each.__name__: each for each in (words.prose, words.item, words.code, words.fenced)}
+    jinja.filters |= {
+        each.__name__: each for each in (words.metric, words.figure, sentences.interval, sentences.change)
+    }
     jinja.filters["n"] = lambda count: f"{count:,}"
     return jinja.get_template(name)
 
@@ -154,7 +156,10 @@ def _names(card: Card) -> dict[str, Any]:
         "rows": sentences.rows(card),
         "split": list(sentences.split(card)),
         "settings": list(sentences.settings(card)),
+        "texts": any(label.texts for label in labels),
         "confusion": CONFUSION if CONFUSION in card.pictures else "",
+        "confusion_width": round(drawing.confusion_width(results)) if results and results.classes else 0,
+        "curve_width": drawing.CURVE_WIDTH,
         "curve": CURVE if CURVE in card.pictures else "",
         "right": sum(row[place] for place, row in enumerate(results.confusion)) if results else 0,
         "licence": sentences.licence(card),

@@ -1,14 +1,16 @@
 """The metrics of a split from its per-row table, with 95 % intervals; base and fine-tuned on the same rows.
 
-Accuracy of a classification has Wilson's interval, everything else a percentile bootstrap of the rows
-(Efron and Tibshirani 1993, chapter 13). Rows with the same truth and the same two predictions are drawn
-together, by a multinomial draw over their counts, which is the same as drawing the rows one by one.
+Accuracy of a classification has Wilson's interval and its change Newcombe's, which hold where no row or every
+row is right. Everything else has a percentile bootstrap of the rows (Efron and Tibshirani 1993, chapter 13),
+and no interval where all resamples are alike, which says nothing of other rows. Rows with the same truth and
+the same two predictions are drawn together, by a multinomial draw over their counts: the same as one by one.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bertspace.card.content import ClassScore, Measured, Results, Score
@@ -48,13 +50,11 @@ def measure(
     exact = {"tuned": _scores(task, tuned)}
     if base is not None or recorded:
         exact["base"] = _scores(task, base) if base is not None else dict(recorded)
-    scores = tuple(
-        _score(metric, exact, resampled, majority, 0 if fill_mask else len(tuned))
-        for metric in TASKS[task].metrics
-    )
+    scores = [_score(metric, exact, resampled, majority) for metric in TASKS[task].metrics]
     if fill_mask:
-        return Results(split, len(tuned), scores, masks=int(tuned["masks"].sum()))
-    return Results(split, len(tuned), scores, 0, *_by_class(tuned, labels))
+        return Results(split, len(tuned), tuple(scores), masks=int(tuned["masks"].sum()))
+    scores = [_by_count(score, tuned, base) if score.metric == "accuracy" else score for score in scores]
+    return Results(split, len(tuned), tuple(scores), 0, *_by_class(tuned, labels))
 
 
 def wilson(right: int, count: int) -> tuple[float, float]:
@@ -62,7 +62,28 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     share, z2 = right / count, NORMAL_95**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     reach = NORMAL_95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
+    return (low if right else 0.0), (high if right < count else 1.0)
+
+
+def newcombe(both: int, first: int, second: int, neither: int) -> tuple[float, float]:
+    """The 95 % interval of the difference of two shares of the same rows (Newcombe 1998, method 10).
+
+    both, first, second, neither: rows that both, the first alone, the second alone or none has right.
+    """
+    count = both + first + second + neither
+    one, two = (both + first) / count, (both + second) / count
+    (low1, high1), (low2, high2) = wilson(both + first, count), wilson(both + second, count)
+    product = (both + first) * (second + neither) * (both + second) * (first + neither)
+    surplus: float = both * neither - first * second
+    if surplus > 0:
+        surplus = max(surplus - count / 2, 0)
+    phi = surplus / math.sqrt(product) if product else 0.0
+
+    def reach(mine: float, other: float) -> float:
+        return math.sqrt(max(0.0, mine**2 - 2 * phi * mine * other + other**2))
+
+    return one - two - reach(one - low1, high2 - two), one - two + reach(high1 - one, two - low2)
 
 
 def _score(
@@ -70,31 +91,45 @@ def _score(
     exact: Mapping[str, Mapping[str, float]],
     resampled: Mapping[str, Metrics],
     majority: Mapping[str, float],
-    count: int,
 ) -> Score:
-    """count: rows of a classification, 0 for fill-mask, whose hidden tokens are not independent."""
     measured = {
-        who: _measured(values[metric], resampled.get(who, {}).get(metric), count * (metric == "accuracy"))
+        who: _measured(values[metric], resampled.get(who, {}).get(metric))
         for who, values in exact.items()
         if metric in values
     }
     change = None
     if "base" in measured and "base" in resampled:
         difference = resampled["tuned"][metric] - resampled["base"][metric]
-        change = _measured(measured["tuned"].value - measured["base"].value, difference, 0)
+        change = _measured(measured["tuned"].value - measured["base"].value, difference)
+        if measured["tuned"].low is None or measured["base"].low is None:
+            change = Measured(change.value)
     return Score(metric, measured["tuned"], measured.get("base"), majority.get(metric), change)
 
 
-def _measured(value: float, resampled: np.ndarray | None, count: int) -> Measured:
-    """With Wilson's interval of a share of `count` rows, or (0) the resampled values' middle 95 %."""
-    if count:
-        return Measured(value, *wilson(round(value * count), count))
-    if resampled is None:
-        return Measured(value)
+def _measured(value: float, resampled: np.ndarray | None) -> Measured:
+    """With the middle 95 % of the resampled values, where they differ."""
     import numpy as np
 
+    if resampled is None or np.ptp(resampled) < 1e-12:
+        return Measured(value)
     low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
     return Measured(value, low, high)
+
+
+def _by_count(score: Score, tuned: pd.DataFrame, base: pd.DataFrame | None) -> Score:
+    """Accuracy, whose intervals need no resampling; the base's from its value alone, where that is all."""
+    count = len(tuned)
+
+    def share(measured: Measured) -> Measured:
+        return Measured(measured.value, *wilson(round(measured.value * count), count))
+
+    score = replace(score, tuned=share(score.tuned), base=share(score.base) if score.base else None)
+    if base is None or score.base is None:
+        return score
+    mine, its = (predicted(rows) == rows["label"].to_numpy() for rows in (tuned, base))
+    cells = (mine & its, mine & ~its, ~mine & its, ~mine & ~its)
+    low, high = newcombe(*(int(cell.sum()) for cell in cells))
+    return replace(score, change=Measured(score.tuned.value - score.base.value, low, high))
 
 
 def _scores(task: str, rows: pd.DataFrame) -> dict[str, float]:

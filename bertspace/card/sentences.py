@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -92,12 +93,12 @@ def interval(measured: Measured, name: str) -> str:
 
 def change(score: Score) -> str:
     """+0.037 (−0.185 to +0.259); "" where it is not known."""
-    if score.change is None or score.change.low is None or score.change.high is None:
+    if score.change is None:
         return ""
-    value, low, high = (
-        signed(each, score.metric) for each in (score.change.value, score.change.low, score.change.high)
-    )
-    return f"{value} ({low} to {high})"
+    value = signed(score.change.value, score.metric)
+    if score.change.low is None or score.change.high is None:
+        return value
+    return f"{value} ({signed(score.change.low, score.metric)} to {signed(score.change.high, score.metric)})"
 
 
 def kept(card: Card) -> str:
@@ -118,7 +119,7 @@ def kept(card: Card) -> str:
 def _data_name(card: Card) -> str:
     sample = SAMPLES.get(card.origin.dataset.removeprefix(SAMPLE_PREFIX))
     if sample and card.origin.dataset.startswith(SAMPLE_PREFIX):
-        return f"bertspace's sample “{prose(sample.title)}”"
+        return f"“{prose(sample.title)}”, a sample that comes with bertspace"
     if card.origin.hub_id:
         return f"[{prose(card.origin.hub_id)}]({HUB}/datasets/{card.origin.hub_id})"
     return code(card.source, 80) if card.source else "texts of its maker"
@@ -132,8 +133,7 @@ def source(card: Card) -> str:
         revision = f", revision {code(origin.revision)}" if origin.revision else ""
         return f"{_data_name(card)}{configuration}{revision}."
     if origin.dataset or not origin.parts:
-        found = _data_name(card)
-        return f"{found[:1].upper()}{found[1:]}."
+        return f"{_data_name(card)}."
     files = [f"{code(file, 80)} ({part})" for part, file in origin.parts.items()]
     return f"{'Files' if len(files) > 1 else 'A file'} of its maker: {listed(files)}."
 
@@ -141,12 +141,12 @@ def source(card: Card) -> str:
 def split(card: Card) -> Iterator[str]:
     """How the rows were divided and drawn, a sentence each."""
     config = card.config
-    by_label = " of each label" if card.label_names else ""
+    kept = ", with every label's share kept" if card.label_names else ""
     if card.origin.parts and "validation" not in card.origin.parts:
         held_out = share(round(10_000 * config["validation_share"]), 10_000)
+        what = "rows" if card.label_names else "texts"
         yield (
-            f"{held_out} of the training rows{by_label} were held out at random for validation "
-            f"(seed {config['seed']})."
+            f"{held_out} of the {what} were held out at random for validation{kept} (seed {config['seed']})."
         )
     if config["max_train_rows"]:
         what = "rows" if card.label_names else "chunks" if config["chunk_size"] else "texts"
@@ -157,7 +157,7 @@ def rows(card: Card) -> str:
     """243 training rows, 27 validation rows."""
     what = "row"
     if card.task == "fill-mask":
-        what = f"chunk{'s'[:0]}" if card.config["chunk_size"] else "text"
+        what = "chunk" if card.config["chunk_size"] else "text"
     names = {"train": "training"}
     found = [
         plural(card.rows[part], f"{names.get(part, part)} {what}") for part in PARTS if part in card.rows
@@ -191,7 +191,7 @@ def settings(card: Card) -> Iterator[tuple[str, str]]:
     )
     yield "Seed", str(config["seed"])
     yield "Time", f"{duration(told['training_seconds'])} of steps, {duration(told['seconds'])} in all"
-    yield from _machine(told)
+    yield from _machine(told, ("peft",) if config["lora_rank"] else ())
 
 
 def _batch(config: Mapping[str, Any]) -> str:
@@ -230,14 +230,14 @@ def _trained(card: Card) -> str:
     return "; ".join([said, *how])
 
 
-def _machine(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _machine(told: Mapping[str, Any], more: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     environment = told["environment"]
     processes = int(environment.get("processes", 1))
-    device = str(environment["device"])
+    device = re.sub(r", (?:bf16|fp16|fp32)$", "", str(environment["device"]))  # its best, not the run's
     yield "Hardware", f"{prose(device)}{f', {processes} processes' if processes > 1 else ''}"
     if memory := told.get("peak_memory_bytes"):
         yield "Peak memory", hardware.size(memory)
-    known = [name for name in ("torch", "transformers", "accelerate", "peft") if name in environment]
+    known = [name for name in ("torch", "transformers", "accelerate", *more) if name in environment]
     yield "Versions", ", ".join(f"{name} {prose(environment[name])}" for name in known)
 
 

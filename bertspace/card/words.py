@@ -38,9 +38,13 @@ def clean(text: object, longest: int = 0) -> str:
 
 
 def prose(text: object, longest: int = 0) -> str:
-    """The text as words in a paragraph, a list or a table."""
-    escaped = _MEANS.sub(_entity, clean(text, longest))
-    return _BEGINS.sub(lambda found: found[0][:-1] + _entity(found[0][-1]), escaped)
+    """The text as words in a line or a table."""
+    return _MEANS.sub(_entity, clean(text, longest))
+
+
+def item(text: object) -> str:
+    """The text as a list's item or a paragraph, of which it is the beginning."""
+    return _BEGINS.sub(lambda found: found[0][:-1] + _entity(found[0][-1]), prose(text))
 
 
 def code(text: object, longest: int = 0) -> str:
