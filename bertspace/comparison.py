@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+PROBE = "probe.safetensors"
 VERDICTS = ("fixed", "broken", "same right", "same wrong")
 
 
@@ -58,10 +59,12 @@ class FileComparison:
 
 
 def base_of(tuned: str) -> str:
-    """The model that a run was trained from; raises RunError, or ModelError for what is no run."""
-    if not tuned.startswith("run:"):
-        raise ModelError(f"{tuned} is no run, so its base is not known.", hint="Name the base model.")
-    return models.run_called(tuned).config().model
+    """The model that a run was trained from, also where it came back from the Hub; raises BertspaceError."""
+    if tuned.startswith("run:"):
+        return models.run_called(tuned).config().model
+    if base := Probe.base_of(models.locate(tuned).path / PROBE):
+        return base
+    raise ModelError(f"{tuned} is no run, so its base is not known.", hint="Name the base model.")
 
 
 def base_words(base: str, tuned: str) -> str:
@@ -76,14 +79,15 @@ def _needs_probe(base: str, task: str) -> bool:
 
 
 def _probe(base: str, tuned: str) -> Probe:
-    """The probe that the tuned run fitted on its base; raises ModelError where there is none."""
-    run = models.run_called(tuned) if tuned.startswith("run:") else None
-    if run is None or base_of(tuned) != base or not (run.path / "probe.safetensors").is_file():
+    """The probe that was fitted on the tuned model's base; raises ModelError where there is none."""
+    own = tuned.startswith("run:")
+    file = (models.run_called(tuned).path if own else models.locate(tuned).path) / PROBE
+    if not file.is_file() or base_of(tuned) != base:
         raise ModelError(
             f"{base} has no classifier, and {tuned} has no probe of it.",
             hint="Compare a run with the model that it was trained from, or two models that classify.",
         )
-    return Probe.load(run.path / "probe.safetensors")
+    return Probe.load(file)
 
 
 def compare(

@@ -32,8 +32,8 @@ from bertspace.hub_words import day, first_lines, labels, one, parsed
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
-__all__ = ["ANSWER_SECONDS", "OFFLINE", "RIGHTS", "Account", "Facts", "Found", "Rights", "acting", "check_id"]
-__all__ += ["facts", "on_disk", "search", "snapshot", "whoami"]
+__all__ = ["ANSWER_SECONDS", "OFFLINE", "RIGHTS", "Account", "Facts", "Found", "Rights", "acting", "answered"]
+__all__ += ["check_id", "check_revision", "facts", "on_disk", "pulled_fresh", "search", "snapshot", "whoami"]
 
 LARGEST_TEXT = 1024 * 1024  # bytes of a card or a configuration that are read for a look
 MAY_WRITE = ("admin", "write", "contributor")  # roles in an organisation
@@ -170,6 +170,14 @@ def snapshot(
         if cached is not None:
             return cached
         raise
+
+
+def pulled_fresh(repo_id: str, commit: str, cache: Path, stopped: Callable[[], bool]) -> Path:
+    """The files of a commit in a cache of its own, whatever is on disk elsewhere; raises as `snapshot`."""
+    remote = _remote(repo_id, commit)
+    files = hub_cache.needed(remote.files)
+    progress = Progress(sum(file.size for file in files), repo_id, None, stopped)
+    return hub_cache.bring(repo_id, commit, remote.commit, files, cache, progress)
 
 
 def on_disk() -> list[str]:

@@ -124,8 +124,12 @@ def models_in(cache: Path) -> Iterator[str]:
 
 
 def needed(files: Sequence[RemoteFile]) -> list[RemoteFile]:
-    """The files that a model is loaded from, those of the repository's top only; weights last."""
-    found = [file for file in files if "/" not in file.path and file.path.endswith(ENDINGS)]
+    """The files that a model is loaded from, and its card, of the repository's top only; weights last."""
+    found = [
+        file
+        for file in files
+        if "/" not in file.path and (file.path.endswith(ENDINGS) or file.path == "README.md")
+    ]
     if any(file.path == f"model{WEIGHTS}" for file in found):  # other variants beside it are not read
         found = [file for file in found if not file.path.endswith(WEIGHTS) or file.path in WITH_MODEL]
     return sorted(found, key=lambda file: (file.path.endswith(WEIGHTS), file.path))

@@ -5,6 +5,7 @@ Knows nothing of models and files.
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ T = TypeVar("T")
 ANSWER_SECONDS = (
     8  # the first answer comes in this time or not at all; the client's own retries take 23 to 900
 )
+# hf_xet goes on silently for five minutes and more where the storage is away; here what happens is told, and
+# tried again by us.
+XET_PATIENCE = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_RETRY_MAX_DURATION": "20s"}
 OFFLINE = "Use the model named starter, which needs no network, or check the connection."
 _NAME = r"\w(?:[\w.-]{0,94}\w)?"
 _REPO_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
@@ -56,6 +60,8 @@ def acting(rights: Rights) -> Iterator[None]:
 
 def api(token: str | bool | None = None) -> Any:
     """huggingface_hub's client with the rights at hand, or with another token."""
+    for name, value in XET_PATIENCE.items():
+        os.environ.setdefault(name, value)  # read when hf_xet sends its first file
     from huggingface_hub import HfApi
 
     return HfApi(token=RIGHTS.get().token if token is None else token)

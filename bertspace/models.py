@@ -236,6 +236,8 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
     elif (lacking := _lacking(report["missing_keys"], task)) and not new_head:
         missing = ", ".join(lacking[:3])
         raise ModelError(f"{located.name} lacks weights: {missing}.", hint="Choose another model.")
+    else:
+        model.new_weights = tuple(lacking)  # for tuning.save_adapter
     return model.eval()
 
 

@@ -54,16 +54,28 @@ class Probe:
 
         return softmax(features @ self.weight.T + self.bias, axis=1)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, base: str = "") -> None:
+        """base: the name of the model whose features it reads, for where that is not known otherwise."""
         from safetensors.numpy import save_file
 
-        save_file({"weight": self.weight, "bias": self.bias}, path)
+        save_file({"weight": self.weight, "bias": self.bias}, path, metadata={"base": base})
 
     @classmethod
     def load(cls, path: Path) -> Probe:
         from safetensors.numpy import load_file
 
         return cls(**load_file(path))
+
+    @staticmethod
+    def base_of(path: Path) -> str:
+        """The name that the probe was saved with; "" for none, and where there is no probe."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "numpy") as file:
+                return str((file.metadata() or {}).get("base", ""))
+        except (OSError, SafetensorError):
+            return ""
 
 
 def mean_pooled(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -98,7 +98,7 @@ def plain_weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 
 def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str) -> None:
-    """What LoRA trained, as peft reads it: the matrices, and every other trained tensor by its name.
+    """What LoRA trained, as peft reads it: the matrices, and by name whatever else the base has not.
 
     peft copies tensors that are not LoRA's into the model as they are: so biases, LayerNorms and the head
     need no copies of modules, which would untie a masked-LM head from the embeddings. base, revision: of the
@@ -113,12 +113,13 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str)
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=sorted(layers), inference_mode=True)
     config.base_model_name_or_path, config.revision = base, revision or None
     config.save_pretrained(folder)
-    trained = {
+    new = set(getattr(model, "new_weights", ()))  # drawn at random: who loads the base draws others
+    kept = {
         f"base_model.model.{name.replace('.default', '')}": parameter.detach().float().cpu().contiguous()
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad
+        if parameter.requires_grad or name.replace(".base_layer", "") in new
     }
-    save_file(trained, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_file(kept, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
 def set_dropout(model: PreTrainedModel, share: float) -> None:

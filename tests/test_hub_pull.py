@@ -34,6 +34,14 @@ def contents(folder: Path, **more: bytes) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} | more
 
 
+def needed(folder: Path) -> dict[str, bytes]:
+    """What a pull brings of alice/tiny."""
+    files = contents(folder)
+    return {name: files[name] for name in files if name.endswith(hub_cache.ENDINGS)} | {
+        "README.md": CARD.encode()
+    }
+
+
 @pytest.fixture
 def model(hub_server: Any, tiny_bert: Path) -> str:
     """alice/tiny, public, with a card."""
@@ -78,9 +86,7 @@ def test_the_facts_of_a_model_are_known_before_its_weights_are_here(
         "fill-mask",
     )
     assert found.words == "A tiny model."
-    assert found.size == sum(
-        path.stat().st_size for path in tiny_bert.iterdir() if path.suffix in hub_cache.ENDINGS
-    )
+    assert found.size == sum(map(len, needed(tiny_bert).values()))
     assert (found.here, found.is_here) == (0, False)
     assert not list(cache.rglob("*.safetensors"))
     assert not models.why_not(model, found.config, found.files)
@@ -113,11 +119,9 @@ def test_a_pull_tells_its_bytes_and_is_what_the_client_would_have_brought(
     folder = hub.snapshot(model, progress=lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1] == sum(path.stat().st_size for path in folder.iterdir())
     assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert contents(folder) == {
-        name: content for name, content in contents(tiny_bert).items() if name.endswith(hub_cache.ENDINGS)
-    }
+    assert contents(folder) == needed(tiny_bert)
     asked = len(hub_server.requests)
-    patterns = [f"*{ending}" for ending in hub_cache.ENDINGS]
+    patterns = [*(f"*{ending}" for ending in hub_cache.ENDINGS), "README.md"]
     assert snapshot_download(model, allow_patterns=patterns, local_files_only=True) == str(folder)
     assert len(hub_server.requests) == asked
     assert hub.snapshot(model) == folder
@@ -143,7 +147,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was_cut(
     folder = hub.snapshot(model)
     assert digest(folder / "model.safetensors") == digest(tiny_bert / "model.safetensors")
     ranges = [each.range for each in hub_server.requests if each.range]
-    assert len(ranges) == 1 and ranges[0] != "bytes=0-"
+    assert len(set(ranges)) == 1 and "bytes=0-" not in ranges
 
 
 def test_what_has_arrived_is_kept_when_it_breaks_off_and_not_asked_for_again(

@@ -30,7 +30,15 @@ def test_every_module_stands_in_the_tree() -> None:
 
 def test_every_command_of_the_readme_has_flags_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
     commands = re.findall(r"^    python -m bertspace (\w+)(.*)$", section("The command line"), re.M)
-    assert {name for name, _ in commands} == {"train", "evaluate", "predict", "compare", "runs"}
+    assert {name for name, _ in commands} == {
+        "train",
+        "evaluate",
+        "predict",
+        "compare",
+        "push",
+        "pull",
+        "runs",
+    }
     for name, rest in commands:
         try:
             main([name, "--help"])

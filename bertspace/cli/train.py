@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertspace import engine, recipes
-from bertspace.cli import words
+from bertspace import engine, publish, recipes
+from bertspace.cli import hub_commands, words
 from bertspace.cli.outcome import (
     BAD_INPUT,
     DONE,
@@ -26,6 +30,7 @@ from bertspace.cli.outcome import (
 )
 from bertspace.cli.watch import Watch
 from bertspace.errors import ConfigError
+from bertspace.publish import Destination
 from bertspace.runs import RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
 
@@ -52,6 +57,13 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--output", metavar="DIR", help="Make this new folder the run's own (default: one in BERTSPACE_HOME)."
     )
+    parser.add_argument(
+        "--push-to", default="", metavar="OWNER/NAME", help="Publish the model there when it is trained."
+    )
+    parser.add_argument(
+        "--push-each-epoch", action="store_true", help="And after every epoch, without a card and a check."
+    )
+    hub_commands.add_destination(parser)
     add_settings(parser, SETTINGS)
 
 
@@ -60,11 +72,51 @@ def train(arguments: argparse.Namespace) -> Outcome:
     config = TrainConfig.from_dict(settings(arguments.recipe, given_settings(arguments), arguments.settings))
     folder = Path(arguments.output).expanduser() if arguments.output else None
     name = f"{config.model.rpartition('/')[2]} on {arguments.recipe}" if arguments.recipe else ""
+    destination = _destination(arguments)
     run = engine.submit(config, folder=folder, name=name)
     print(f"Run {run.id}: {run.name}, in {run.path.resolve()}", file=sys.stderr)
     if not arguments.wait:
         return Outcome(document(run), run.id)
-    return followed(Watch(run), arguments.recipe)
+    with _epochs_pushed(run, destination if arguments.push_each_epoch else None):
+        outcome = followed(Watch(run), arguments.recipe)
+    if destination is None or outcome.code != DONE or run.result() is None:
+        return outcome
+    pushed = hub_commands.publish_run(run, destination)
+    document_of_both = outcome.document | {"published": pushed.document}
+    return Outcome(document_of_both, f"{outcome.text}\n\n{pushed.text}", pushed.code)
+
+
+def _destination(arguments: argparse.Namespace) -> Destination | None:
+    """Where the model goes when it is trained: looked at before any training. Raises BertspaceError."""
+    if not arguments.push_to:
+        if arguments.push_each_epoch:
+            raise ConfigError("--push-each-epoch says nothing of where.", hint="Give --push-to OWNER/NAME.")
+        return None
+    if not arguments.wait:
+        raise ConfigError(
+            "--push-to waits for the end of the run, and --no-wait does not.",
+            hint="Leave --no-wait out, or run `bertspace push` later.",
+        )
+    destination = hub_commands.destination(arguments, arguments.push_to)
+    publish.check_access(destination)
+    return destination
+
+
+@contextmanager
+def _epochs_pushed(run: Run, destination: Destination | None) -> Iterator[None]:
+    """Within the block a thread pushes every epoch; it is waited for at the end."""
+    ended, context = threading.Event(), copy_context()
+    if destination is None:
+        yield
+        return
+    work = partial(publish.push_epochs, run, destination, tell=hub_commands.say, stopped=ended.is_set)
+    pushing = threading.Thread(target=context.run, args=(work,), daemon=True)
+    pushing.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        pushing.join()
 
 
 def followed(watch: Watch, recipe: str = "") -> Outcome:

@@ -56,5 +56,5 @@ def files(shard: bytes) -> Iterator[tuple[str, list[tuple[str, int, int]]]]:
             at += RECORD
         at += RECORD * count if flags & HAS_CHECKS else 0
         if flags & HAS_SHA256:
-            yield shard[at : at + 32].hex(), segments
+            yield name_of(shard[at : at + 32]), segments
             at += RECORD

@@ -1,0 +1,128 @@
+"""bertspace push and pull: a run's model to the Hub, a model from it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TextIO
+
+from bertspace import hub, models, publish
+from bertspace.cli import words
+from bertspace.cli.outcome import DONE, FAILURE, RUN_HELP, Commands, Outcome, add_command, run_named
+from bertspace.errors import HubError
+from bertspace.hardware import size
+from bertspace.publish import Destination, Published
+from bertspace.runs import Run
+
+EVERY_SECONDS = 0.2  # between two lines about bytes on a terminal
+DESTINATION = tuple(each.name for each in fields(Destination))
+
+
+def add_commands(commands: Commands) -> None:
+    parser = add_command(commands, "push", "Publish a run's model on the Hub, with its card.", push)
+    parser.add_argument("run", metavar="RUN", help=RUN_HELP)
+    parser.add_argument("repo_id", metavar="OWNER/NAME", help="the repository; made where there is none")
+    add_destination(parser)
+    parser.add_argument(
+        "--card", default="", metavar="FILE", help="A card of your own instead of the made one."
+    )
+    parser = add_command(commands, "pull", "Bring a model of the Hub to this machine.", pull)
+    parser.add_argument("name", metavar="OWNER/NAME[@REVISION]")
+
+
+def add_destination(parser: argparse.ArgumentParser) -> None:
+    """The flags of a Destination, but for its repository."""
+    group = parser.add_argument_group("publishing")
+    group.add_argument("--private", action="store_true", help="Make a new repository private.")
+    group.add_argument("--branch", default="", metavar="B", help="Commit to this branch.")
+    group.add_argument("--pr", dest="pull_request", action="store_true", help="Open a pull request.")
+    group.add_argument("--message", default="", metavar="M", help="The commit's message.")
+    group.add_argument("--adapter", action="store_true", help="LoRA's adapter alone, instead of all weights.")
+    group.add_argument("--license", default="", metavar="ID", help="For the card (default: the base's).")
+    group.add_argument("--language", default="", metavar="CODE", help="For the card: en, de, …")
+
+
+def destination(arguments: argparse.Namespace, repo_id: str) -> Destination:
+    """Where the arguments say that a model goes; raises HubError."""
+    given = vars(arguments) | {"repo_id": repo_id}
+    return Destination(**{name: given[name] for name in DESTINATION})
+
+
+def push(arguments: argparse.Namespace) -> Outcome:
+    """Send a run's model, pull it again and say whether it predicts the same."""
+    run = run_named(arguments.run)
+    card = _read(arguments.card) if arguments.card else ""
+    return publish_run(run, destination(arguments, arguments.repo_id), card)
+
+
+def _read(file: str) -> str:
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise HubError(f"The card {file} cannot be read.", hint="Give a text file.") from error
+
+
+def publish_run(run: Run, where: Destination, card: str = "") -> Outcome:
+    """What a push came to; a failure where what was pulled again is another model."""
+    done = publish.push(run, where, card=card, tell=say)
+    return Outcome({"run": run.id, **asdict(done)}, _words(done), FAILURE if done.verified is False else DONE)
+
+
+def _words(done: Published) -> str:
+    if done.pull_request:
+        where = f"Pull request: {done.pull_request}"
+    elif not done.changed:
+        where = f"Nothing new: {done.url} has it already."
+    else:
+        where = f"{'Private' if done.private else 'Public'}: {done.url}"
+    checked = {
+        True: f"Verified: pulled again, it predicts the same on {done.rows} rows.",
+        False: "NOT verified.",
+        None: "Not verified.",
+    }[done.verified]
+    return "\n".join(filter(None, (where, f"Commit: {done.commit}", checked, done.message)))
+
+
+def say(text: str) -> None:
+    """A step in a line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def pull(arguments: argparse.Namespace) -> Outcome:
+    """Bring a model's files to disk, or what is missing of them."""
+    begin = time.monotonic()
+    found = models.locate(_hub_name(arguments.name), progress=bytes_line(sys.stderr))
+    took = sum(path.stat().st_size for path in found.path.iterdir())
+    document = {"model": found.name, "revision": found.revision, "folder": str(found.path), "bytes": took}
+    text = (
+        f"{found.name} at {found.revision[:12]}: {size(took)} in {words.duration(time.monotonic() - begin)}"
+    )
+    return Outcome(document, f'{text}\nTry it:  bertspace predict {found.name} "…"')
+
+
+def _hub_name(name: str) -> str:
+    hub.check_id(name.partition("@")[0])
+    if Path(name).exists():
+        raise HubError(f"{name} is a folder here.", hint="Give owner/name as on the Hub.")
+    return name
+
+
+def bytes_line(stream: TextIO) -> Callable[[int, int], None]:
+    """What tells a download's bytes: over one line on a terminal, else in a few lines."""
+    last = [0.0]
+
+    def tell(done: int, total: int) -> None:
+        now, live = time.monotonic(), stream.isatty()
+        if done < total and now - last[0] < (EVERY_SECONDS if live else 10):
+            return
+        last[0] = now
+        line = f"{size(done)} of {size(total)}"[: shutil.get_terminal_size().columns - 1]
+        stream.write(f"\r\x1b[K{line}" + ("\n" if done >= total else "") if live else f"{line}\n")
+        stream.flush()
+
+    return tell

@@ -1,0 +1,162 @@
+"""A folder to a repository on the Hub in one commit, tried again where that may help. Knows nothing of runs.
+
+The same content makes no second commit: also where a commit was made and its answer was lost on the way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bertspace.errors import Cancelled, HubError, HubUnreachable
+from bertspace.hardware import size
+from bertspace.hub_client import api, faults, told
+
+T = TypeVar("T")
+Tell = Callable[[str], None]
+Stopped = Callable[[], bool]
+TRIES = 5
+LONGEST_WAIT = 60  # seconds; the Hub's wish for more is told instead
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a commit goes. revision: a branch, made where it is missing, or a pull request's reference.
+
+    private is for a new repository: an existing one stays as it is. new_pull_request: the commit opens one.
+    sdk: a Space's.
+    """
+
+    repo_id: str
+    private: bool = False
+    revision: str = "main"
+    new_pull_request: bool = False
+    kind: str = "model"
+    sdk: str | None = None
+
+
+@dataclass(frozen=True)
+class Committed:
+    """changed: whether there was anything new. pull_request: its address, where one was opened."""
+
+    commit: str
+    url: str
+    pull_request: str
+    private: bool
+    changed: bool
+
+
+def commit(
+    folder: Path,
+    target: Target,
+    message: str,
+    *,
+    gone: Sequence[str] = (),
+    kept: str = "",
+    tell: Tell = lambda words: None,
+    stopped: Stopped = lambda: False,
+) -> Committed:
+    """Send every file of the folder; raises HubError, and Cancelled at any time before the commit itself.
+
+    gone: files to be removed where the repository has them and the folder has not. kept: what a person is
+    told beside an error. tell: the step at work, in words.
+    """
+    for attempt in range(TRIES):
+        try:
+            return _once(folder, target, message, gone, tell, stopped)
+        except HubUnreachable as error:
+            wait = error.seconds or 2.0**attempt
+            if attempt == TRIES - 1 or wait > LONGEST_WAIT:
+                hint = f"{error.hint} {kept}".strip()
+                raise HubUnreachable(error.message, hint=hint, seconds=error.seconds) from error
+            tell(f"{error.message} Trying again in {wait:g} s")
+            _wait(wait, stopped)
+        except HubError as error:
+            raise type(error)(error.message, hint=f"{error.hint} {kept}".strip()) from error
+    raise AssertionError("the last try returns or raises")
+
+
+def _once(
+    folder: Path, target: Target, message: str, gone: Sequence[str], tell: Tell, stopped: Stopped
+) -> Committed:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    repo_id, client = target.repo_id, api()
+    at: dict[str, Any] = {"repo_type": target.kind, "revision": target.revision}
+
+    def ask(call: Callable[[], T], until: Stopped | None = stopped) -> T:
+        return _asked(call, repo_id, target.revision, until)
+
+    tell(f"Opening {repo_id}")
+    ask(lambda: _opened(client, target))
+    head = ask(lambda: client.repo_info(repo_id, **at))
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = [path.relative_to(folder).as_posix() for path in files]
+    there = {each.rfilename for each in head.siblings or ()}
+    added = [CommitOperationAdd(name, path) for name, path in zip(names, files, strict=True)]
+    deleted = [CommitOperationDelete(name) for name in gone if name in there and name not in names]
+    at["create_pr"] = target.new_pull_request
+    tell(f"Sending {size(sum(path.stat().st_size for path in files))}")
+    ask(lambda: client.preupload_lfs_files(repo_id, added, **at))
+    tell("Making the commit")
+    at |= {"commit_message": message, "parent_commit": head.sha}
+    done = ask(lambda: client.create_commit(repo_id, [*added, *deleted], **at), None)
+    changed = done.oid != head.sha
+    prefix = "" if target.kind == "model" else f"{target.kind}s/"
+    where = "" if target.revision == "main" else f"/tree/{target.revision}"
+    url = f"{client.endpoint}/{prefix}{repo_id}{where}"
+    return Committed(done.oid, url, done.pr_url or "", bool(head.private), changed)
+
+
+def _opened(client: Any, target: Target) -> None:
+    """The repository and the branch, made where they are missing."""
+    client.create_repo(
+        target.repo_id,
+        private=target.private or None,
+        exist_ok=True,
+        repo_type=target.kind,
+        space_sdk=target.sdk,
+    )
+    if target.revision != "main" and not target.revision.startswith("refs/"):
+        client.create_branch(target.repo_id, branch=target.revision, exist_ok=True, repo_type=target.kind)
+
+
+def _asked(call: Callable[[], T], about: str, revision: str, stopped: Stopped | None) -> T:
+    """What the call gives; raises HubError, and Cancelled as soon as that is wished.
+
+    The call is made in a thread, which a cancel leaves to itself: nothing that is asked before the commit
+    changes what others see. The commit is waited for.
+    """
+    found: list[Any] = []
+    context = copy_context()
+
+    def make() -> None:
+        try:
+            found.append(context.run(call))
+        except BaseException as error:  # told by the thread that waits
+            found.append(error)
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.2)
+        if stopped and stopped() and thread.is_alive():
+            raise Cancelled("That was cancelled.", hint="Nothing was changed on the Hub.")
+    if isinstance(found[0], faults()):
+        raise told(found[0], about, revision) from found[0]
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def _wait(seconds: float, stopped: Stopped) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if stopped():
+            raise Cancelled("That was cancelled.", hint="Nothing was changed on the Hub.")
+        time.sleep(0.2)

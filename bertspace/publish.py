@@ -1,0 +1,321 @@
+"""A run's model to the Hub: access looked at first, one commit, tried again where it may help, then verified.
+
+Acts with `hub.RIGHTS`. Nothing that is here can harm a run: what is sent is a copy of its links.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from bertspace import card as card_of
+from bertspace import hub, hub_commit, models, roundtrip
+from bertspace.errors import Cancelled, HubError, HubUnreachable, RunError
+from bertspace.hub_client import check_id
+from bertspace.probe import Probe
+from bertspace.runs import ENDED, Run, write_atomically
+from bertspace.schema import TrainConfig
+
+Tell = Callable[[str], None]
+Stopped = Callable[[], bool]
+
+LOOK_SECONDS = 0.5  # between two looks at a run that is followed
+RECORD, PROBE = "published.json", "probe.safetensors"
+KEPT = "Nothing is lost: the run keeps its model. Push it again; what has arrived is not sent twice."
+WEIGHTS = ("model.safetensors", "adapter_model.safetensors", "adapter_config.json", PROBE)
+TRAINING = ("config.yaml", "events.jsonl", "result.json")  # go into training/
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a run's model goes, and how. private is for a new repository: an existing one stays as it is.
+
+    adapter: LoRA's part alone. license and language stand on the card; "" is what the base has, or none.
+    """
+
+    repo_id: str
+    private: bool = False
+    branch: str = ""
+    pull_request: bool = False
+    message: str = ""
+    adapter: bool = False
+    license: str = ""
+    language: str = ""
+
+    def __post_init__(self) -> None:
+        check_id(self.repo_id, "repository")
+        if "/" not in self.repo_id:
+            raise HubError(f"{self.repo_id!r} has no owner.", hint="Write owner/name.")
+        if self.branch and self.pull_request:
+            raise HubError("Both a branch and a pull request are asked for.", hint="Leave one of them out.")
+        hub.check_revision(self.repo_id, self.branch or None)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A push that went through. verified: whether what was pulled again predicts as the run does; None: not
+    looked at. rows: those that it was tried on. difference: the largest between two probabilities.
+    """
+
+    repo_id: str
+    commit: str
+    url: str
+    pull_request: str = ""
+    private: bool = False
+    changed: bool = True
+    time: float = 0.0
+    verified: bool | None = None
+    rows: int = 0
+    difference: float = 0.0
+    message: str = ""
+
+
+def check_access(destination: Destination) -> hub.Account:
+    """The account that would push; raises HubError where it may not write there."""
+    account = hub.whoami()
+    owner = destination.repo_id.partition("/")[0]
+    if not account.may_write:
+        raise HubError(
+            f"The token of {account.name} may read only.", hint="Sign in with a token that may write."
+        )
+    if owner not in (account.name, *account.organisations) and not destination.pull_request:
+        mine = ", ".join((account.name, *account.organisations))
+        raise HubError(
+            f"{account.name} may not write to {owner} on the Hub.",
+            hint=f"Choose one of: {mine}; or make a pull request.",
+        )
+    return account
+
+
+def check_run(run: Run, destination: Destination) -> None:
+    """Raises RunError or ModelError where the run has nothing to push, or not in this way."""
+    if not (run.path / "model" / "model.safetensors").is_file():
+        raise RunError(f"The run {run.id} has no model yet.", hint="Wait for its first epoch.")
+    config = run.config()
+    if not destination.adapter:
+        return
+    if not (run.path / "model" / "adapter").is_dir():
+        hint = "Push the whole model." if not config.lora_rank else "Train it again, or push the whole model."
+        raise RunError(f"The run {run.id} has no adapter.", hint=hint)
+    if not base_on_hub(config)[0]:
+        raise RunError(
+            f"The base of run {run.id} is not on the Hub, and an adapter is nothing without it.",
+            hint="Push the whole model.",
+        )
+
+
+def base_on_hub(config: TrainConfig) -> tuple[str, str]:
+    """(id, commit) of a run's base on the Hub, "" twice where it is not there as it was trained from.
+
+    The starter fills masks by an adapter and a head that come with bertspace, and are not on the Hub.
+    """
+    if config.model == "starter":
+        return ("", "") if config.task == "fill-mask" else (models.STARTER_HUB_ID, models.STARTER_REVISION)
+    if config.model.startswith("run:") or os.path.isabs(config.model):
+        return "", ""
+    repo_id, _, revision = config.model.partition("@")
+    return repo_id, revision
+
+
+def push(
+    run: Run,
+    destination: Destination,
+    *,
+    card: str = "",
+    tell: Tell = lambda words: None,
+    stopped: Stopped = lambda: False,
+) -> Published:
+    """Send the run's model, record and card in one commit, pull it again and compare; what came of it.
+
+    card: its text, "" for the one made from the run. tell: the step at work, in words. The same content makes
+    no second commit. Raises BertspaceError: nothing of the run is lost by any.
+    """
+    check_run(run, destination)
+    tell("Looking at the account")
+    check_access(destination)
+    with _copied(run, destination.adapter) as folder:
+        tell("Writing the card")
+        note = _write_card(run, destination, folder, card)
+        done = _sent(run, folder, destination, f"{run.name} by bertspace", tell, stopped)
+        done = replace(done, message=note)
+        _record(run, done)
+        tell("Pulling it again to compare")
+        checked = roundtrip.check(run, destination.repo_id, done.commit, destination.adapter, stopped)
+    done = replace(done, verified=checked.same, rows=checked.rows, difference=checked.difference)
+    if checked.message:
+        done = replace(done, message=" ".join(filter(None, (note, checked.message))))
+    _record(run, done)
+    return done
+
+
+def push_epochs(run: Run, destination: Destination, *, tell: Tell, stopped: Stopped) -> None:
+    """While the run is at work, send the model as each epoch leaves it: no card and no check yet.
+
+    Returns at the run's end. A push that fails is told, and made up for by the next.
+    """
+    offset = 0
+    while not stopped() and (run.state().status not in ENDED or run.is_locked()):
+        events, offset = run.events(offset)
+        epochs = [event for event in events if event.kind == "epoch"]
+        if not epochs or not (run.path / "model" / "model.safetensors").is_file():
+            time.sleep(LOOK_SECONDS)
+            continue
+        title = f"Epoch {epochs[-1].epoch:g}"
+        try:
+            with _copied(run, destination.adapter) as folder:
+                _sent(run, folder, replace(destination, message=""), title, tell, lambda: False)
+        except HubError as error:
+            tell(f"{title} was not pushed: {error}")
+
+
+def follow(
+    run: Run,
+    destination: Destination,
+    *,
+    card: str = "",
+    each_epoch: bool = False,
+    tell: Tell = lambda words: None,
+    stopped: Stopped = lambda: False,
+) -> Published:
+    """Wait for a run's end and push it then, each epoch too where asked; raises BertspaceError."""
+    if each_epoch:
+        push_epochs(run, destination, tell=tell, stopped=stopped)
+    while (state := run.state()).status not in ENDED or run.is_locked():
+        if stopped():
+            raise Cancelled("Publishing was cancelled.", hint="The run goes on; publish it later.")
+        time.sleep(LOOK_SECONDS)
+    if state.status not in ("done", "stopped") or run.result() is None:
+        raise RunError(
+            f"The run {run.id} is {state.status}: it was not published.", hint="Resume it, then publish it."
+        )
+    return push(run, destination, card=card, tell=tell, stopped=stopped)
+
+
+def published(run: Run) -> list[Published]:
+    """The run's publications, the newest first; one for each repository and branch."""
+    try:
+        return [Published(**each) for each in json.loads((run.path / RECORD).read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def _record(run: Run, done: Published) -> None:
+    others = [each for each in published(run) if (each.repo_id, each.commit) != (done.repo_id, done.commit)]
+    write_atomically(run.path / RECORD, json.dumps([asdict(each) for each in (done, *others)], indent=1))
+
+
+@contextmanager
+def _copied(run: Run, adapter: bool) -> Iterator[Path]:
+    """A folder of what goes up, as links: the run may replace its model meanwhile."""
+    with tempfile.TemporaryDirectory(dir=run.path, prefix=".push-") as name:
+        folder = Path(name)
+        model = run.path / "model"
+        for path in (model / "adapter" if adapter else model).iterdir():
+            if path.is_file():
+                _link(path, folder / path.name)
+        if adapter:
+            for path in model.iterdir():
+                if path.is_file() and path.suffix != ".safetensors" and path.name != "config.json":
+                    _link(path, folder / path.name)
+        _copy_probe(run, folder)
+        (folder / "training").mkdir()
+        for file in TRAINING:
+            if (run.path / file).is_file():
+                text = (run.path / file).read_text(encoding="utf-8")
+                (folder / "training" / file).write_text(_without_paths(text, run), encoding="utf-8")
+        yield folder
+
+
+def _copy_probe(run: Run, folder: Path) -> None:
+    """What the base knew, so that who pulls the model can compare; where they can get the base too."""
+    base = run.config().model
+    if (run.path / PROBE).is_file() and (base == "starter" or base_on_hub(run.config())[0]):
+        Probe.load(run.path / PROBE).save(folder / PROBE, base)
+
+
+def _link(path: Path, place: Path) -> None:
+    try:
+        os.link(path.resolve(), place)
+    except OSError:  # another file system
+        shutil.copyfile(path, place)
+
+
+def _without_paths(text: str, run: Run) -> str:
+    """The text with a base model's folder on this machine named by its last part only."""
+    base = run.config().model.removeprefix("run:")
+    return text.replace(base, Path(base).name) if os.path.isabs(base) else text
+
+
+def _write_card(run: Run, destination: Destination, folder: Path, given: str) -> str:
+    """README.md and its pictures, as the Hub accepts them; what went wrong never keeps the weights back."""
+    base = _base_folder(run) if destination.adapter else None
+    made = card_of.safe_write(
+        run,
+        destination.repo_id,
+        folder,
+        license=destination.license,
+        language=destination.language,
+        adapter=destination.adapter,
+        model_folder=folder,
+        base_folder=base,
+    )
+    notes = [f"Left out of the card: {problem}" for problem in made.problems]
+    for text, next_one in ((given, "the card that was made is used"), (made.text, "a short one is used")):
+        if not text:
+            continue
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        if not (why := _refused(text)):
+            return " ".join(notes)
+        notes.append(f"The Hub refuses the card ({why}): {next_one}.")
+    minimal = card_of.write_minimal(card_of.describe(run, destination.repo_id))
+    (folder / "README.md").write_text(minimal, encoding="utf-8")
+    return " ".join(notes)
+
+
+def _refused(card: str) -> str:
+    """Why the Hub does not accept the card; empty where it does, or does not say."""
+    from huggingface_hub import ModelCard
+
+    try:
+        hub.answered(lambda: ModelCard(card).validate(), "the card")
+    except HubUnreachable:
+        return ""  # the commit will tell
+    except HubError as error:
+        return error.message
+    return ""
+
+
+def _base_folder(run: Run) -> Path:
+    return models.locate(run.config().model).path
+
+
+def _sent(
+    run: Run, folder: Path, destination: Destination, title: str, tell: Tell, stopped: Stopped
+) -> Published:
+    repo_id = destination.repo_id
+    earlier = _earlier_pull_request(run, repo_id) if destination.pull_request else ""
+    target = hub_commit.Target(
+        repo_id,
+        destination.private,
+        destination.branch or earlier or "main",
+        new_pull_request=destination.pull_request and not earlier,
+    )
+    done = hub_commit.commit(
+        folder, target, destination.message or title, gone=WEIGHTS, kept=KEPT, tell=tell, stopped=stopped
+    )
+    before = [each.pull_request for each in published(run) if each.repo_id == repo_id and earlier]
+    asked = done.pull_request or next(iter(before), "")
+    return Published(repo_id, done.commit, done.url, asked, done.private, done.changed, time.time())
+
+
+def _earlier_pull_request(run: Run, repo_id: str) -> str:
+    """The reference of the pull request that the run has made there before; "" for none."""
+    earlier = [each for each in published(run) if each.repo_id == repo_id and each.pull_request]
+    return f"refs/pr/{earlier[0].pull_request.rstrip('/').rpartition('/')[2]}" if earlier else ""

@@ -1,0 +1,131 @@
+"""What was pushed, pulled again to a fresh folder: does it predict as the run's own model does?"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bertspace import models
+from bertspace.errors import BertspaceError, Cancelled, HubError
+from bertspace.hub import pulled_fresh as pulled_again
+from bertspace.runs import Run
+from bertspace.schema import Prediction
+from bertspace.session import load_for_training
+from bertspace.tasks import TASKS
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ROWS = 20
+CLOSE = 1e-5  # between two probabilities: the same weights give less, a merged adapter about 1e-7
+
+
+@dataclass(frozen=True)
+class Checked:
+    """same: every answer; None where it could not be looked at, for the reason in message.
+
+    difference: the largest between two probabilities.
+    """
+
+    same: bool | None
+    rows: int = 0
+    difference: float = 0.0
+    message: str = ""
+
+
+def check(run: Run, repo_id: str, commit: str, adapter: bool, stopped: Callable[[], bool]) -> Checked:
+    """Pull the commit to a folder of its own and predict stored rows with it; what is found is no error."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="bertspace-check-") as name:
+            folder = pulled_again(repo_id, commit, Path(name), stopped)
+            return _compared(run, folder, adapter)
+    except Cancelled:
+        return Checked(None, message="It was not pulled again: that was cancelled.")
+    except HubError as error:
+        return Checked(None, message=f"It could not be pulled again: {error.message}")
+    except BertspaceError as error:
+        return Checked(False, message=f"What was pulled again cannot be used: {error.message}")
+
+
+def _compared(run: Run, folder: Path, adapter: bool) -> Checked:
+    texts, pairs = stored_rows(run)
+    own = models.Located(f"run:{run.id}", run.path / "model", "run")
+    task = run.config().task
+    before = _answers(models.load_model(own, task), own, run, texts, pairs)
+    found = models.Located("what was pushed", folder, "folder")
+    model = _with_adapter(run, folder) if adapter else models.load_model(found, task)
+    after = _answers(model, own if adapter else found, run, texts, pairs)
+    difference = max(_difference(a, b) for a, b in zip(before, after, strict=True))
+    if difference <= CLOSE:
+        return Checked(True, len(texts), difference)
+    return Checked(
+        False,
+        len(texts),
+        difference,
+        f"What was pulled again differs from the run's model by up to {difference:.2g} in a probability.",
+    )
+
+
+def _answers(
+    model: PreTrainedModel,
+    located: models.Located,
+    run: Run,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+) -> list[list[Prediction]]:
+    import torch
+
+    tokenizer = models.load_tokenizer(located)
+    with torch.inference_mode():
+        return TASKS[run.config().task].predict(model, tokenizer, texts, pairs, 5)
+
+
+def _difference(before: list[Prediction], after: list[Prediction]) -> float:
+    """1 where the likeliest answers differ, else the largest difference between two probabilities."""
+    if [each.label for each in before] != [each.label for each in after]:
+        return 1.0
+    return max(
+        abs(score - b.scores.get(name, 0.0))
+        for a, b in zip(before, after, strict=True)
+        for name, score in list(a.scores.items())[:3]
+    )
+
+
+def _with_adapter(run: Run, folder: Path) -> PreTrainedModel:
+    """The base with the adapter, as peft loads it, merged."""
+    from peft import PeftModel
+
+    config = run.config()
+    base = models.locate(config.model)
+    named = models.Located("", run.path / "model", "run").config.get("id2label") or {}
+    labels = tuple(str(named[key]) for key in sorted(named, key=int))
+    model = load_for_training(base, TASKS[config.task], labels)
+    with models.quiet():
+        return PeftModel.from_pretrained(model, str(folder)).merge_and_unload().eval()
+
+
+def stored_rows(run: Run, count: int = ROWS) -> tuple[list[str], list[str] | None]:
+    """Rows that the run was not trained on: texts (a word masked for fill-mask), and their pairs."""
+    import pandas as pd
+
+    files = (run.path / "data" / f"{part}.parquet" for part in ("test", "validation"))
+    file = next(path for path in files if path.is_file())
+    frame = pd.read_parquet(file)
+    if run.config().task == "fill-mask":
+        sentences = (each for text in frame["text"] for each in re.split(r"(?<=[.!?])\s+", text))
+        short = (masked(each) for each in sentences if 20 <= len(each) <= 200)
+        return list(itertools.islice(short, count)) or ["The [MASK] was there."], None
+    frame = frame.head(count)
+    return frame["text"].tolist(), frame["pair"].tolist() if "pair" in frame else None
+
+
+def masked(text: str) -> str:
+    """The text with its longest word masked, the first one left alone."""
+    words = re.findall(r"[^\W\d_]+", text)
+    longest = max(words[1:] or words, key=len, default="")
+    return re.sub(rf"\b{re.escape(longest)}\b", "[MASK]", text, count=1) if longest else f"{text} [MASK]"

@@ -1,0 +1,396 @@
+"""A run's model on the Hub: access, the commit, what goes wrong on the way, and the check of what arrived."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_training import FAST, Trained
+
+from bertspace import hub as client
+from bertspace import models, publish
+from bertspace.errors import BertspaceError, Cancelled, HubError, HubUnreachable, RunError
+from bertspace.hub import Rights, acting
+from bertspace.publish import Destination
+from bertspace.runs import Run
+from bertspace.schema import RunState, TrainConfig
+
+HEAVY = "model.safetensors"
+NAME = "alice/greetings"
+
+
+@pytest.fixture(scope="module")
+def on_hub(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
+    """A cache of huggingface_hub that holds base/tiny, so that runs have a base on the Hub."""
+    cache = tmp_path_factory.mktemp("cache")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    folder = cache / "models--base--tiny"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(commit)
+    (folder / "snapshots" / commit).mkdir(parents=True)
+    for path in tiny_bert.iterdir():
+        (folder / "snapshots" / commit / path.name).write_bytes(path.read_bytes())
+    return cache
+
+
+@pytest.fixture(autouse=True)
+def cache(on_hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """That cache; the card's snippet in a process of its own (4 s) is for tests/test_card.py."""
+    from huggingface_hub import constants
+
+    from bertspace.card import render
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(on_hub))
+    monkeypatch.setattr(render, "run_snippet", lambda card, *_, **__: card)
+    with acting(Rights(token=False)):
+        yield
+
+
+def trained(folder: Path, cache: Path, **settings: Any) -> Run:
+    from huggingface_hub import constants
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        finished = Trained(folder, TrainConfig(model="base/tiny", epochs=1, **FAST | settings))
+    run = finished.run
+    for event in finished.events:
+        run.append(event)
+    run.write_state(RunState(status="done", name="tiny on greetings"))
+    return run
+
+
+@pytest.fixture(scope="module")
+def classified(on_hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return trained(tmp_path_factory.mktemp("classified"), on_hub)
+
+
+@pytest.fixture(scope="module")
+def masked(on_hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return trained(tmp_path_factory.mktemp("masked"), on_hub, task="fill-mask", chunk_size=16)
+
+
+@pytest.fixture(scope="module")
+def lora(on_hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return trained(tmp_path_factory.mktemp("lora"), on_hub, lora_rank=4)
+
+
+@pytest.fixture
+def run(classified: Run) -> Iterator[Run]:
+    yield classified
+    (classified.path / publish.RECORD).unlink(missing_ok=True)
+    assert not list(classified.path.glob(".push-*"))
+
+
+@pytest.fixture
+def alice(hub: Any) -> Iterator[str]:
+    token = hub.user("alice", orgs=("team",))
+    with acting(Rights(token=token)):
+        yield token
+
+
+def weights(run: Run) -> bytes:
+    return (run.path / "model" / HEAVY).read_bytes()
+
+
+def test_a_push_brings_all_that_belongs_to_a_model_and_is_verified(hub: Any, alice: str, run: Run) -> None:
+    told: list[str] = []
+    done = publish.push(run, Destination(NAME, private=True, language="en"), tell=told.append)
+    files = hub.files(NAME)
+    assert files[HEAVY] == weights(run)
+    assert {
+        "README.md",
+        "config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "probe.safetensors",
+    } <= set(files)
+    assert {"training/config.yaml", "training/events.jsonl", "training/result.json"} <= set(files)
+    assert json.loads(files["config.json"])["id2label"] == {"0": "bad", "1": "good"}
+    assert (done.verified, done.rows, done.changed, done.private) == (True, 13, True, True)
+    assert done.difference <= 1e-6
+    assert hub.repo(NAME).private and hub.repo(NAME).refs["main"] == done.commit
+    assert publish.published(run) == [done]
+    assert told[0] == "Looking at the account" and told[-1] == "Pulling it again to compare"
+
+
+def test_pushing_the_same_again_makes_no_second_commit(hub: Any, alice: str, run: Run) -> None:
+    first = publish.push(run, Destination(NAME))
+    second = publish.push(run, Destination(NAME, message="another message"))
+    assert (second.commit, second.changed, second.verified) == (first.commit, False, True)
+    assert len(hub.commits(NAME)) == 2  # the first one is the repository's own
+    assert len(publish.published(run)) == 1
+
+
+def test_a_pushed_model_is_pulled_by_its_name_and_predicts_the_same(hub: Any, alice: str, run: Run) -> None:
+    from bertspace import comparison, inference
+
+    publish.push(run, Destination(NAME))
+    texts = ["we saw good ship", "the old bad house"]
+    mine = inference.predict(f"run:{run.path}", texts)
+    theirs = inference.predict(NAME, texts)
+    for a, b in zip(mine, theirs, strict=True):
+        assert a[0].scores == pytest.approx(b[0].scores, abs=1e-6)
+    assert comparison.base_of(NAME) == run.config().model
+    compared = comparison.compare(comparison.base_of(NAME), NAME, texts)
+    assert [each.tuned[0].label for each in compared] == [each[0].label for each in mine]
+
+
+def test_a_branch_and_a_pull_request_leave_main_as_it_is(hub: Any, alice: str, run: Run) -> None:
+    hub.put(NAME, {"README.md": b"mine\n"})
+    before = hub.repo(NAME).refs["main"]
+    branch = publish.push(run, Destination(NAME, branch="second-try"))
+    asked = publish.push(run, Destination(NAME, pull_request=True))
+    assert hub.repo(NAME).refs["main"] == before
+    assert hub.files(NAME, "second-try")[HEAVY] == hub.files(NAME, "refs/pr/1")[HEAVY] == weights(run)
+    assert (branch.verified, asked.verified) == (True, True)
+    assert branch.url.endswith("/tree/second-try") and asked.pull_request.endswith("/discussions/1")
+    again = publish.push(run, Destination(NAME, pull_request=True))
+    assert (again.changed, again.commit, again.pull_request) == (False, asked.commit, asked.pull_request)
+    assert hub.repo(NAME).pull_requests == 1
+
+
+def test_who_may_not_write_is_told_before_anything_is_sent(hub: Any, run: Run) -> None:
+    reader = hub.user("bob", role="read")
+    writer = hub.user("carol", orgs=("team",))
+    for token, where, said in (
+        (reader, "bob/x", "The token of bob may read only."),
+        (writer, "alice/x", "carol may not write to alice on the Hub."),
+        ("hf_none", "carol/x", "does not accept the token"),
+    ):
+        with acting(Rights(token=token)), pytest.raises(HubError) as caught:
+            publish.push(run, Destination(where))
+        assert said in caught.value.message
+    assert not hub.store.repos
+    with acting(Rights(token=writer)):
+        assert publish.push(run, Destination("team/x")).verified
+
+
+@pytest.mark.parametrize("name", ["noname", "a/b/c", "../x/y", "a b/c", "alice/..", ""])
+def test_a_destination_is_a_repositorys_name(name: str) -> None:
+    with pytest.raises(HubError):
+        Destination(name)
+
+
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
+    ("401", {"what": 401, "path": "/preupload/"}, "does not accept the token"),
+    ("403", {"what": 403, "path": "/preupload/"}, "does not let this account do that"),
+    ("404", {"what": 404, "path": "/commit/"}, "is not there"),
+    ("409", {"what": 409, "path": "/commit/"}, "busy with another change"),
+    ("412", {"what": 412, "path": "/commit/"}, "changed on the Hub by someone else"),
+    ("413", {"what": 413, "path": "/commit/"}, "too large for the Hub"),
+    ("429 for an hour", {"what": 429, "path": "/commit/", "retry_after": 3600}, "Wait 3600 seconds first."),
+]
+
+
+@pytest.mark.parametrize(("fault", "said"), [each[1:] for each in FAULTS], ids=[each[0] for each in FAULTS])
+def test_a_refusal_is_told_at_once_and_loses_nothing(
+    fault: dict[str, Any], said: str, hub: Any, alice: str, run: Run
+) -> None:
+    before = weights(run)
+    hub.fail(**fault)
+    with pytest.raises(HubError) as caught:
+        publish.push(run, Destination(NAME))
+    assert said in str(caught.value) and caught.value.hint.endswith(publish.KEPT)
+    assert weights(run) == before
+    done = publish.push(run, Destination(NAME))
+    assert (done.verified, len(hub.commits(NAME))) == (True, 2)
+
+
+PASSING: list[tuple[str, dict[str, Any]]] = [
+    ("429 for a second", {"what": 429, "path": "/commit/", "retry_after": 1}),
+    ("500", {"what": 500, "path": "/commit/"}),
+    ("503 at the upload modes", {"what": 503, "path": "/preupload/"}),
+    ("503 at the storage", {"what": 503, "path": "/v1/xorbs/"}),
+    ("503 at the opening", {"what": 503, "path": "/api/repos/create"}),
+    ("cut at the commit", {"what": "cut upload", "path": "/commit/"}),
+    ("cut in the upload", {"what": "cut upload", "path": "/v1/xorbs/|/storage/"}),
+    ("the answer to the commit is lost", {"what": "lost", "path": "/commit/"}),
+    ("slow", {"what": "slow", "path": "/commit/", "seconds": 1.0}),
+]
+
+
+@pytest.mark.parametrize("fault", [each[1] for each in PASSING], ids=[each[0] for each in PASSING])
+def test_what_may_pass_is_tried_again_and_makes_one_commit(
+    fault: dict[str, Any], hub: Any, alice: str, run: Run
+) -> None:
+    hub.fail(**fault)
+    done = publish.push(run, Destination(NAME))
+    assert (done.verified, len(hub.commits(NAME))) == (True, 2)
+
+
+def test_trouble_that_stays_is_told_in_the_end(
+    hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bertspace import hub_commit
+
+    monkeypatch.setattr(hub_commit, "TRIES", 2)
+    hub.fail(503, path="/commit/", times=0)
+    told: list[str] = []
+    with pytest.raises(HubUnreachable) as caught:
+        publish.push(run, Destination(NAME), tell=told.append)
+    assert caught.value.message == f"The Hub has trouble of its own with {NAME} (status 503)."
+    assert caught.value.hint.endswith(publish.KEPT)
+    assert f"{caught.value.message} Trying again in 1 s" in told
+    hub.calm()
+    assert publish.push(run, Destination(NAME)).verified
+
+
+def test_a_storage_that_is_away_is_told_within_a_minute_or_two(hub: Any, alice: str, run: Run) -> None:
+    from bertspace import hub_commit
+
+    hub.fail(503, path="/v1/xorbs/|/shards|/storage/", times=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub_commit, "TRIES", 1)
+        with pytest.raises(HubUnreachable, match="cannot be reached"):
+            publish.push(run, Destination(NAME))
+    hub.calm()
+    assert publish.push(run, Destination(NAME)).verified
+
+
+def test_someone_elses_commit_in_between_is_not_overwritten(hub: Any, alice: str, run: Run) -> None:
+    publish.push(run, Destination(NAME))
+
+    def tell(words: str) -> None:
+        if words == "Making the commit":
+            hub.put(NAME, {"notes.txt": b"theirs"})
+
+    with pytest.raises(HubError, match="changed on the Hub by someone else"):
+        publish.push(run, Destination(NAME), card="---\nlicense: mit\n---\nmine\n", tell=tell)
+    assert hub.files(NAME)["notes.txt"] == b"theirs"
+
+
+def test_a_push_can_be_cancelled_until_the_commit(hub: Any, alice: str, run: Run) -> None:
+    wanted = threading.Event()
+
+    def tell(words: str) -> None:
+        if words.startswith("Sending"):
+            wanted.set()
+
+    hub.fail("hang", path="/preupload/", times=0, seconds=60)
+    with pytest.raises(Cancelled):
+        publish.push(run, Destination(NAME), tell=tell, stopped=wanted.is_set)
+    hub.calm()
+    assert hub.commits(NAME) == ["initial commit"]
+    assert publish.push(run, Destination(NAME)).verified
+
+
+def test_a_model_that_is_another_one_on_the_hub_is_not_verified(
+    hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safetensors.torch import load, save
+
+    from bertspace import roundtrip
+
+    def tampered(repo_id: str, commit: str, cache: Path, stopped: Callable[[], bool]) -> Path:
+        tensors = load(weights(run))
+        tensors["classifier.bias"][0] += 0.5
+        hub.put(repo_id, {HEAVY: save(tensors, metadata={"format": "pt"})})
+        return client.pulled_fresh(repo_id, hub.repo(repo_id).refs["main"], cache, stopped)
+
+    monkeypatch.setattr(roundtrip, "pulled_again", tampered)
+    done = publish.push(run, Destination(NAME))
+    assert done.verified is False and done.difference > 0.01
+    assert "differs from the run's model" in done.message
+
+
+def test_what_cannot_be_pulled_again_is_said_and_the_push_stands(hub: Any, alice: str, run: Run) -> None:
+    hub.fail("corrupt", path="/storage/", times=0)
+    done = publish.push(run, Destination(NAME))
+    assert done.verified is None and "arrived damaged" in done.message
+    assert hub.files(NAME)[HEAVY] == weights(run)
+
+
+def test_a_card_that_the_hub_refuses_does_not_keep_the_weights_back(hub: Any, alice: str, run: Run) -> None:
+    done = publish.push(run, Destination(NAME), card="---\nlicense: [what, is, this]\n---\n# Mine\n")
+    assert done.verified and "The Hub refuses the card" in done.message
+    assert b"# Mine" not in hub.files(NAME)["README.md"]
+    edited = "---\nlicense: mit\n---\n# Mine\n"
+    assert publish.push(run, Destination(NAME), card=edited).message == ""
+    assert hub.files(NAME)["README.md"] == edited.encode()
+
+
+def test_no_path_of_this_machine_goes_up(hub: Any, alice: str, run: Run, tmp_path: Path) -> None:
+    publish.push(run, Destination(NAME))
+    for name, content in hub.files(NAME).items():
+        for path in (str(run.path), str(Path.home()), str(tmp_path.parent)):
+            assert path.encode() not in content, name
+        assert alice.encode() not in content
+
+
+def test_lora_goes_up_merged_or_alone(hub: Any, alice: str, lora: Run, tmp_path: Path) -> None:
+    import transformers
+    from peft import PeftModel
+
+    merged = publish.push(lora, Destination("alice/merged"))
+    alone = publish.push(lora, Destination("alice/alone", adapter=True))
+    assert (merged.verified, alone.verified) == (True, True), (merged, alone)
+    there = hub.files("alice/alone")
+    assert HEAVY not in there and {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "tokenizer.json",
+    } <= set(there)
+    assert json.loads(there["adapter_config.json"])["base_model_name_or_path"] == "base/tiny"
+    for name, content in there.items():
+        (tmp_path / "pulled" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "pulled" / name).write_bytes(content)
+    base = models.locate(lora.config().model).path
+    plain = transformers.AutoModelForSequenceClassification.from_pretrained(base, num_labels=2)
+    adapted = PeftModel.from_pretrained(plain, tmp_path / "pulled").eval()
+    whole = transformers.AutoModelForSequenceClassification.from_pretrained(lora.path / "model").eval()
+    tokens = transformers.AutoTokenizer.from_pretrained(tmp_path / "pulled")(
+        "we saw good ship", return_tensors="pt"
+    )
+    assert adapted(**tokens).logits.tolist()[0] == pytest.approx(whole(**tokens).logits.tolist()[0], abs=1e-5)
+    back = publish.push(lora, Destination("alice/alone"))  # the other form takes its place
+    assert back.verified and "adapter_model.safetensors" not in hub.files("alice/alone")
+
+
+def test_a_run_without_an_adapter_says_so(hub: Any, alice: str, run: Run) -> None:
+    with pytest.raises(RunError, match="has no adapter"):
+        publish.push(run, Destination(NAME, adapter=True))
+
+
+def test_fill_mask_goes_up_and_comes_back(hub: Any, alice: str, masked: Run) -> None:
+    done = publish.push(masked, Destination(NAME))
+    assert done.verified and done.rows > 0
+    assert client.facts(NAME).task == "fill-mask"
+
+
+def test_epochs_are_pushed_while_the_run_is_at_work_and_the_card_at_its_end(
+    hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter([*["running"] * 3, *["done"] * 20])
+    monkeypatch.setattr(Run, "state", lambda self: RunState(status=next(states)))
+    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+    done = publish.follow(run, Destination(NAME), each_epoch=True)
+    assert done.verified
+    assert hub.commits(NAME) == [f"{run.name} by bertspace", "Epoch 1", "initial commit"]
+
+
+def test_an_epoch_that_cannot_be_pushed_is_told_and_made_up_for(
+    hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = iter([*["running"] * 3, *["done"] * 20])
+    monkeypatch.setattr(Run, "state", lambda self: RunState(status=next(states)))
+    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+    hub.fail(403, path="/preupload/", times=1)
+    told: list[str] = []
+    assert publish.follow(run, Destination(NAME), each_epoch=True, tell=told.append).verified
+    assert any(words.startswith("Epoch 1 was not pushed") for words in told)
+    assert hub.commits(NAME) == [f"{run.name} by bertspace", "initial commit"]
+
+
+def test_a_run_that_failed_is_not_published(
+    hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "state", lambda self: RunState(status="failed"))
+    with pytest.raises(BertspaceError, match="failed: it was not published"):
+        publish.follow(run, Destination(NAME))
+
+
+def test_what_is_published_is_read_whatever_the_file_holds(run: Run) -> None:
+    (run.path / publish.RECORD).write_text("[{}")
+    assert publish.published(run) == []
