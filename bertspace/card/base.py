@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from bertspace import models
@@ -18,19 +19,24 @@ MOST_GENERATIONS = 50  # of runs of runs
 def base_of(config: TrainConfig) -> Base:
     """The first model on the Hub, back along runs of runs; an empty Base for a local folder's model."""
     name = config.model
-    for _ in range(MOST_GENERATIONS):
+    for generation in range(MOST_GENERATIONS):
         if name == "starter":
-            return STARTER
+            # For fill-mask its encoder was trained further: what is on the Hub has other weights.
+            return replace(STARTER, direct=not generation and config.task != "fill-mask")
         if not name.startswith("run:"):
-            break
+            return _named(name, direct=not generation)
         try:
             name = models.run_called(name).config().model
         except BertspaceError:  # the run that this one goes on from is gone
-            return Base()
+            break
+    return Base()
+
+
+def _named(name: str, direct: bool) -> Base:
     repo_id, _, revision = name.partition("@")
-    if name.startswith(("run:", ".", "~", "/")) or Path(name).is_absolute() or not _is_id(repo_id):
+    if name.startswith((".", "~")) or Path(name).is_absolute() or not _is_id(repo_id):
         return Base()
-    return Base(repo_id, revision, inherited_license(repo_id, revision))
+    return Base(repo_id, revision, inherited_license(repo_id, revision), direct=direct)
 
 
 def _is_id(repo_id: str) -> bool:
@@ -47,8 +53,12 @@ def inherited_license(repo_id: str, revision: str = "") -> str:
         return STARTER.license
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo_id, "README.md", revision=revision or None)
-    if not isinstance(found, str):
+    from bertspace.hub_cache import places
+
+    caches = [str(place) for place in places()]
+    paths = [try_to_load_from_cache(repo_id, "README.md", each, revision or None) for each in caches]
+    found = next((path for path in paths if isinstance(path, str)), None)
+    if found is None:
         return ""
     text = Path(found).read_text(encoding="utf-8", errors="replace")[:20_000]
     front = re.match(r"\s*---\r?\n(.*?)\r?\n---", text, re.DOTALL)

@@ -15,13 +15,15 @@ CONFUSION, CURVE = "confusion_matrix.png", "learning_curve.png"  # beside the RE
 class Base:
     """The model that was fine-tuned.
 
-    repo_id: its id on the Hub, "" where there is none. license: as its own card has it. starter: bertspace's.
+    repo_id: its id on the Hub, "" where there is none. direct: the training began with that model's very
+    weights, and not with those of a run of it. license: as its own card has it. starter: it is bertspace's.
     """
 
     repo_id: str = ""
     revision: str = ""
     license: str = ""
     starter: bool = False
+    direct: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from bertspace.card import drawing, sentences, words
 from bertspace.card.base import base_of
 from bertspace.card.content import CONFUSION, CURVE, Base, Card, Label
 from bertspace.card.facts import Parts, describe
-from bertspace.card.metadata import metadata
-from bertspace.card.snippet import run_snippet, snippet
+from bertspace.card.front import metadata
+from bertspace.card.snippet import run_snippet, usage
 from bertspace.data import PARTS
 from bertspace.labels import parse_names
 from bertspace.runs import Run
@@ -140,7 +140,7 @@ def _names(card: Card) -> dict[str, Any]:
     return {
         "c": card,
         "summary": sentences.summary(card),
-        "snippet": snippet(card),
+        "snippet": usage(card),
         "note": _note(card),
         "unit": sentences.unit(card),
         "majority": any(score.majority is not None for score in results.scores) if results else False,

@@ -133,7 +133,7 @@ def source(card: Card) -> str:
         revision = f", revision {code(origin.revision)}" if origin.revision else ""
         return f"{_data_name(card)}{configuration}{revision}."
     if origin.dataset or not origin.parts:
-        return f"{_data_name(card)}."
+        return f"{_data_name(card)}." if origin.dataset or card.source else ""
     files = [f"{code(file, 80)} ({part})" for part, file in origin.parts.items()]
     return f"{'Files' if len(files) > 1 else 'A file'} of its maker: {listed(files)}."
 

@@ -35,9 +35,12 @@ print(json.dumps({"printed": printed.getvalue(), "answers": found, "transformers
 """
 
 
-def snippet(card: Card, model: str = "", base: str = "") -> str:
-    """Lines that use the model; "" where there is no example. model, base: folders in place of the names."""
-    if not card.examples or (card.adapter and not card.base.repo_id):
+def usage(card: Card, model: str = "", base: str = "") -> str:
+    """Lines that use the model; "" without an example, and for an adapter to weights that the Hub lacks.
+
+    model, base: folders in place of the names.
+    """
+    if not card.examples or (card.adapter and not card.base.direct):
         return ""
     loading = _loading_adapter(card, model, base) if card.adapter else _loading(card, model)
     name, keyword = _OBJECT[card.task], _top_k(card)
@@ -59,7 +62,7 @@ def run_snippet(
     model (and for an adapter that of its base) in place of the name on the Hub.
     Raises ModelError where they fail: then nothing may be claimed of them.
     """
-    code = snippet(card, str(model_folder.resolve()), str(base_folder.resolve()) if base_folder else "")
+    code = usage(card, str(model_folder.resolve()), str(base_folder.resolve()) if base_folder else "")
     if not code:
         return card
     told = {
