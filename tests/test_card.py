@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard
 
 from bertspace import card, data, inference, models, training
 from bertspace.card import canvas, drawing, examples, render, scores, snippet, words
-from bertspace.card.content import Base, Card, Example, Label
+from bertspace.card.content import Base, Card, Example, Label, Measured
 from bertspace.errors import ModelError, RunError
 from bertspace.origin import Origin, read
 from bertspace.runs import Run
@@ -479,7 +479,7 @@ def test_the_licence_of_a_base_is_read_from_its_readme_in_the_cache(
 def test_the_best_epoch_is_named_with_what_chose_it(single: Made, masked: Made) -> None:
     result = single.run.result() or {}
     kept = next(each for each in result["epochs"] if each["step"] == result["best_step"])
-    assert f"epoch {kept['epoch']:g} (step {result['best_step']}), the best of 3 by f1, macro" in single.text
+    assert f"epoch {kept['epoch']:g} (step {result['best_step']}), the best of 3 by macro F1" in single.text
     assert "is that of the last step" in masked.text
     for epoch in result["epochs"]:
         row = cells(single.text, "Epoch")[f"{epoch['epoch']:g}"]
@@ -491,7 +491,9 @@ def test_the_data_are_cited_as_exactly_as_they_are_known(single: Made, pairs: Ma
     assert "[owner/ships](https://huggingface.co/datasets/owner/ships), configuration `plain`" in single.text
     assert f"revision `{'0' * 40}`. 48 training rows, 18 validation rows and 33 test rows." in single.text
     assert "- 2 rows repeat." in single.text
-    assert "A file of its maker: `pairs.csv` (train). 40 training rows and 12 validation rows." in pairs.text
+    assert (
+        "A file of its maker: `pairs.csv` (training). 40 training rows and 12 validation rows." in pairs.text
+    )
     assert "10 % of the rows were held out at random for validation, with every label's share" in pairs.text
     counts = cells(single.text, "Label | Training")["`light`"]
     assert [int(count) for count in counts[:3]] == [16, 6, 11]
@@ -507,6 +509,9 @@ def test_limits_say_what_the_run_showed(single: Made, pairs: Made) -> None:
     assert bool(cut) == ("of the training rows" in pairs.text and "were cut there" in pairs.text)
     chosen = replace(pairs.card, config={**pairs.card.config, "patience": 1})
     assert any("which flatters it" in line for line in card_limits(chosen))
+    score = replace(single.card.results.score("accuracy"), change=Measured(-0.3, -0.4, -0.2))
+    worse = replace(single.card, results=replace(single.card.results, scores=(score,)))
+    assert "By accuracy it is worse than the probe on the frozen base." in card_limits(worse)
 
 
 def card_limits(described: Card) -> tuple[str, ...]:
@@ -666,7 +671,7 @@ def test_what_the_snippet_printed_is_what_it_prints(single: Made, masked: Made) 
         expected = [f"{score:.3f}  {name}" for name, score in made.card.examples[0].output]
         assert made.card.ran.output.splitlines() == expected and key in card.usage(made.card)
         assert made.card.ran.transformers == transformers.__version__
-        assert made.card.ran.output in made.text and "This was run before it was published" in made.text
+        assert made.card.ran.output in made.text and "Run before publication" in made.text
         compile(card.usage(made.card), "snippet", "exec")
 
 
@@ -700,7 +705,7 @@ def test_a_snippet_that_fails_is_not_claimed(single: Made, monkeypatch: pytest.M
     with pytest.raises(ModelError, match="fails"):
         card.run_snippet(described, single.run.path / "model")
     text = card.write(described)
-    assert "was run before" not in text and "## How to use" in text
+    assert "Run before" not in text and "## How to use" in text
 
 
 # Pictures
@@ -805,8 +810,15 @@ def test_where_all_fails_there_is_a_card_of_front_matter_and_a_sentence(
     (run.path / name).write_text("{" if name.endswith("json") else "model: [")
     found = card.safe_write(run, "alice/ships", tmp_path / "out", license="mit")
     parsed = ModelCard(found.text)
-    assert (parsed.data.license, parsed.data.pipeline_tag) == ("mit", "text-classification")
-    assert "fine-tuned to classify texts" in parsed.text and "<!-- bertspace left out" in parsed.text
+    known = name == "result.json"
+    assert (parsed.data.license, parsed.data.tags) == ("mit", ["bertspace"])
+    assert parsed.data.pipeline_tag == ("text-classification" if known else None)
+    said = (
+        "fine-tuned to classify texts as `sea`, `light` or `storm`."
+        if known
+        else "fine-tuned with bertspace."
+    )
+    assert f"A local model {said}" in parsed.text and "<!-- bertspace left out" in parsed.text
     assert found.pictures == () and parsed.data.eval_results is None
 
 
@@ -857,6 +869,8 @@ def test_the_mask_token_is_the_model_s_own(tmp_path: Path) -> None:
         (words.duration(250), "4 min 10 s"),
         (words.duration(7500), "2 h 5 min"),
         (words.figure(76.93, "perplexity"), "76.93"),
+        (words.figure(125, "perplexity"), "125.0"),
+        (words.figure(9999.4, "perplexity"), "9,999"),
         (words.figure(1e9, "perplexity"), "1.00e+09"),
         (words.figure(float("nan")), "–"),
         (words.signed(-0.0371), "−0.037"),

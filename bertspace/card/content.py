@@ -8,6 +8,7 @@ from typing import Any
 
 from bertspace.origin import Origin
 
+PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 CONFUSION, CURVE = "confusion_matrix.png", "learning_curve.png"  # beside the README, which links them
 
 

@@ -64,16 +64,12 @@ def _masked(rows: pd.DataFrame, model: Path) -> Iterator[Example]:
     from tokenizers import Tokenizer
 
     tokenizer, mask = Tokenizer.from_file(str(model / "tokenizer.json")), mask_token(model)
-    tokenizer.no_truncation()
-    step = max(1, len(rows) // (4 * MOST))
     left = MOST
-    for text in rows["text"].iloc[::step]:
-        for sentence in re.split(r"(?<=[.!?])\s+", clean(text)):
-            if not SHORTEST < len(sentence) <= LONGEST or mask in sentence:
-                continue
+    for text in rows["text"].iloc[:: max(1, len(rows) // (4 * MOST))]:
+        for sentence in _sentences(text):
             words = [found for found in re.finditer(r"\b[^\W\d_]{4,}\b", sentence) if found.start() > 0]
             words = [word for word in words if _is_one_token(tokenizer, word[0])]
-            if words:
+            if words and mask not in sentence:
                 word = max(words, key=lambda found: len(found[0]))
                 hidden = f"{sentence[: word.start()]}{mask}{sentence[word.end() :]}"
                 yield Example(hidden, f"Hidden word: {word[0]}")
@@ -81,6 +77,12 @@ def _masked(rows: pd.DataFrame, model: Path) -> Iterator[Example]:
                 break
         if not left:
             return
+
+
+def _sentences(text: str) -> list[str]:
+    """The text's sentences that are neither short nor long."""
+    found = re.split(r"(?<=[.!?])\s+", clean(text))
+    return [sentence for sentence in found if SHORTEST < len(sentence) <= FITTING]
 
 
 def _is_one_token(tokenizer: Any, word: str) -> bool:

@@ -39,7 +39,7 @@ def metadata(card: Card, *, minimal: bool = False) -> ModelCardData:
         "language": _language(card),
         **_license(card),
         "library_name": "peft" if card.adapter else "transformers",
-        "pipeline_tag": card.task,
+        "pipeline_tag": card.task or None,
         "base_model": card.base.repo_id or None,
         "base_model_relation": ("adapter" if card.adapter else "finetune") if known else None,
         "datasets": [card.origin.hub_id] if card.origin.hub_id else None,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bertspace.card.content import Card, ClassScore, Results
-from bertspace.card.words import figure, listed, metric, share
+from bertspace.card.content import PART_NAMES, Card, ClassScore, Results
+from bertspace.card.words import figure, inline, listed, share
 from bertspace.tasks import TASKS
 
 FEW_MEASURED = 100  # rows, below which intervals are wide
 FEW_OF_A_CLASS = 20
 WORST = 0.1  # below the macro F1, a label's F1 is worth a sentence
-OF_SPLIT = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def limits(card: Card, total_steps: int) -> tuple[str, ...]:
@@ -33,10 +32,10 @@ def _truncated(card: Card) -> Iterator[str]:
     length = card.config["max_length"]
     for part, count in (card.training.get("truncated") or {}).items():
         if count:
-            rows = card.rows[part]
+            rows, name = card.rows[part], PART_NAMES[part]
             yield (
-                f"{share(count, rows)} of the {OF_SPLIT[part]} rows ({count:,} of {rows:,}) are longer than "
-                f"{length} tokens and were cut there."
+                f"{share(count, rows)} of the {name} rows ({count:,} of {rows:,}) are longer than {length} "
+                "tokens and were cut there."
             )
 
 
@@ -45,10 +44,12 @@ def _uncertain(card: Card, results: Results) -> Iterator[str]:
         yield "The epoch was chosen by the same validation rows that it is measured on, which flatters it."
     score = results.score(TASKS[card.task].headline)
     if score and score.change and score.change.low is not None and score.change.high is not None:
-        name = metric(score.metric).lower()
+        against = "the probe on the frozen base" if card.task == "text-classification" else "the base"
         if score.change.low <= 0 <= score.change.high:
-            against = "the probe on the frozen base" if card.task == "text-classification" else "the base"
+            name = inline(score.metric)
             yield f"The difference in {name} to {against} may be chance: its interval holds 0."
+        elif (score.change.value < 0) == (score.metric not in TASKS[card.task].lower_is_better):
+            yield f"By {inline(score.metric)} it is worse than {against}."
     if results.count < FEW_MEASURED:
         what = "rows" if results.classes else "chunks" if card.config["chunk_size"] else "texts"
         yield f"It was measured on {results.count:,} {what} only: the intervals above are wide."

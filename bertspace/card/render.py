@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -106,13 +107,14 @@ def _bare(run: Run, repo_id: str, **settings: Any) -> Card:
     base = parts.get("the base model", lambda: base_of(config), None) if config else None
     license = settings["license"].strip().lower() or (base.license if base else "")
     codes = tuple(code for part in settings["language"].split(",") if (code := part.strip()))
-    card = Card(repo_id, config.task if config else "text-classification", {}, base or Base())
+    card = Card(repo_id, config.task if config else "", {}, base or Base())
     card = replace(card, license=license, language=codes, adapter=settings["adapter"])
     return replace(card, label_names=parse_names(config.label_names)) if config else card
 
 
 def _joined(front: str, body: str) -> str:
-    return f"---\n{front}\n---\n\n{body.strip()}\n"
+    spaced = re.sub(r"\n{3,}", "\n\n", body.strip())  # what the template's parts leave between them
+    return f"---\n{front}\n---\n\n{spaced}\n"
 
 
 def _template(name: str) -> Any:
@@ -127,7 +129,8 @@ def _template(name: str) -> Any:
     )
     jinja.filters |= {each.__name__: each for each in (words.prose, words.item, words.code, words.fenced)}
     jinja.filters |= {
-        each.__name__: each for each in (words.metric, words.figure, sentences.interval, sentences.change)
+        each.__name__: each
+        for each in (words.metric, words.inline, words.figure, sentences.interval, sentences.change)
     }
     jinja.filters["n"] = lambda count: f"{count:,}"
     return jinja.get_template(name)

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bertspace import hardware
-from bertspace.card.content import Card, Measured, Score
+from bertspace.card.content import PART_NAMES, Card, Measured, Score
 from bertspace.card.words import (
     code,
     duration,
     figure,
+    inline,
     listed,
-    metric,
     plain,
     plural,
     prose,
@@ -46,19 +46,22 @@ def base(card: Card) -> str:
 
 
 def _purpose(card: Card) -> str:
+    if not card.task:
+        return "fine-tuned with bertspace"
     if card.task == "fill-mask":
-        return f"trained further to fill masks in {_data_name(card)}"
+        return f"trained further as a masked language model on {_data_name(card)}"
     what = "pairs of texts" if card.pairs else "texts"
     if 0 < len(card.label_names) <= NAMED:
         return f"fine-tuned to classify {what} as {listed([code(name) for name in card.label_names], 'or')}"
-    return f"fine-tuned to classify {what} by {len(card.label_names):,} labels"
+    by = f" by {len(card.label_names):,} labels" if card.label_names else ""
+    return f"fine-tuned to classify {what}{by}"
 
 
 def _reached(card: Card) -> str:
     score = card.results.score(TASKS[card.task].headline) if card.results else None
     if card.results is None or score is None:
         return ""
-    words = f"{metric(score.metric).lower()} {figure(score.tuned.value, score.metric)} on {unit(card)}"
+    words = f"{inline(score.metric)} {figure(score.tuned.value, score.metric)} on {_count(card)}"
     if score.base is None:
         return words
     against = "for a probe on the frozen base" if card.task == "text-classification" else "before"
@@ -66,14 +69,23 @@ def _reached(card: Card) -> str:
 
 
 def unit(card: Card) -> str:
-    """What was measured on: 27 validation rows."""
+    """What was measured on: 27 validation rows, 9 validation chunks (164 hidden tokens)."""
     if card.results is None:
         return ""
+    masks = card.results.masks
+    return _count(card) + (f" ({plural(masks, 'hidden token')})" if masks else "")
+
+
+def _count(card: Card) -> str:
+    results = card.results
+    return plural(results.count, f"{results.split} {_row(card)}") if results else ""
+
+
+def _row(card: Card) -> str:
+    """What one row is."""
     if card.task != "fill-mask":
-        return plural(card.results.count, f"{card.results.split} row")
-    kind = f"chunk of {card.config['chunk_size']} tokens" if card.config["chunk_size"] else "text"
-    many = plural(card.results.count, kind.partition(" ")[0]) + kind.removeprefix(kind.partition(" ")[0])
-    return f"{many} of the {card.results.split} texts ({plural(card.results.masks, 'hidden token')})"
+        return "row"
+    return "chunk" if card.config["chunk_size"] else "text"
 
 
 def base_column(card: Card) -> str:
@@ -109,7 +121,7 @@ def kept(card: Card) -> str:
     chosen = next((each for each in card.epochs if each["step"] == step), None)
     if not (card.config["best_metric"] or card.config["patience"]) or chosen is None:
         return f"The model is that of the last step ({step:,}); no metric chose it."
-    name = metric(card.training["headline"]).lower()
+    name = inline(card.training["headline"])
     return (
         f"The model is that of epoch {chosen['epoch']:g} (step {step:,}), the best of {len(card.epochs)} by "
         f"{name} on the validation rows."
@@ -119,7 +131,7 @@ def kept(card: Card) -> str:
 def _data_name(card: Card) -> str:
     sample = SAMPLES.get(card.origin.dataset.removeprefix(SAMPLE_PREFIX))
     if sample and card.origin.dataset.startswith(SAMPLE_PREFIX):
-        return f"“{prose(sample.title)}”, a sample that comes with bertspace"
+        return f"“{prose(sample.title)}”"
     if card.origin.hub_id:
         return f"[{prose(card.origin.hub_id)}]({HUB}/datasets/{card.origin.hub_id})"
     return code(card.source, 80) if card.source else "texts of its maker"
@@ -133,8 +145,9 @@ def source(card: Card) -> str:
         revision = f", revision {code(origin.revision)}" if origin.revision else ""
         return f"{_data_name(card)}{configuration}{revision}."
     if origin.dataset or not origin.parts:
-        return f"{_data_name(card)}." if origin.dataset or card.source else ""
-    files = [f"{code(file, 80)} ({part})" for part, file in origin.parts.items()]
+        sample = ", a sample that comes with bertspace" if origin.dataset else ""
+        return f"{_data_name(card)}{sample}." if origin.dataset or card.source else ""
+    files = [f"{code(file, 80)} ({PART_NAMES[part]})" for part, file in origin.parts.items()]
     return f"{'Files' if len(files) > 1 else 'A file'} of its maker: {listed(files)}."
 
 
@@ -149,19 +162,13 @@ def split(card: Card) -> Iterator[str]:
             f"{held_out} of the {what} were held out at random for validation{kept} (seed {config['seed']})."
         )
     if config["max_train_rows"]:
-        what = "rows" if card.label_names else "chunks" if config["chunk_size"] else "texts"
-        yield f"Training used a random sample of at most {config['max_train_rows']:,} {what}."
+        yield f"Training used a random sample of at most {config['max_train_rows']:,} {_row(card)}s."
 
 
 def rows(card: Card) -> str:
     """243 training rows, 27 validation rows."""
-    what = "row"
-    if card.task == "fill-mask":
-        what = "chunk" if card.config["chunk_size"] else "text"
-    names = {"train": "training"}
-    found = [
-        plural(card.rows[part], f"{names.get(part, part)} {what}") for part in PARTS if part in card.rows
-    ]
+    what = _row(card)
+    found = [plural(card.rows[part], f"{PART_NAMES[part]} {what}") for part in PARTS if part in card.rows]
     return listed(found) if found else ""
 
 
@@ -174,7 +181,7 @@ def settings(card: Card) -> Iterator[tuple[str, str]]:
     if not told:
         return
     yield "Epochs", f"{told['epochs'][-1]['epoch']:g} ({plural(int(told['steps']), 'step')})"
-    yield "Batch", _batch(config)
+    yield "Batch", _batch(config, _row(card))
     warm_up = f", warm-up over {share(round(1000 * config['warmup_ratio']), 1000)} of the steps"
     schedule = f", {_SCHEDULES[config['schedule']]}" + (warm_up if config["warmup_ratio"] else "")
     yield "Learning rate", f"{plain(config['learning_rate'])}{schedule}"
@@ -194,10 +201,10 @@ def settings(card: Card) -> Iterator[tuple[str, str]]:
     yield from _machine(told, ("peft",) if config["lora_rank"] else ())
 
 
-def _batch(config: Mapping[str, Any]) -> str:
+def _batch(config: Mapping[str, Any], row: str) -> str:
     times = config["gradient_accumulation"]
-    more = f", {times} added up a step ({config['batch_size'] * times} rows)" if times > 1 else ""
-    return f"{plural(config['batch_size'], 'row')}{more}"
+    more = f", {times} added up a step ({config['batch_size'] * times:,} {row}s)" if times > 1 else ""
+    return f"{plural(config['batch_size'], row)}{more}"
 
 
 def _optimizer(config: Mapping[str, Any]) -> str:

@@ -43,12 +43,13 @@ def usage(card: Card, model: str = "", base: str = "") -> str:
     if not card.examples or (card.adapter and not card.base.direct):
         return ""
     loading = _loading_adapter(card, model, base) if card.adapter else _loading(card, model)
-    name, keyword = _OBJECT[card.task], _top_k(card)
-    key = _PRINTED[card.task]
-    top_k = "" if card.task == "fill-mask" else f", top_k={keyword}"
+    name, key = _OBJECT[card.task], _PRINTED[card.task]
+    given = "pair" if card.examples[0].pair else "text"
+    top_k = "" if card.task == "fill-mask" else f", top_k={_top_k(card)}"
     return (
         f"{loading}\n"
-        f"for guess in {name}({_written(_input(card.examples[0]))}{top_k}):\n"
+        f"{given} = {_written(_input(card.examples[0]))}\n"
+        f"for guess in {name}({given}{top_k}):\n"
         f"    print(f\"{{guess['score']:.3f}}  {{guess['{key}']}}\")\n"
     )
 

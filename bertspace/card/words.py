@@ -11,14 +11,14 @@ import math
 import re
 import unicodedata
 
-METRICS = {
-    "accuracy": "Accuracy",
-    "f1_macro": "F1, macro",
-    "f1_weighted": "F1, weighted",
-    "precision_macro": "Precision, macro",
-    "matthews_correlation": "Matthews correlation",
-    "perplexity": "Perplexity",
-    "loss": "Loss",
+METRICS = {  # alone, and in a sentence
+    "accuracy": ("Accuracy", "accuracy"),
+    "f1_macro": ("F1 (macro)", "macro F1"),
+    "f1_weighted": ("F1 (weighted)", "weighted F1"),
+    "precision_macro": ("Precision (macro)", "macro precision"),
+    "matthews_correlation": ("Matthews correlation", "Matthews correlation"),
+    "perplexity": ("Perplexity", "perplexity"),
+    "loss": ("Loss", "loss"),
 }
 LONGEST = 120  # characters of a text that is shown
 _JOINERS = "\u200c\u200d"  # format characters that letters and emojis are written with
@@ -67,8 +67,13 @@ def _entity(found: re.Match[str] | str) -> str:
 
 
 def metric(name: str) -> str:
-    """A metric's name for people."""
-    return METRICS.get(name, name)
+    """A metric's name for people, as a heading."""
+    return METRICS[name][0]
+
+
+def inline(name: str) -> str:
+    """A metric's name in a sentence."""
+    return METRICS[name][1]
 
 
 def figure(value: float, name: str = "") -> str:
@@ -76,7 +81,13 @@ def figure(value: float, name: str = "") -> str:
     if not math.isfinite(value):
         return "–"
     if name == "perplexity":
-        return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}" if value < 1e7 else f"{value:.2e}"
+        return (
+            f"{value:#,.4g}".rstrip(".")
+            if value < 1e4
+            else f"{value:,.0f}"
+            if value < 1e7
+            else f"{value:.2e}"
+        )
     return f"{value:.3f}".replace("-", "−")
 
 
