@@ -62,7 +62,7 @@ class _Grid:
 
 def _grid(results: Results) -> _Grid:
     names = _drawable([each.label for each in results.classes])
-    cell = max(20.0, min(76.0, 560 / len(names)))
+    cell = max(20.0, min(84.0, 560 / len(names)))
     size = 12 if cell > 24 else 9
     return _Grid(names, cell, size, max(length(name, size) for name in names))
 
@@ -83,8 +83,8 @@ def confusion_matrix(results: Results) -> Canvas:
     for place, name in enumerate(grid.names):
         centre = grid.cell * (place + 0.5)
         sheet.words((grid.left - 10, grid.top + centre), name, grid.size, INK, "rm")
-        above = (grid.left + centre, grid.top - (8 if grid.flat else 6))
-        sheet.words(above, name, grid.size, INK, "mb", up=not grid.flat)
+        above = (grid.left + centre, grid.top - (10 if grid.flat else 6))
+        sheet.words(above, name, grid.size, INK, "ms", up=not grid.flat)
     for row, counts in enumerate(results.confusion):
         for column, number in enumerate(counts):
             corner = (grid.left + grid.cell * column, grid.top + grid.cell * row)
@@ -95,8 +95,8 @@ def confusion_matrix(results: Results) -> Canvas:
 def _cell(sheet: Canvas, corner: Point, cell: float, number: int, of: int) -> None:
     x, y = corner
     share = number / of if of else 0.0
-    # The root makes few visible; text turns white where dark no longer reads.
-    fill = mixed(TUNED, share**0.7) if number else "#f4f6f8"
+    # The power makes few visible; text turns white where dark no longer reads.
+    fill = mixed(TUNED, share**0.8) if number else "#f4f6f8"
     sheet.box((x + 1, y + 1, x + cell - 1, y + cell - 1), fill)
     colour = "#ffffff" if share > 0.75 else INK if number else "#b0bbc8"
     if cell >= 48 and number:
