@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import BertspaceError, DataError, HubError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 8  # datasets itself retries for 23 seconds, and waits for a hanging peer for ever
 _ID = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_COMMIT = re.compile(r"@([0-9a-f]{40})/")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _OFFLINE = "Use a sample (sample:office, sample:pairs, sample:lighthouse) or a file, or check the connection."
 
 
@@ -176,10 +177,8 @@ def _table(name: str, data: datasets.Dataset) -> Table:
 
 
 def _revision(data: datasets.Dataset) -> str:
-    """The commit that the rows were read from, as the addresses of the files say; "" where they do not."""
-    found = {
-        commit[1]
-        for address in getattr(data.info, "download_checksums", None) or {}
-        if (commit := _COMMIT.search(str(address)))
-    }
-    return found.pop() if len(found) == 1 else ""
+    """The commit that the rows were read from, as the library's cache has it in its paths; "" without one."""
+    files = getattr(data, "cache_files", None) or []
+    found = {Path(each["filename"]).parent.name for each in files}
+    commit = found.pop() if len(found) == 1 else ""
+    return commit if _COMMIT.fullmatch(commit) else ""

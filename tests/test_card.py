@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from bertspace.errors import ModelError, RunError
 from bertspace.origin import Origin, read
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
+
+if TYPE_CHECKING:
+    from hub import Hub
 
 # Labels and texts that mean something to markdown, HTML, YAML, Jinja, a table or a terminal.
 HOSTILE = (
@@ -358,6 +361,18 @@ def test_every_entry_of_a_model_index_is_complete_and_huggingface_hub_reads_it_a
         for result in parsed.data.eval_results:
             named = (result.task_type, result.dataset_type, result.dataset_name, result.metric_type)
             assert all(named) and isinstance(result.metric_value, float)
+
+
+def test_the_hub_takes_every_card(
+    hub: "Hub", single: Made, hostile: Made, pairs: Made, masked: Made, tmp_path: Path
+) -> None:
+    base = Base("owner/base", "abc", "mit", direct=True)
+    texts = [made.text for made in (single, hostile, pairs, masked)]
+    texts.append(card.write(replace(pairs.card, adapter=True, base=base)))
+    texts.append(card.write_minimal(single.card))
+    texts.append(card.safe_write(Run(tmp_path / "none"), "alice/ships", tmp_path).text)
+    for text in texts:
+        ModelCard(text).validate()  # raises ValueError where the Hub says no
 
 
 def test_results_on_unknown_data_stay_out_of_the_model_index(single: Made) -> None:

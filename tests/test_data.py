@@ -545,6 +545,21 @@ def test_a_hub_data_set_brings_its_validation_split_and_label_names(monkeypatch:
     assert (len(splits.validation), splits.test) == (10, None)
 
 
+def test_the_commit_of_hub_rows_is_the_cache_s_folder_of_them(tmp_path: Path) -> None:
+    import datasets
+
+    def cached(folder: str) -> Any:
+        (tmp_path / folder).mkdir()
+        with datasets.arrow_writer.ArrowWriter(path=str(tmp_path / folder / "x.arrow")) as writer:
+            writer.write({"text": "a"})
+            writer.finalize()
+        return datasets.Dataset.from_file(str(tmp_path / folder / "x.arrow"))
+
+    assert hub_data._revision(cached("0123456789" * 4)) == "0123456789" * 4
+    assert hub_data._revision(cached("default-0123")) == ""
+    assert hub_data._revision(datasets.Dataset.from_dict({"text": ["a"]})) == ""
+
+
 def test_hub_splits_are_taken_by_name_and_part(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeHub(monkeypatch)
     config = TrainConfig(
