@@ -560,14 +560,21 @@ def test_settings_name_the_steps_and_the_machine_but_no_path(pairs: Made, tiny_b
 def test_what_has_nothing_to_say_is_left_out(single: Made) -> None:
     bare = Card("alice/ships", "text-classification", single.card.config, Base())
     text = card.write(bare)
-    assert [line for line in text.splitlines() if line.startswith("#")] == ["# ships"]
-    assert "None" not in text and "nan" not in text
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["# ships", "## How to use"]
+    assert "None" not in text.replace("top_k=None", "") and "nan" not in text
 
 
 def test_texts_of_the_data_can_be_kept_out(hostile: Made) -> None:
     text = card.write(card.describe(hostile.run, "alice/ships", texts=False))
     assert "keeper" not in text and "widget" not in text and "Examples" not in text
+    assert '\ntext = "A text of yours."\n' in text
     assert "| Label | Training | Validation |" in text
+
+
+def test_a_masked_card_without_texts_has_a_sentence_with_the_model_s_mask(masked: Made) -> None:
+    described = card.describe(masked.run, "alice/ships", texts=False)
+    assert described.examples == () and '"It was a [MASK] day."' in card.usage(described)
+    assert card.usage(replace(described, mask_token="")) == ""
 
 
 def test_many_labels_are_cut_to_the_worst_and_the_commonest(single: Made) -> None:

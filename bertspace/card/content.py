@@ -123,6 +123,7 @@ class Card:
     language: tuple[str, ...] = ()
     adapter: bool = False
     model_type: str = ""
+    mask_token: str = ""
     parameters: int = 0
     label_names: tuple[str, ...] = ()
     pairs: bool = False

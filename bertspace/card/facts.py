@@ -53,6 +53,9 @@ def describe(
     base = base_of(config)
     names = parse_names(config.label_names)
     architecture = _architecture(run.path / "model")
+    mask_token = ""
+    if config.task == "fill-mask":
+        mask_token = parts.get("the mask token", lambda: examples.mask_token(run.path / "model"), "")
     card = Card(
         repo_id=repo_id,
         task=config.task,
@@ -62,6 +65,7 @@ def describe(
         language=tuple(code for part in language.split(",") if (code := part.strip())),
         adapter=adapter,
         model_type=architecture.get("model_type", ""),
+        mask_token=mask_token,
         label_names=names,
         pairs=bool(config.pair_column),
         source=str(about.get("source", "")),

@@ -206,12 +206,20 @@ def _draws(counts: np.ndarray) -> Iterator[np.ndarray]:
 def _label_metrics(truth: np.ndarray, predicted: np.ndarray, classes: int) -> Callable[[np.ndarray], Metrics]:
     """(draws, kinds) weights -> scikit-learn's metrics of each draw, labels that a draw lacks left out."""
     import numpy as np
+    from scipy.sparse import csr_array
 
-    is_truth, is_predicted = np.eye(classes)[truth], np.eye(classes)[predicted]
-    is_right = is_truth * (truth == predicted)[:, None]
+    def one_hot(codes: np.ndarray, where: np.ndarray) -> csr_array:
+        """(classes, kinds): sparse, as there may be a thousand classes."""
+        kinds = np.flatnonzero(where)
+        return csr_array((np.ones(len(kinds)), (codes[kinds], kinds)), shape=(classes, len(codes)))
+
+    everywhere = np.ones(len(truth), dtype=bool)
+    is_right = one_hot(truth, truth == predicted)
+    is_truth, is_predicted = one_hot(truth, everywhere), one_hot(predicted, everywhere)
 
     def metrics(weights: np.ndarray) -> Metrics:
-        right, true, said = weights @ is_right, weights @ is_truth, weights @ is_predicted  # (draws, classes)
+        # (draws, classes)
+        right, true, said = ((each @ weights.T).T for each in (is_right, is_truth, is_predicted))
         total, hits = weights.sum(1), right.sum(1)
         there = ((true + said) > 0).sum(1)
         f1 = _ratio(2 * right, true + said)

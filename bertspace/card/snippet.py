@@ -36,19 +36,20 @@ print(json.dumps({"printed": printed.getvalue(), "answers": found, "transformers
 
 
 def usage(card: Card, model: str = "", base: str = "") -> str:
-    """Lines that use the model; "" without an example, and for an adapter to weights that the Hub lacks.
+    """Lines that use the model; "" for an adapter to weights that the Hub lacks.
 
     model, base: folders in place of the names.
     """
-    if not card.examples or (card.adapter and not card.base.direct):
+    example = card.examples[0] if card.examples else _neutral(card)
+    if example is None or (card.adapter and not card.base.direct):
         return ""
     loading = _loading_adapter(card, model, base) if card.adapter else _loading(card, model)
     name, key = _OBJECT[card.task], _PRINTED[card.task]
-    given = "pair" if card.examples[0].pair else "text"
+    given = "pair" if example.pair else "text"
     top_k = "" if card.task == "fill-mask" else f", top_k={_top_k(card)}"
     return (
         f"{loading}\n"
-        f"{given} = {_written(_input(card.examples[0]))}\n"
+        f"{given} = {_written(_input(example))}\n"
         f"for guess in {name}({given}{top_k}):\n"
         f"    print(f\"{{guess['score']:.3f}}  {{guess['{key}']}}\")\n"
     )
@@ -82,6 +83,13 @@ def run_snippet(
     )
     lines = "\n".join(line.rstrip() for line in found["printed"].splitlines())
     return replace(card, examples=answers, ran=Ran(lines, found["transformers"]))
+
+
+def _neutral(card: Card) -> Example | None:
+    """An input that is nobody's, for a card that shows no text of the data."""
+    if card.task == "text-classification":
+        return Example("A text of yours.", "", "Another one." if card.pairs else "")
+    return Example(f"It was a {card.mask_token} day.", "") if card.mask_token else None
 
 
 def _run(told: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -65,7 +65,7 @@ FINISHED = {
     "model",
     "predictions.parquet",
 }
-FINISHED |= {"probe.safetensors", "result.json", "state.json"}
+FINISHED |= {"base.parquet", "probe.safetensors", "result.json", "state.json"}
 
 
 def wait_for(there: Callable[[], Any], what: str, seconds: float = PATIENCE) -> None:
