@@ -202,7 +202,8 @@ def test_a_checkpoint_cut_short_leaves_the_one_before(
             nonlocal count
             inside = any(".step-" in str(each) for each in args) or name == "fsync"
             count += inside
-            if inside and count > (3 if name == "fsync" else 1):
+            # Before a checkpoint's own there are those of the probe and of the base's answers.
+            if inside and count > (4 if name == "fsync" else 1):
                 if name == "tensors":
                     Path(args[1]).write_bytes(b"half")
                 raise Dead
