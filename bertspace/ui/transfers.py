@@ -1,0 +1,226 @@
+"""Pulls and pushes at work in threads of the app, which the pages of their owner look at.
+
+They go on when the tab is closed, can be cancelled from any page of the same person, and are kept for a while
+after their end. Knows nothing of gradio and the Hub: a thread acts in the context that it was started in, and
+with it with the rights of who asked.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bertspace.errors import BertspaceError, Cancelled, ForbiddenError
+
+MOST_AT_ONCE = {"pull": 8, "push": 32}  # a push may wait for its run to end
+MOST_KEPT = 64  # that have ended, of everybody
+LATELY = 15.0  # seconds by which the speed is judged
+MOST_STEPS = 40  # words that are kept of a push which goes on for days
+
+_log = logging.getLogger(__name__)
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How a pull or a push stands.
+
+    about: the model or the run. state: "working", "done", "failed" or "cancelled". steps: what was said of
+    it, the newest last. done, total: bytes; total 0 where it is not known (yet). left: seconds, if known.
+    """
+
+    id: int
+    owner: str
+    kind: str
+    about: str
+    state: str
+    steps: tuple[str, ...] = ()
+    done: int = 0
+    total: int = 0
+    left: float | None = None
+    stopping: bool = False
+    result: object = None
+    error: BertspaceError | None = None
+
+    @property
+    def works(self) -> bool:
+        return self.state == "working"
+
+    @property
+    def step(self) -> str:
+        """What is being done now."""
+        return self.steps[-1] if self.steps else ""
+
+
+class Job:
+    """What a transfer's work is given: it tells how far it is, and asks whether it is to stop."""
+
+    def __init__(self, number: int, owner: str, kind: str, about: str) -> None:
+        self._id, self._owner, self._kind, self.about = number, owner, kind, about
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._state = "working"
+        self._steps: deque[str] = deque(maxlen=MOST_STEPS)
+        self._done, self._total = 0, 0
+        self._marks: deque[tuple[float, int]] = deque()
+        self._result: object = None
+        self._error: BertspaceError | None = None
+
+    def say(self, words: str) -> None:
+        """What is being done now, in words."""
+        with self._lock:
+            if not self._steps or self._steps[-1] != words:
+                self._steps.append(words)
+
+    def moved(self, done: int, total: int) -> None:
+        """So many bytes of so many are there."""
+        with self._lock:
+            self._done, self._total = done, total
+            now = time.monotonic()
+            self._marks.append((now, done))
+            while now - self._marks[0][0] > LATELY:
+                self._marks.popleft()
+
+    def stopped(self) -> bool:
+        """Whether the person wants no more of it."""
+        return self._stop.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, and wake with Cancelled when the person wants no more of it."""
+        if self._stop.wait(seconds):
+            raise Cancelled("Cancelled.", hint="Nothing was lost: start it again when you like.")
+
+    # For the registry
+
+    def cancel(self) -> None:
+        self._stop.set()
+
+    def ended(self, seconds: float) -> bool:
+        """Wait for its end; False where it has not come by then."""
+        return self._ended.wait(seconds)
+
+    def run(self, work: Callable[[Job], object]) -> None:
+        """Do the work, and keep what it gives or what it raises."""
+        try:
+            self._end("done", work(self))
+        except Cancelled as cancelled:
+            self._end("cancelled", error=cancelled)
+        except BertspaceError as error:
+            self._end("failed", error=error)
+        except Exception as error:  # a bug: the page tells its name, the log keeps the traceback
+            _log.exception("The %s of %s failed", self._kind, self.about)
+            said = f"The {self._kind} of {self.about} met a fault of bertspace ({type(error).__name__})."
+            self._end("failed", error=BertspaceError(said, hint="The app's log has the details."))
+        finally:
+            self._ended.set()
+
+    def _end(self, state: str, result: object = None, error: BertspaceError | None = None) -> None:
+        with self._lock:
+            self._state, self._result, self._error = state, result, error
+
+    def look(self) -> Transfer:
+        """How it stands."""
+        with self._lock:
+            left = seconds_left(list(self._marks), self._total) if self._state == "working" else None
+            return Transfer(
+                self._id, self._owner, self._kind, self.about, self._state, tuple(self._steps), self._done,
+                self._total, left, self.stopped(), self._result, self._error,
+            )  # fmt: skip
+
+
+def seconds_left(marks: list[tuple[float, int]], total: int) -> float | None:
+    """How long the rest takes at the speed of the (seconds, bytes) marks; None where they do not say."""
+    if len(marks) < 2 or not total:
+        return None
+    (first, had), (last, have) = marks[0], marks[-1]
+    if last - first < 0.5 or have <= had:
+        return None
+    return max(0, total - have) * (last - first) / (have - had)
+
+
+class Transfers:
+    """Everybody's: one pull at a time a person, one push at a time a run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: OrderedDict[Key, Job] = OrderedDict()
+        self._numbers = itertools.count(1)
+
+    def start(self, owner: str, kind: str, about: str, work: Callable[[Job], object]) -> Transfer:
+        """Begin the work in a thread of its own, with this thread's context; what is at it already stays.
+
+        kind: "pull" or "push". Raises ForbiddenError where another one of the person's, or too many in all,
+        are at work.
+        """
+        with self._lock:
+            key = _key(owner, kind, about)
+            if (known := self._jobs.get(key)) and known.look().works:
+                if known.about == about:
+                    return known.look()
+                raise ForbiddenError(
+                    f"{known.about} is being pulled at the moment.", hint="Wait for it, or cancel it."
+                )
+            self._check_room(kind)
+            job = Job(next(self._numbers), owner, kind, about)
+            self._jobs[key] = job
+            self._jobs.move_to_end(key)
+            self._drop_old()
+        context = contextvars.copy_context()
+        threading.Thread(
+            target=context.run, args=(job.run, work), daemon=True, name=f"{kind} {about}"
+        ).start()
+        return job.look()
+
+    def _check_room(self, kind: str) -> None:
+        working = [job for job in self._jobs.values() if (seen := job.look()).works and seen.kind == kind]
+        if len(working) >= MOST_AT_ONCE[kind]:
+            raise ForbiddenError(
+                f"{len(working)} other transfers are at work here.", hint="Try again in a minute."
+            )
+
+    def _drop_old(self) -> None:
+        ended = [key for key, job in self._jobs.items() if not job.look().works]
+        for key in ended[: max(0, len(ended) - MOST_KEPT)]:
+            del self._jobs[key]
+
+    def find(self, owner: str, kind: str, about: str = "") -> Transfer | None:
+        """The person's pull (the last one, or the one of this model), or the push of this run."""
+        if (job := self._job(owner, kind, about)) is None or (about and job.about != about):
+            return None
+        return job.look()
+
+    def cancel(self, owner: str, kind: str, about: str = "") -> None:
+        """Ask it to stop; nothing where there is none."""
+        if job := self._job(owner, kind, about):
+            job.cancel()
+
+    def forget(self, owner: str, kind: str, about: str = "") -> None:
+        """Drop one that has ended, so that it is shown no more."""
+        with self._lock:
+            key = _key(owner, kind, about)
+            if (job := self._jobs.get(key)) and not job.look().works:
+                del self._jobs[key]
+
+    def wait(self, owner: str, kind: str, about: str = "", seconds: float = 60.0) -> Transfer | None:
+        """Its last look, once it has ended."""
+        if job := self._job(owner, kind, about):
+            job.ended(seconds)
+        return self.find(owner, kind, about)
+
+    def _job(self, owner: str, kind: str, about: str) -> Job | None:
+        with self._lock:
+            return self._jobs.get(_key(owner, kind, about))
+
+
+def _key(owner: str, kind: str, about: str) -> Key:
+    return owner, kind, about if kind == "push" else ""
+
+
+TRANSFERS = Transfers()
