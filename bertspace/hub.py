@@ -190,6 +190,14 @@ def on_disk() -> list[str]:
     return sorted({*shared, *own})
 
 
+def folder_on_disk(name: str) -> Path | None:
+    """Where owner/name[@revision] lies that these rights can load without a network; None where it does not.
+
+    Raises HubError for what is no name.
+    """
+    return _offline(*_parts(name))
+
+
 def whoami() -> Account:
     """The account of the token at hand; raises HubError where there is none, or the Hub does not know it."""
     found = answered(lambda: api().whoami(), "your account")

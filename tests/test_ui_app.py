@@ -95,7 +95,7 @@ def test_the_address_opens_the_tab_the_run_and_the_model(run: Run) -> None:
 @pytest.mark.parametrize("asked", [{}, {"tab": "nowhere", "run": "../..", "model": "/etc"}])
 def test_a_bare_or_wrong_address_opens_the_newest_run(run: Run, asked: dict[str, str]) -> None:
     tab, shown, *others = page.open_page(Address(**asked))  # type: ignore[arg-type]
-    assert (tab, shown, others) == (gr.skip(), run.id, [gr.skip()] * 7)
+    assert (tab, shown, others) == (gr.skip(), run.id, [gr.skip()] * 8)
 
 
 def test_a_visitor_lands_on_fill_mask_and_finds_why_there_is_no_training(

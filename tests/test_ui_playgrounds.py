@@ -16,7 +16,7 @@ from bertspace.policy import LOCAL, VISITOR, Person
 from bertspace.probe import Probe
 from bertspace.runs import Run, home
 from bertspace.schema import RunState, TrainConfig
-from bertspace.ui import as_code, classify, compare, errors, fill_mask, picker
+from bertspace.ui import as_code, classify, compare, errors, fill_mask, model_picker, picker
 
 ROWS = pd.DataFrame(
     {
@@ -374,6 +374,6 @@ def test_an_opened_tab_chooses_the_newest_run_where_nothing_that_fits_is_chosen(
 ) -> None:
     monkeypatch.setattr(picker, "newest_run", lambda task, person: "run:1")
     monkeypatch.setattr(picker, "picker_choices", lambda task, person: [("one", "run:1")])
-    chosen = picker.chosen_or_newest("text-classification")
+    chosen = model_picker.chosen_or_newest("text-classification")
     assert chosen("starter", None).value == chosen("", None).value == "run:1"
     assert "value" not in chosen("owner/name", None)  # what was chosen stays

@@ -18,6 +18,9 @@ from bertspace.ui.errors import told
 from bertspace.ui.fill_mask import FillMaskTab, build_fill_mask_tab
 from bertspace.ui.gate import Entrance, Page
 from bertspace.ui.header import build_header
+from bertspace.ui.hub_tab import HubTab, build_hub_tab
+from bertspace.ui.model_facts import Known
+from bertspace.ui.model_picker import chosen_or_newest
 from bertspace.ui.run_step import chosen_run
 from bertspace.ui.run_view import find_run, first_run
 from bertspace.ui.settings_step import QUIET
@@ -25,6 +28,7 @@ from bertspace.ui.theme import css, theme
 from bertspace.ui.train import TrainTab, build_train_tab
 
 TABS = {"fine-tune": "Fine-tune", "fill-mask": "Fill-mask", "classify": "Classify", "compare": "Compare"}
+TABS |= {"hub": "Hub"}
 TRIES = {
     "fill-mask": "fill-mask",
     "text-classification": "classify",
@@ -65,13 +69,17 @@ def build_app() -> Page:
                 classify = build_classify_tab()
             with gr.Tab(TABS["compare"], id="compare") as fourth:
                 compare = build_compare_tab()
-        for tab, name in zip((first, second, third, fourth), TABS, strict=True):
+            with gr.Tab(TABS["hub"], id="hub") as fifth:
+                hub = build_hub_tab()
+        for tab, name in zip((first, second, third, fourth, fifth), TABS, strict=True):
             tab.select(None, None, None, js=IN_ADDRESS % (name, name))
         for tab, model, task in ((third, classify.model, "text-classification"), (fourth, compare.tuned, "")):
-            tab.select(picker.chosen_or_newest(task), model, model, **QUIET)
+            tab.select(chosen_or_newest(task), model, model, **QUIET)
         header.click(to_run, None, [tabs, train.run_id], **QUIET).then(None, None, None, js=TO_VIEW)
         _lead_on(tabs, train, fill_mask, classify, compare)
-        opened = [tabs, train.run_id, *train.folds, fill_mask.model, classify.model, compare.tuned]
+        _lead_on_from_hub(tabs, hub, train, fill_mask, classify, compare)
+        pickers = [fill_mask.model, classify.model, compare.tuned, hub.pull.chosen]
+        opened = [tabs, train.run_id, *train.folds, *pickers]
         app.load(open_page, None, [*opened, closed, workshop], **QUIET)
     app.check()
     waiting = policy.from_environment("queue", MOST_WAITING)
@@ -150,6 +158,21 @@ def _lead_on(
         button.click(to_fine_tune, None, tabs, **QUIET)
 
 
+def _lead_on_from_hub(
+    tabs: gr.Tabs,
+    hub: HubTab,
+    train: TrainTab,
+    fill_mask: FillMaskTab,
+    classify: ClassifyTab,
+    compare: CompareTab,
+) -> None:
+    """The buttons that lead from a model of the Hub to the tabs that use it."""
+    known, tried = hub.pull.known, [fill_mask.model, classify.model]
+    hub.pull.try_it.click(try_model, known, [tabs, *tried], **QUIET)
+    hub.pull.tune.click(tune_model, known, [tabs, train.model, train.folds[1]], **QUIET)
+    hub.pull.compare.click(compare_model, known, [tabs, compare.tuned], **QUIET)
+
+
 def to_run(event: gr.EventData) -> tuple[Any, str]:
     """The Fine-tune tab with the run that was clicked in the header."""
     return gr.Tabs(selected="fine-tune"), chosen_run(event)
@@ -184,6 +207,23 @@ def try_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any, A
     model = _model(run, task, request)
     filled = {name: model if name == TRIES[task] else gr.skip() for name in ("fill-mask", "classify")}
     return gr.Tabs(selected=TRIES[task]), filled["fill-mask"], filled["classify"]
+
+
+def try_model(known: Known) -> tuple[Any, Any, Any]:
+    """The tab in which a model of the Hub is tried, and the two pickers, its own with the model in it."""
+    name, task, _ = known
+    filled = [name if own == TRIES[task] else gr.skip() for own in ("fill-mask", "classify")]
+    return gr.Tabs(selected=TRIES[task]), *filled
+
+
+def tune_model(known: Known) -> tuple[Any, str, Any]:
+    """The Fine-tune tab with the model as the base."""
+    return gr.Tabs(selected="fine-tune"), known[0], gr.Accordion(open=True)
+
+
+def compare_model(known: Known) -> tuple[Any, str]:
+    """The Compare tab with the model as the fine-tuned one."""
+    return gr.Tabs(selected="compare"), known[0]
 
 
 def _model(run: Run, task: str, request: gr.Request | None) -> Any:

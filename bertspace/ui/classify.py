@@ -17,6 +17,7 @@ from bertspace.tables import SUFFIXES, Table, row_words
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
+from bertspace.ui.model_picker import model_picker
 from bertspace.ui.render import BASE, TUNED, Side
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ class ClassifyTab:
 def build_classify_tab() -> ClassifyTab:
     """The playground; has to be called inside a Tab of the page."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    arrived = gr.State("")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
-            model = picker.model_picker("Model", TASK, newest=True)
+            model = model_picker("Model", TASK, arrived=arrived, newest=True)
             text = gr.Textbox("", label="Text", lines=3, max_lines=12, placeholder="Write a text")
             two = gr.Checkbox(
                 False, label="With a second text", info="For models trained on pairs.", visible=False
@@ -68,7 +70,7 @@ def build_classify_tab() -> ClassifyTab:
     )
     two.change(show_pair, two, pair, **quiet)
     gr.on(
-        [model.change, text.change, pair.change, two.change],
+        [model.change, arrived.change, text.change, pair.change, two.change],
         answer,
         inputs=[text, model, pair, two],
         outputs=[panel, *codes],
@@ -144,6 +146,8 @@ def answer(
         model = picker.checked_model(model, who.person(request))
     except BertspaceError as error:
         return render.failed(error.message, error.hint), *code
+    if picker.away([model]):
+        return picker.not_here(model), *code
     if why := picker.misfit(model, TASK):
         return render.note(f"{picker.model_name(model)}: {why}", "Choose another model."), *code
     if not text.strip():

@@ -15,6 +15,7 @@ from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.classify import FILE_TYPES, chips_of, example_chips
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
+from bertspace.ui.model_picker import model_picker
 from bertspace.ui.render import BASE, TUNED, Side
 
 if TYPE_CHECKING:
@@ -53,9 +54,10 @@ class CompareTab:
 
 def build_compare_tab() -> CompareTab:
     """The playground; has to be called inside a Tab of the page."""
+    arrived = gr.State("")
     with gr.Row(elem_classes="bs-card"):
-        base = picker.model_picker("Base", "", min_width=280)
-        tuned = picker.model_picker("Fine-tuned", "", "", newest=True, min_width=280)
+        base = model_picker("Base", "", arrived=arrived, min_width=280)
+        tuned = model_picker("Fine-tuned", "", "", arrived=arrived, newest=True, min_width=280)
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
             text = gr.Textbox("", label="Text", lines=3, max_lines=12, placeholder="Write a text")
@@ -76,7 +78,7 @@ def build_compare_tab() -> CompareTab:
         api_visibility="private",
     )
     gr.on(
-        [base.change, tuned.change, text.change, pair.change],
+        [base.change, tuned.change, arrived.change, text.change, pair.change],
         answer,
         inputs=[text, tuned, base, pair],
         outputs=[panel, *codes],
@@ -123,7 +125,10 @@ def answer(
     if known and not text.strip():
         return render.note("Nothing to compare yet", "Write a text, or press one of the rows."), *code
     try:
-        return _panel(*checked(base, tuned, person), text, pair), *code
+        chosen = checked(base, tuned, person)
+        if away := picker.away(chosen):
+            return picker.not_here(away), *code
+        return _panel(*chosen, text, pair), *code
     except BertspaceError as error:
         return render.failed(error.message, error.hint), *code
 

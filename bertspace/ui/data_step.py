@@ -12,10 +12,11 @@ from bertspace import data, policy
 from bertspace.errors import BertspaceError
 from bertspace.policy import Person
 from bertspace.schema import TrainConfig
-from bertspace.ui import form, look, render_data, render_run
+from bertspace.ui import form, look, picker, render_data, render_run
 from bertspace.ui.look import Lengths, Look
 
 TITLE = "1 · Data"
+NOT_HERE = "The base model is not on this machine yet: it is pulled when the run starts, or now, in step 2."
 MORE = ("label_names", "max_train_rows", "validation_share")
 LABELLED = ("pair_column", "label_column", "label_names")
 EMPTY = (
@@ -113,7 +114,10 @@ def read(step: DataStep, values: dict[str, Any], person: Person, *, fresh: bool)
     update |= {step.shown: redraw(seen, None, config.max_length, config.chunk_size)}
     update |= {step.fold: gr.Accordion(label=f"{TITLE} · {render_data.summary(seen)}")}
     yield update
-    lengths = look.measure(config.model, splits.train)
+    if picker.away([config.model]):
+        lengths = Lengths(model=config.model, problem=NOT_HERE)
+    else:
+        lengths = look.measure(config.model, splits.train)
     yield {step.lengths: lengths, step.shown: redraw(seen, lengths, config.max_length, config.chunk_size)}
 
 

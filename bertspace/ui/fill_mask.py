@@ -12,6 +12,7 @@ from bertspace.errors import BertspaceError
 from bertspace.tasks.fill_mask import MASK
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told_plainly
+from bertspace.ui.model_picker import model_picker
 from bertspace.ui.render import BASE, TUNED, Side
 
 EXAMPLES = (
@@ -44,9 +45,10 @@ class FillMaskTab:
 
 def build_fill_mask_tab() -> FillMaskTab:
     """The playground; has to be called inside a Tab of the page."""
+    arrived = gr.State("")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
-            model = picker.model_picker("Model", "fill-mask")
+            model = model_picker("Model", "fill-mask", arrived=arrived)
             text = gr.Textbox(
                 EXAMPLES[0],
                 label="Text",
@@ -66,7 +68,7 @@ def build_fill_mask_tab() -> FillMaskTab:
             )
             top_k = gr.Slider(1, MOST_WORDS, 5, step=1, label="Words to show")
             beside = gr.Checkbox(False, label="Compare with a second model")
-            second = picker.model_picker("Second model", "fill-mask", visible=False)
+            second = model_picker("Second model", "fill-mask", arrived=arrived, visible=False)
         with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
             panel = gr.HTML(render.note("The first answer is on its way", "The model is being loaded."))
     codes = as_code.code_fold()
@@ -74,16 +76,11 @@ def build_fill_mask_tab() -> FillMaskTab:
     examples.click(chosen_text, examples, text, api_visibility="private", show_progress="hidden")
     mask.click(None, text, text, js=INSERT_MASK)
     beside.change(show_second, [beside, second], second, api_visibility="private", show_progress="hidden")
-    gr.on(
-        None,  # when the page opens, and whenever one of the inputs changes
-        answer,
-        inputs=[text, model, top_k, beside, second],
-        outputs=[panel, *codes],
-        trigger_mode="always_last",
-        show_progress="minimal",
-        show_progress_on=panel,
-        api_visibility="private",
-    )
+    answering: dict[str, Any] = {"inputs": [text, model, top_k, beside, second], "outputs": [panel, *codes]}
+    answering |= {"trigger_mode": "always_last", "show_progress": "minimal", "show_progress_on": panel}
+    answering |= {"api_visibility": "private"}
+    gr.on(None, answer, **answering)  # when the page opens, and whenever one of the inputs changes
+    arrived.change(answer, **answering)
     gr.api(fill_mask, api_name="fill_mask")
     gr.api(told_plainly(picker.listed_models), api_name="models")
     return FillMaskTab(model, text, beside, second)
@@ -107,7 +104,10 @@ def answer(
             title, f"Each {MASK} is a word that the model guesses from the words around it."
         ), *code
     try:
-        sides = _sides([picker.checked_model(each, person) for each in chosen or [""]], text, int(top_k))
+        names = [picker.checked_model(each, person) for each in chosen or [""]]
+        if away := picker.away(names):
+            return picker.not_here(away), *code
+        sides = _sides(names, text, int(top_k))
     except BertspaceError as error:
         return render.failed(error.message, error.hint), *code
     return render.mask_panel(text, sides), *code

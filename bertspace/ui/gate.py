@@ -38,13 +38,17 @@ UNUSED = ("/proxy=", "/file=http:", "/file=https:", "/file/http", "/deep_link", 
 # page opens. A handler that is missing here keeps the app from being built. What runs on a visitor's page too
 # is for everybody, and shows each person what is theirs.
 FOR_ALL = (
-    "app.no_model", "app.open_page", "app.to_fine_tune",
+    "app.compare_model", "app.no_model", "app.open_page", "app.to_fine_tune", "app.try_model",
     "classify.answer", "classify.chosen_row", "classify.classify", "classify.classify_file",
     "classify.settle", "classify.show_pair",
     "compare.answer", "compare.compare", "compare.compare_file", "compare.compare_own_rows", "compare.settle",
     "fill_mask.answer", "fill_mask.chosen_text", "fill_mask.fill_mask", "fill_mask.show_second",
     "header.first_look", "header.look",
-    "picker._opened.opened", "picker.chosen_or_newest.chosen", "picker.listed_models",
+    "hub_pull.facts", "hub_pull.first_list", "hub_pull.look_for", "hub_pull.mark", "hub_pull.named_model",
+    "hub_pull.offer", "hub_pull.pull", "hub_pull.pulling", "hub_pull.search", "hub_pull.shown_model",
+    "model_facts._act.act", "model_facts._look.look", "model_facts.follow",
+    "model_picker._opened.opened", "model_picker._typed.typed", "model_picker.chosen_or_newest.chosen",
+    "picker.listed_models",
     "run_step.look",
 )  # fmt: skip
 NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
@@ -52,6 +56,7 @@ NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
     "app.empty_picker": "see runs",
     "app.to_run": "see runs",
     "app.try_run": "see runs",
+    "app.tune_model": "train",
     "data_step.redraw": "read data",
     "data_step.show_source": "read data",
     "more_fold.as_code": "see runs",

@@ -1,22 +1,23 @@
-"""The model picker, the same in every tab; and what the page knows of a model without loading it."""
+"""Which models a person may name, and what the page knows of one without loading it."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
-from bertspace import models, policy, runs
-from bertspace.errors import BertspaceError, ModelError, RunError
+from bertspace import hub, models, runs
+from bertspace.errors import BertspaceError, HubError, ModelError, RunError
+from bertspace.loadable import HEADS, read_config
 from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.schema import TASK_NAMES
 from bertspace.tasks import TASKS
 from bertspace.ui import render, who
+from bertspace.ui.kept import kept
 from bertspace.ui.run_view import owned
 
 STARTER = "starter"
@@ -26,38 +27,6 @@ _RUN = re.compile(r"run:(?:([0-9a-z][0-9a-z-]{0,63})/)?([0-9a-z][0-9a-z-]{0,63})
 _HUB_ID = re.compile(
     r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?(@[A-Za-z0-9][\w./-]{0,99})?", re.ASCII
 )
-
-
-def model_picker(
-    label: str, task: str, value: str = STARTER, *, newest: bool = False, **options: Any
-) -> gr.Dropdown:
-    """A dropdown of the models, in which a Hub id can be typed; its choices are read again when it is opened.
-
-    task: what the model is wanted for; "" for either. newest: a page that opens without `?model=` begins with
-    the newest run that fits. Has to be called inside the page's Blocks.
-    """
-    # Nobody's runs stand in the page as it is sent: they come when it is known who opened it.
-    picker = gr.Dropdown(
-        picker_choices(task, policy.VISITOR),
-        value=value or None,
-        label=label,
-        allow_custom_value=True,
-        elem_classes="pg-picker",
-        **options,
-    )
-    quiet: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    picker.focus(_opened(task, False), outputs=picker, **quiet)
-    gr.on(None, _opened(task, newest), outputs=picker, **quiet)
-    return picker
-
-
-def _opened(task: str, newest: bool) -> Callable[[gr.Request], Any]:
-    def opened(request: gr.Request) -> Any:
-        person = who.person(request)
-        found = newest_run(task, person) if newest and not request.query_params.get("model") else ""
-        return gr.Dropdown(choices=picker_choices(task, person), **({"value": found} if found else {}))
-
-    return opened
 
 
 def value_of(run: Run) -> str:
@@ -76,6 +45,11 @@ def picker_choices(task: str, person: Person) -> list[tuple[str, str]]:
         except BertspaceError:
             continue  # a folder that is being made or deleted at this moment
     return choices
+
+
+def kept_choices(task: str) -> list[tuple[str, str]]:
+    """(words, value) of the Hub's models that lie on this machine for who asks; no network is needed."""
+    return [(f"{name} — {why}" if (why := misfit(name, task)) else name, name) for name in hub.on_disk()]
 
 
 def run_words(run: Run, task: str) -> str:
@@ -102,12 +76,25 @@ def misfit(model: str, task: str) -> str:
     if model == STARTER:
         return "no classifier yet: fine-tune it first" if task == "text-classification" else ""
     if not (run := _run(model)):
-        return ""
+        return _hub_misfit(model, task) if task and is_hub(model) else ""
     if not (run.path / "model" / "config.json").is_file():
         status = run.state().status
         return f"{status}: no model yet" if status in ("queued", "running") else f"{status}: it left no model"
     own = run.config().task
     return f"{DOES[own]}, {NOT[task]}" if task and own != task else ""
+
+
+def _hub_misfit(model: str, task: str) -> str:
+    """The same for a model of the Hub that lies here; of another one nothing is known yet."""
+    if not (folder := _folder(model)):
+        return ""
+    try:
+        heads = kept(folder / "config.json", lambda: read_config(folder / "config.json")).get("architectures")
+    except ModelError:
+        return "its config.json cannot be read"
+    if any(str(head).endswith(HEADS[task]) for head in heads or ()):
+        return ""
+    return f"{heads[0] if heads else 'it has no head'}, {NOT[task]}"
 
 
 def newest_run(task: str, person: Person) -> str:
@@ -119,19 +106,6 @@ def newest_run(task: str, person: Person) -> str:
         except BertspaceError:
             continue
     return ""
-
-
-def chosen_or_newest(task: str) -> Callable[[str | None, gr.Request], Any]:
-    """A handler that leaves a picker's model where it fits, and else chooses the newest run that does."""
-
-    def chosen(model: str | None, request: gr.Request) -> Any:
-        person = who.person(request)
-        if (known := known_model(model, person)) and not misfit(known, task):
-            return gr.skip()
-        found = newest_run(task, person)
-        return gr.Dropdown(choices=picker_choices(task, person), value=found) if found else gr.skip()
-
-    return chosen
 
 
 def checked_model(value: str | None, person: Person) -> str:
@@ -165,9 +139,33 @@ def known_model(value: str | None, person: Person) -> str:
         return ""
 
 
+def is_hub(value: str) -> bool:
+    """Whether a checked value names a model of the Hub."""
+    return bool(value) and value != STARTER and not is_tuned(value) and bool(_HUB_ID.fullmatch(value))
+
+
 def is_here(value: str) -> bool:
-    """Whether a model can be loaded without asking the Hub."""
-    return value == STARTER or is_tuned(value)
+    """Whether a model can be loaded without bringing anything from the Hub."""
+    return value == STARTER or is_tuned(value) or _folder(value) is not None
+
+
+def _folder(value: str) -> Path | None:
+    """Where a model of the Hub lies on this machine."""
+    try:
+        return hub.folder_on_disk(value) if is_hub(value) else None
+    except HubError:
+        return None
+
+
+def away(values: Iterable[str]) -> str:
+    """The first of the models that has to be pulled before it can be used; "" where all are here."""
+    return next((value for value in values if is_hub(value) and not is_here(value)), "")
+
+
+def not_here(value: str) -> str:
+    """The panel that stands instead of an answer meanwhile."""
+    said = "What is known of it, and the button that brings it, stand under its name."
+    return render.note(f"{value} is not on this machine yet", said)
 
 
 def model_name(value: str) -> str:
@@ -228,7 +226,7 @@ def _mask_a_word(text: str) -> str:
 
 
 def listed_models(task: str = "", request: gr.Request | None = None) -> list[dict[str, str]]:
-    """The models that can be named, for the API: value, words, and why one does not fit the task (else "").
+    """The models at hand, for the API: value, words, and why one does not fit the task (else "").
 
     task: text-classification, fill-mask, or "" for either.
     """
@@ -236,7 +234,7 @@ def listed_models(task: str = "", request: gr.Request | None = None) -> list[dic
         raise ModelError(f"There is no task {task!r}.", hint=f"Choose from: {', '.join(TASK_NAMES)}.")
     return [
         {"value": value, "words": words, "misfit": misfit(value, task)}
-        for words, value in picker_choices(task, who.person(request))
+        for words, value in [*picker_choices(task, who.person(request)), *kept_choices(task)]
     ]
 
 

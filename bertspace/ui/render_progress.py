@@ -62,11 +62,12 @@ def forecast_words(seconds: float, memory_bytes: float) -> str:
     return f'<p class="bs-note bs-forecast" title="{why}">Forecast: {said}</p>'
 
 
-def progress_bar(share: float, words: str) -> str:
-    """share: 0..100; words below the bar."""
+def progress_bar(share: float, words: str, label: str = "Training") -> str:
+    """share: 0..100; words below the bar; label: what goes on, for who cannot see it."""
     return (
-        f'<div class="bs-progress"><div role="progressbar" aria-label="Training" aria-valuenow="{share:.0f}" '
-        f'aria-valuemin="0" aria-valuemax="100"><i style="width:{share:.1f}%"></i></div>'
+        f'<div class="bs-progress"><div role="progressbar" aria-label="{text(label)}" '
+        f'aria-valuenow="{share:.0f}" aria-valuemin="0" aria-valuemax="100">'
+        f'<i style="width:{share:.1f}%"></i></div>'
         f"<p>{text(words)}</p></div>"
     )
 

@@ -12,7 +12,7 @@ from bertspace import presets
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 from bertspace.ui import form
-from bertspace.ui.picker import model_picker
+from bertspace.ui.model_picker import model_picker
 
 TITLE = "2 · Model and settings"
 FIRST_PRESET = "quick"
@@ -21,18 +21,23 @@ QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 
 @dataclass(frozen=True)
 class SettingsStep:
-    """The step's components; `controls` by TrainConfig's names, `masks` is for fill-mask only."""
+    """The step's components; `controls` by TrainConfig's names, `masks` is for fill-mask only.
+
+    `arrived` changes when a base model has been pulled.
+    """
 
     fold: gr.Accordion
     preset: gr.Radio
     controls: Mapping[str, Any]
     masks: gr.Column
     code: gr.Code
+    arrived: gr.State
 
 
 def build_settings_step() -> SettingsStep:
     """The controls, generated from TrainConfig's fields; the caller wires them to the rest of the form."""
     controls: dict[str, Any] = {}
+    arrived = gr.State("")
     with gr.Accordion(TITLE, open=True, elem_classes="bs-card") as fold:
         with gr.Row():
             controls["task"] = gr.Radio(
@@ -40,7 +45,10 @@ def build_settings_step() -> SettingsStep:
                 value=TrainConfig.task, label="Task", info=form.info("task"), elem_classes="bs-segments",
             )  # fmt: skip
             controls["model"] = model_picker(
-                "Base model", "", info="The starter needs no network; a Hub id (owner/name) can be typed."
+                "Base model",
+                "",
+                arrived=arrived,
+                info="The starter needs no network. Type to search the Hub, or its id, owner/name.",
             )
         preset = gr.Radio(
             [(f"{each.title}\n{each.sentence}", name) for name, each in presets.PRESETS.items()],
@@ -60,7 +68,7 @@ def build_settings_step() -> SettingsStep:
             )  # fmt: skip
     chosen = [controls["task"], controls["best_metric"]]
     controls["task"].change(_fits_task, chosen, [masks, controls["best_metric"]], **QUIET)
-    return SettingsStep(fold, preset, controls, masks, code)
+    return SettingsStep(fold, preset, controls, masks, code, arrived)
 
 
 def _setting(name: str) -> Any:

@@ -35,9 +35,10 @@ _STARTING = threading.Lock()
 
 @dataclass(frozen=True)
 class TrainTab:
-    """What others use: the run that is shown, the buttons to the other tabs, the two first steps."""
+    """What others use: the run that is shown, the base, the buttons to other tabs, the two first steps."""
 
     run_id: gr.Textbox
+    model: gr.Dropdown
     try_it: gr.Button
     compare: gr.Button
     folds: tuple[gr.Accordion, gr.Accordion]
@@ -58,7 +59,9 @@ def build_train_tab() -> TrainTab:
     _wire_data(rows, settings, inputs, loaded, copied)
     _wire_start(rows, settings, run, inputs)
     _wire_forecast(rows, settings, run, inputs)
-    return TrainTab(run.run_id, run.try_it, run.compare, (rows.fold, settings.fold))
+    return TrainTab(
+        run.run_id, settings.controls["model"], run.try_it, run.compare, (rows.fold, settings.fold)
+    )
 
 
 def _wire_copy(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dict[str, Any]) -> Any:
@@ -114,6 +117,7 @@ def _wire_data(
     ]
     others += [rows.controls[name].upload for name in form.UPLOADS[1:]]
     others += [rows.reads[0].click, settings.controls["task"].input, settings.controls["model"].input]
+    others += [settings.arrived.change]
     gr.on(others, read_again, api_visibility="private", **reading)
     limits = [settings.controls["max_length"], settings.controls["chunk_size"]]
     gr.on(
