@@ -89,7 +89,7 @@ Maker = Callable[..., Made]
 @pytest.fixture(scope="module")
 def make(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Maker:
     def make(splits: data.Splits, stop_at: int = 0, ran: bool = False, **settings: Any) -> Made:
-        config = TrainConfig(**({"model": str(tiny_bert)} | EXACT | settings))
+        config = TrainConfig(model=str(tiny_bert), **(EXACT | settings))
         run = train(tmp_path_factory.mktemp("run"), config, splits, stop_at)
         found = card.describe(run, "alice/ships", license="mit", language="en")
         if ran:
@@ -120,21 +120,7 @@ def hostile(make: Maker) -> Made:
 
 
 @pytest.fixture(scope="module")
-def pooled(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny BERT as an encoder with its pooler, which an adapter does not bring."""
-    import torch
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = tmp_path_factory.mktemp("pooled")
-    with models.quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        AutoModel.from_pretrained(tiny_bert).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pairs(make: Maker, pooled: Path) -> Made:
+def pairs(make: Maker) -> Made:
     """Pairs with numbers for labels, LoRA, stopped early, no test rows."""
     parts = [
         sentences(2, count, seed).assign(pair=sentences(2, count, seed + 9)["text"])[
@@ -143,7 +129,7 @@ def pairs(make: Maker, pooled: Path) -> Made:
         for count, seed in ((40, 1), (12, 2))
     ]
     splits = data.Splits(*parts, None, ("0", "1"), "pairs.csv", (), Origin(parts={"train": "pairs.csv"}))
-    return make(splits, stop_at=4, model=str(pooled), epochs=3, lora_rank=2)
+    return make(splits, stop_at=4, epochs=3, lora_rank=2)
 
 
 @pytest.fixture(scope="module")
@@ -697,7 +683,9 @@ def test_what_the_snippet_printed_is_what_it_prints(single: Made, masked: Made) 
         compile(card.usage(made.card), "snippet", "exec")
 
 
-def test_an_adapter_is_loaded_onto_its_base_by_the_snippet(pairs: Made, pooled: Path, tmp_path: Path) -> None:
+def test_an_adapter_is_loaded_onto_its_base_by_the_snippet(
+    pairs: Made, tiny_bert: Path, tmp_path: Path
+) -> None:
     import shutil
 
     folder = tmp_path / "pushed"
@@ -705,7 +693,7 @@ def test_an_adapter_is_loaded_onto_its_base_by_the_snippet(pairs: Made, pooled: 
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(pairs.run.path / "model" / name, folder)
     described = replace(pairs.card, adapter=True, base=Base("owner/base", "abc", direct=True), ran=None)
-    found = card.run_snippet(described, folder, pooled)
+    found = card.run_snippet(described, folder, tiny_bert)
     texts, second = zip(*((example.text, example.pair) for example in found.examples), strict=True)
     answers = inference.predict(str(pairs.run.path / "model"), texts, pairs=second)
     for example, (answer,) in zip(found.examples, answers, strict=True):
