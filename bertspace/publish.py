@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Destination:
     """Where a run's model goes, and how. private is for a new repository: an existing one stays as it is.
 
     adapter: LoRA's part alone. license and language stand on the card; "" is what the base has, or none.
+    examples: rows of the data stand on the card, for everybody who may see it.
     """
 
     repo_id: str
@@ -48,6 +49,7 @@ class Destination:
     adapter: bool = False
     license: str = ""
     language: str = ""
+    examples: bool = True
 
     def __post_init__(self) -> None:
         check_id(self.repo_id, "repository")
@@ -255,28 +257,37 @@ def _without_paths(text: str, run: Run) -> str:
 
 def _write_card(run: Run, destination: Destination, folder: Path, given: str) -> str:
     """README.md and its pictures, as the Hub accepts them; what went wrong never keeps the weights back."""
-    base = _base_folder(run) if destination.adapter else None
     made = card_of.safe_write(
         run,
         destination.repo_id,
         folder,
-        license=destination.license,
+        license=destination.license or _license_on_hub(run),
         language=destination.language,
         adapter=destination.adapter,
+        texts=destination.examples,
         model_folder=folder,
-        base_folder=base,
+        base_folder=models.locate(run.config().model).path if destination.adapter else None,
     )
     notes = [f"Left out of the card: {problem}" for problem in made.problems]
-    for text, next_one in ((given, "the card that was made is used"), (made.text, "a short one is used")):
+    for text, instead in ((given, "the card that was made is used"), (made.text, "there is none")):
         if not text:
             continue
         (folder / "README.md").write_text(text, encoding="utf-8")
         if not (why := _refused(text)):
             return " ".join(notes)
-        notes.append(f"The Hub refuses the card ({why}): {next_one}.")
-    minimal = card_of.write_minimal(card_of.describe(run, destination.repo_id))
-    (folder / "README.md").write_text(minimal, encoding="utf-8")
+        notes.append(f"The Hub refuses the card ({why}): {instead}.")
+    (folder / "README.md").unlink()
     return " ".join(notes)
+
+
+def _license_on_hub(run: Run) -> str:
+    """The licence that the base has on the Hub; "" where it says none or does not answer."""
+    repo_id, revision = base_on_hub(run.config())
+    if not repo_id or repo_id == models.STARTER_HUB_ID:
+        return ""
+    with suppress(HubError):
+        return hub.facts(f"{repo_id}@{revision}" if revision else repo_id).license
+    return ""
 
 
 def _refused(card: str) -> str:
@@ -290,10 +301,6 @@ def _refused(card: str) -> str:
     except HubError as error:
         return error.message
     return ""
-
-
-def _base_folder(run: Run) -> Path:
-    return models.locate(run.config().model).path
 
 
 def _sent(

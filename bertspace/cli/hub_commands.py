@@ -45,6 +45,10 @@ def add_destination(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--adapter", action="store_true", help="LoRA's adapter alone, instead of all weights.")
     group.add_argument("--license", default="", metavar="ID", help="For the card (default: the base's).")
     group.add_argument("--language", default="", metavar="CODE", help="For the card: en, de, …")
+    group.add_argument(
+        "--examples", action=argparse.BooleanOptionalAction, default=True,
+        help="Show rows of the data on the card.",
+    )  # fmt: skip
 
 
 def destination(arguments: argparse.Namespace, repo_id: str) -> Destination:
