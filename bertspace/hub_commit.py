@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bertspace.errors import Cancelled, HubError, HubUnreachable
 from bertspace.hardware import size
-from bertspace.hub_client import api, faults, told
+from bertspace.hub_client import OFFLINE, api, faults, told
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
@@ -29,7 +29,7 @@ class Target:
     """Where a commit goes. revision: a branch, made where it is missing, or a pull request's reference.
 
     private is for a new repository: an existing one stays as it is. new_pull_request: the commit opens one.
-    sdk: a Space's.
+    sdk: a Space's. mirror: what the repository has and the folder has not is removed.
     """
 
     repo_id: str
@@ -38,6 +38,7 @@ class Target:
     new_pull_request: bool = False
     kind: str = "model"
     sdk: str | None = None
+    mirror: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def commit(
         except HubUnreachable as error:
             wait = error.seconds or 2.0**attempt
             if attempt == TRIES - 1 or wait > LONGEST_WAIT:
-                hint = f"{error.hint} {kept}".strip()
+                away = "Check the connection." if error.hint == OFFLINE else error.hint
+                hint = f"{away} {kept}".strip()
                 raise HubUnreachable(error.message, hint=hint, seconds=error.seconds) from error
             tell(f"{error.message} Trying again in {wait:g} s")
             _wait(wait, stopped)
@@ -99,6 +101,8 @@ def _once(
     names = [path.relative_to(folder).as_posix() for path in files]
     there = {each.rfilename for each in head.siblings or ()}
     added = [CommitOperationAdd(name, path) for name, path in zip(names, files, strict=True)]
+    if target.mirror:
+        gone = sorted(there - {".gitattributes"})
     deleted = [CommitOperationDelete(name) for name in gone if name in there and name not in names]
     at["create_pr"] = target.new_pull_request
     tell(f"Sending {size(sum(path.stat().st_size for path in files))}")

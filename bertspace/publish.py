@@ -71,6 +71,7 @@ class Published:
     url: str
     pull_request: str = ""
     private: bool = False
+    adapter: bool = False
     changed: bool = True
     time: float = 0.0
     verified: bool | None = None
@@ -319,7 +320,9 @@ def _sent(
     )
     before = [each.pull_request for each in published(run) if each.repo_id == repo_id and earlier]
     asked = done.pull_request or next(iter(before), "")
-    return Published(repo_id, done.commit, done.url, asked, done.private, done.changed, time.time())
+    return Published(
+        repo_id, done.commit, done.url, asked, done.private, destination.adapter, done.changed, time.time()
+    )
 
 
 def _earlier_pull_request(run: Run, repo_id: str) -> str:

@@ -1,4 +1,4 @@
-"""bertspace push and pull: a run's model to the Hub, a model from it."""
+"""bertspace push, pull and deploy: a run's model to the Hub, a model from it, this app to a Space."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TextIO
 
-from bertspace import hub, models, publish
+from bertspace import companion, deploy, hub, models, publish
 from bertspace.cli import words
 from bertspace.cli.outcome import DONE, FAILURE, RUN_HELP, Commands, Outcome, add_command, run_named
-from bertspace.errors import HubError
+from bertspace.errors import ConfigError, HubError
 from bertspace.hardware import size
 from bertspace.publish import Destination, Published
 from bertspace.runs import Run
@@ -31,6 +31,23 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--card", default="", metavar="FILE", help="A card of your own instead of the made one."
     )
+    parser.add_argument(
+        "--space", action="store_true", help="Make a small Space for the model too: OWNER/NAME-space."
+    )
+    parser = add_command(commands, "deploy", "This app to a Space, from a working copy.", deploy_app)
+    parser.add_argument("repo_id", metavar="OWNER/NAME")
+    parser.add_argument("--private", action="store_true", help="Make a new Space private.")
+    parser.add_argument(
+        "--hardware", default="", metavar="ID", help="What to suggest: cpu-basic, t4-small, …"
+    )
+    parser.add_argument(
+        "--variable",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="A public variable of the Space.",
+    )
+    parser.add_argument("--message", default="", metavar="M", help="The commit's message.")
     parser = add_command(commands, "pull", "Bring a model of the Hub to this machine.", pull)
     parser.add_argument("name", metavar="OWNER/NAME[@REVISION]")
 
@@ -61,7 +78,34 @@ def push(arguments: argparse.Namespace) -> Outcome:
     """Send a run's model, pull it again and say whether it predicts the same."""
     run = run_named(arguments.run)
     card = _read(arguments.card) if arguments.card else ""
-    return publish_run(run, destination(arguments, arguments.repo_id), card)
+    outcome = publish_run(run, destination(arguments, arguments.repo_id), card)
+    if not arguments.space:
+        return outcome
+    done = outcome.document
+    space = companion.make(companion.of_run(run, done["repo_id"], private=done["private"]), tell=say)
+    return Outcome(done | {"space": space.url}, f"{outcome.text}\nSpace: {space.url}", outcome.code)
+
+
+def deploy_app(arguments: argparse.Namespace) -> Outcome:
+    """Make or update a Space that runs bertspace."""
+    variables = dict(_variable(each) for each in arguments.variable)
+    done = deploy.deploy(
+        arguments.repo_id,
+        private=arguments.private,
+        hardware=arguments.hardware,
+        variables=variables,
+        message=arguments.message,
+        tell=say,
+    )
+    what = f"{done.files} files" if done.changed else "nothing new"
+    return Outcome(asdict(done), f"{done.url} ({what}, commit {done.commit[:12]})")
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"{text!r} is no variable.", hint="Write NAME=VALUE.")
+    return name, value
 
 
 def _read(file: str) -> str:

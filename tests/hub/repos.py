@@ -215,6 +215,15 @@ class Repos:
         self.store.check_gate(self.store.find(kind, repo_id, token), token)
         return JSONResponse({})
 
+    async def variables(self, request: Request, token: Token | None, kind: str, repo_id: str) -> Response:
+        """A Space's public variables: looked at, set."""
+        repo = self.store.find(kind, repo_id, token)
+        if request.method == "POST":
+            self._check_write(repo, token)
+            asked = await request.json()
+            repo.variables[asked["key"]] = asked["value"]
+        return JSONResponse({key: {"value": value} for key, value in repo.variables.items()})
+
     async def preupload(
         self, request: Request, token: Token | None, kind: str, repo_id: str, revision: str
     ) -> Response:

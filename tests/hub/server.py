@@ -69,6 +69,8 @@ class Server:
                 ("DELETE", rf"{api}/branch/(?P<branch>[^/]+)", repos.drop_branch),
                 ("GET", rf"{api}/auth-check", repos.auth_check),
                 ("PUT", rf"{api}/settings", repos.settings),
+                ("GET", rf"{api}/variables", repos.variables),
+                ("POST", rf"{api}/variables", repos.variables),
                 ("POST", rf"{api}/preupload/(?P<revision>[^/]+)", repos.preupload),
                 ("POST", rf"{api}/commit/(?P<revision>[^/]+)", repos.commit),
                 ("GET", rf"{api}/xet-write-token/.+", self.xet_token),
