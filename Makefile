@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?= tests
-PYTEST_ARGS ?=
+# Two files at a time, each in a process of its own; `make test PYTEST_ARGS=` runs one after the other.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 ARGS ?=
 BROWSERS := chromium chromium-browser google-chrome chrome
 
