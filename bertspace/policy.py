@@ -22,6 +22,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "see runs": ("owner", "user"),
     "train": ("owner", "user"),
     "manage runs": ("owner", "user"),
+    "publish": ("owner", "user"),
     "name folders": ("owner",),  # a path of the host: on the command line, never on a page that others reach
 }
 ACTIONS = tuple(RIGHTS)
@@ -31,6 +32,7 @@ _DOING = {
     "see runs": "Seeing runs",
     "train": "Training",
     "manage runs": "Managing runs",
+    "publish": "Publishing",
     "name folders": "Naming folders of this machine",
 }
 TO_GET_THE_RIGHT = (

@@ -29,7 +29,7 @@ def test_who_may_do_what() -> None:
     assert may == {
         "Local owner": list(policy.ACTIONS),
         "Owner": list(policy.ACTIONS),
-        "ada": ["try models", "read data", "see runs", "train", "manage runs"],
+        "ada": ["try models", "read data", "see runs", "train", "manage runs", "publish"],
         "Visitor": ["try models"],
         "Visitor by a shared link": ["try models"],
     }

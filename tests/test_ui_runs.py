@@ -35,7 +35,8 @@ from bertspace.ui import (
 from bertspace.ui.run_view import RunLine, run_lines
 from bertspace.ui.trail import MOST_POINTS, Trail, Trails
 
-BUTTONS = ("example", "go_on", "try_it", "compare", "resume", "stop", "pause", "front", "more", "log")
+BUTTONS = ("example", "go_on", "try_it", "compare", "publish", "resume", "stop", "pause", "front")
+BUTTONS += ("more", "log")
 HOSTILE = '<script>alert("1")</script> {{value}} ${1} `x`'
 
 
@@ -66,7 +67,7 @@ def drawn(run: Run | None, seen: tuple[object, ...] = (), words: str = "") -> di
 
 def buttons(look: dict[str, Any]) -> dict[str, str]:
     """The buttons that are to be seen, and what they say where that changes."""
-    shown = {name: look[name] for name in BUTTONS[1:8] if look[name].visible}
+    shown = {name: look[name] for name in BUTTONS[1:9] if look[name].visible}
     return {name: button.value if button.value != "Run" else "" for name, button in shown.items()}
 
 
@@ -277,12 +278,12 @@ def test_a_stopped_run_with_a_model_is_tried_first(home: Path) -> None:
     run = made_run("stopped", steps=20, checkpoint=20)
     made_runs.finish(run, 20)
     look = drawn(run)
-    assert set(buttons(look)) == {"try_it", "compare", "resume"}
+    assert set(buttons(look)) == {"try_it", "compare", "publish", "resume"}
     assert look["resume"].variant == "secondary"
 
 
-def test_a_done_run_can_be_tried_and_compared(home: Path) -> None:
-    assert set(buttons(drawn(made_run("done", steps=42)))) == {"try_it", "compare"}
+def test_a_done_run_can_be_tried_compared_and_published(home: Path) -> None:
+    assert set(buttons(drawn(made_run("done", steps=42)))) == {"try_it", "compare", "publish"}
 
 
 def test_after_memory_ran_out_one_click_goes_on_with_what_fits(home: Path) -> None:

@@ -11,7 +11,7 @@ from bertspace import policy, runs, tables
 from bertspace.errors import BertspaceError
 from bertspace.policy import Person
 from bertspace.runs import Run
-from bertspace.ui import files, picker, render, warm, who
+from bertspace.ui import files, hub_publish, picker, render, warm, who
 from bertspace.ui.classify import ClassifyTab, build_classify_tab
 from bertspace.ui.compare import CompareTab, build_compare_tab
 from bertspace.ui.errors import told
@@ -51,6 +51,7 @@ IN_ADDRESS = """() => {
     address.searchParams.set('tab', '%s');
     window.history.replaceState(window.history.state, '', address);
 }"""
+TO_PUBLISH = "() => document.querySelector('#hub-run')?.scrollIntoView({behavior: 'smooth', block: 'center'})"
 TO_VIEW = "() => document.querySelector('#live')?.scrollIntoView({behavior: 'smooth', block: 'center'})"
 
 
@@ -75,6 +76,7 @@ def build_app() -> Page:
             tab.select(None, None, None, js=IN_ADDRESS % (name, name))
         for tab, model, task in ((third, classify.model, "text-classification"), (fourth, compare.tuned, "")):
             tab.select(chosen_or_newest(task), model, model, **QUIET)
+        fifth.select(**hub.publish.opening)
         header.click(to_run, None, [tabs, train.run_id], **QUIET).then(None, None, None, js=TO_VIEW)
         _lead_on(tabs, train, fill_mask, classify, compare)
         _lead_on_from_hub(tabs, hub, train, fill_mask, classify, compare)
@@ -171,6 +173,9 @@ def _lead_on_from_hub(
     hub.pull.try_it.click(try_model, known, [tabs, *tried], **QUIET)
     hub.pull.tune.click(tune_model, known, [tabs, train.model, train.folds[1]], **QUIET)
     hub.pull.compare.click(compare_model, known, [tabs, compare.tuned], **QUIET)
+    hub.publish.to_fine_tune.click(to_fine_tune, None, tabs, **QUIET)
+    publishing = train.publish.click(publish_run, train.run_id, [tabs, hub.publish.run], **QUIET)
+    publishing.then(None, None, None, js=TO_PUBLISH)
 
 
 def to_run(event: gr.EventData) -> tuple[Any, str]:
@@ -224,6 +229,14 @@ def tune_model(known: Known) -> tuple[Any, str, Any]:
 def compare_model(known: Known) -> tuple[Any, str]:
     """The Compare tab with the model as the fine-tuned one."""
     return gr.Tabs(selected="compare"), known[0]
+
+
+@told
+def publish_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any]:
+    """The Hub tab with the run chosen to be published."""
+    person = who.person(request)
+    choices = hub_publish.run_choices(person)
+    return gr.Tabs(selected="hub"), gr.Dropdown(choices=choices, value=find_run(run_id, person.owner).id)
 
 
 def _model(run: Run, task: str, request: gr.Request | None) -> Any:

@@ -69,14 +69,10 @@ def build_compare_tab() -> CompareTab:
     _build_file_part(base, tuned)
     codes = as_code.code_fold()
 
-    gr.on(
-        None,  # when the page opens, and whenever another tuned model is chosen
-        settle,
-        inputs=[tuned, base, text, pair],
-        outputs=[base, text, pair, examples, to_fine_tune],
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    settling: dict[str, Any] = {"inputs": [tuned, base, text, pair], "show_progress": "hidden"}
+    settling |= {"outputs": [base, text, pair, examples, to_fine_tune], "api_visibility": "private"}
+    gr.on(None, settle, **settling)  # when the page opens, and whenever another tuned model is chosen
+    arrived.change(settle, **settling)
     gr.on(
         [base.change, tuned.change, arrived.change, text.change, pair.change],
         answer,
@@ -103,8 +99,8 @@ def settle(
     wanted = bool(render.WRITTEN_MASK.search(text)) == masks and (not pairs or pair.strip())
     if rows and not (text.strip() and wanted):
         text, pair = rows[0]
-    own = comparison.base_of(tuned) if fits and picker.is_tuned(tuned) else base
-    return own, text, gr.Textbox(pair, visible=pairs), chips_of(rows), gr.Button(visible=not fits)
+    own = own_base(tuned, who.person(request)) if fits else ""
+    return own or base, text, gr.Textbox(pair, visible=pairs), chips_of(rows), gr.Button(visible=not fits)
 
 
 def answer(
@@ -136,8 +132,22 @@ def answer(
 def checked(base: str | None, tuned: str | None, person: Person) -> tuple[str, str]:
     """Both pickers' values, an empty base being the run's own (which may be a folder)."""
     tuned = picker.checked_model(tuned, person)
-    own = comparison.base_of(tuned) if picker.is_tuned(tuned) else ""
+    own = own_base(tuned, person)
     return own if own and base in (None, "", own) else picker.checked_model(base, person), tuned
+
+
+def own_base(tuned: str, person: Person) -> str:
+    """What a run was trained from, also one that came back from the Hub; "" where that is not known.
+
+    A repository may say anything of its base: it is taken as if it had been typed.
+    """
+    if picker.is_tuned(tuned):
+        return comparison.base_of(tuned)
+    try:
+        here = picker.is_hub(tuned) and picker.is_here(tuned)
+        return picker.known_model(comparison.base_of(tuned), person) if here else ""
+    except BertspaceError:
+        return ""
 
 
 def _panel(base: str, tuned: str, text: str, pair: str) -> str:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import gradio as gr
+
+from bertspace.ui import picker, who
+from bertspace.ui.hub_publish import HubPublish, build_hub_publish
 from bertspace.ui.hub_pull import HubPull, build_hub_pull
+from bertspace.ui.settings_step import QUIET
 
 
 @dataclass(frozen=True)
@@ -12,8 +17,17 @@ class HubTab:
     """What others use of it."""
 
     pull: HubPull
+    publish: HubPublish
 
 
 def build_hub_tab() -> HubTab:
     """The tab; has to be called inside a Tab of the page."""
-    return HubTab(build_hub_pull())
+    pull, publish = build_hub_pull(), build_hub_publish()
+    publish.panel.click(look_at, pull.chosen, pull.chosen, **QUIET)
+    return HubTab(pull, publish)
+
+
+def look_at(shown: str, event: gr.EventData, request: gr.Request) -> str:
+    """The published model, where that is what was clicked; else what is shown already."""
+    named = str(getattr(event, "model", "")) if getattr(event, "act", "") == "look" else ""
+    return picker.known_model(named, who.person(request)) or shown

@@ -52,6 +52,7 @@ class RunStep:
     example: gr.Button
     try_it: gr.Button
     compare: gr.Button
+    publish: gr.Button
     copy: gr.Button
     forecast: gr.HTML
 
@@ -63,6 +64,7 @@ class _Buttons:
     go_on: gr.Button
     try_it: gr.Button
     compare: gr.Button
+    publish: gr.Button
     resume: gr.Button
     stop: gr.Button
     pause: gr.Button
@@ -115,7 +117,9 @@ def build_run_step() -> RunStep:
         None, None, None, js=DOWNLOAD
     )
     _add_endpoints()
-    return RunStep(run_id, begin, problem, example, buttons.try_it, buttons.compare, more.copy, foreseen)
+    return RunStep(
+        run_id, begin, problem, example, buttons.try_it, buttons.compare, buttons.publish, more.copy, foreseen
+    )
 
 
 def _build_buttons() -> _Buttons:
@@ -125,6 +129,7 @@ def _build_buttons() -> _Buttons:
             go_on=gr.Button("Go on with these settings", variant="primary", visible=False, elem_id="go-on"),
             try_it=gr.Button("Try it", variant="primary", visible=False, elem_id="try"),
             compare=gr.Button("Compare with the base", visible=False, elem_id="compare-run"),
+            publish=gr.Button("Publish", visible=False, elem_id="publish-run"),
             resume=gr.Button("Resume", visible=False, elem_id="resume"),
             stop=gr.Button("Stop and keep", visible=False, elem_id="stop"),
             pause=gr.Button("Pause", visible=False, elem_id="pause"),
@@ -183,7 +188,7 @@ def look(
 def _changed(parts: list[Part], seen: tuple[object, ...]) -> list[Any]:
     """The parts' updates, and what they were drawn for; a part whose mark is as it was is left alone."""
     marks = tuple(mark for mark, _ in parts)
-    widths = (1, 1, 10, 1, 2)
+    widths = (1, 1, 11, 1, 2)
     updates: list[Any] = []
     for place, (mark, draw) in enumerate(parts):
         same = len(seen) == len(parts) and seen[place] == mark
@@ -215,10 +220,10 @@ def _buttons_mark(shown: RunView | None, lines: list[RunLine], person: Person) -
 
 
 def _buttons(shown: RunView | None, lines: list[RunLine], words: str, person: Person) -> list[Any]:
-    """The example's button, the run's seven, and the two folds."""
+    """The example's button, the run's eight, and the two folds."""
     none = not lines and not words.strip() and policy.allowed(person, "train")
     if shown is None:
-        return [gr.Button(visible=none), *[gr.Button(visible=False)] * 7, *[gr.Accordion(visible=False)] * 2]
+        return [gr.Button(visible=none), *[gr.Button(visible=False)] * 8, *[gr.Accordion(visible=False)] * 2]
     status, asked = shown.state.status, shown.stopping or shown.pausing
     ended, fits = status in ENDED, bool(shown.state.advice)
     usable = ended and shown.has_model
@@ -229,6 +234,7 @@ def _buttons(shown: RunView | None, lines: list[RunLine], words: str, person: Pe
         gr.Button(visible=fits and shown.resumable),
         gr.Button(visible=usable),
         gr.Button(visible=usable and shown.base is not None),
+        gr.Button(visible=shown.publishable and policy.allowed(person, "publish")),
         gr.Button(again, visible=shown.resumable, variant="secondary" if usable or fits else "primary"),
         gr.Button(
             "Withdraw" if queued else "Stop and keep", visible=not ended, interactive=not shown.stopping

@@ -97,6 +97,11 @@ class RunView:
         return wilson(self.tuned, self.n)
 
     @property
+    def publishable(self) -> bool:
+        """Whether it has ended with a model and a result that can be shown to others."""
+        return self.state.status in ("done", "stopped") and self.has_model and self.result is not None
+
+    @property
     def resumable(self) -> bool:
         return self.state.status in RESUMABLE
 

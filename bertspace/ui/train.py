@@ -41,6 +41,7 @@ class TrainTab:
     model: gr.Dropdown
     try_it: gr.Button
     compare: gr.Button
+    publish: gr.Button
     folds: tuple[gr.Accordion, gr.Accordion]
 
 
@@ -60,7 +61,12 @@ def build_train_tab() -> TrainTab:
     _wire_start(rows, settings, run, inputs)
     _wire_forecast(rows, settings, run, inputs)
     return TrainTab(
-        run.run_id, settings.controls["model"], run.try_it, run.compare, (rows.fold, settings.fold)
+        run.run_id,
+        settings.controls["model"],
+        run.try_it,
+        run.compare,
+        run.publish,
+        (rows.fold, settings.fold),
     )
 
 

@@ -20,9 +20,9 @@ BUTTONS = {
     "failed": ["Resume from the beginning"],
     "memory": ["Go on with these settings", "Resume from the beginning"],
     "interrupted": ["Resume from step 14"],
-    "done": ["Try it", "Compare with the base"],
+    "done": ["Try it", "Compare with the base", "Publish"],
 }
-ACTIONS = "#go-on, #try, #compare-run, #resume, #stop, #pause, #to-front"
+ACTIONS = "#go-on, #try, #compare-run, #publish-run, #resume, #stop, #pause, #to-front"
 
 
 @pytest.fixture

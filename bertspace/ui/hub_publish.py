@@ -1,0 +1,241 @@
+"""The Hub tab's second half: a run is chosen, its destination and card looked at, and it is published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from bertspace import hub, policy, publish
+from bertspace.errors import BertspaceError, HubError
+from bertspace.hub import Account
+from bertspace.policy import Person
+from bertspace.publish import Destination
+from bertspace.runs import ENDED, Run
+from bertspace.ui import card_fold, picker, render_hub, render_publish, who
+from bertspace.ui.errors import told, told_plainly
+from bertspace.ui.hub_form import build_form, destination, suggested_name
+from bertspace.ui.hub_pull import told_transfer
+from bertspace.ui.run_view import RunView, find_run, owned, state_of, view
+from bertspace.ui.settings_step import QUIET
+from bertspace.ui.transfers import TRANSFERS, Job, Transfer
+
+EVERY = 1.0  # seconds between two looks at a push
+HEADING = '<h2 class="bs-step-title">Publish a run</h2>'
+FILLED = 15  # components that a chosen run fills
+
+
+@dataclass(frozen=True)
+class HubPublish:
+    """What others use: the run that is chosen, the panel with its buttons, the event of the tab's opening."""
+
+    run: gr.Dropdown
+    panel: gr.HTML
+    to_fine_tune: gr.Button
+    opening: dict[str, Any]
+
+
+def build_hub_publish() -> HubPublish:
+    """The card; has to be called inside a Tab of the page."""
+    account = gr.State(None)
+    with gr.Column(elem_classes="bs-card bs-step"):
+        gr.HTML(HEADING, apply_default_css=False)
+        instead = gr.HTML(render_publish.NO_RUN, apply_default_css=False, elem_id="hub-closed")
+        to_fine_tune = gr.Button("Go to Fine-tune", variant="primary", visible=False, elem_classes="bs-small")
+        with gr.Column(visible=False) as open_part:
+            said = gr.HTML("", apply_default_css=False, elem_id="hub-account")
+            with gr.Row(equal_height=False, elem_classes="hub-columns"):
+                with gr.Column(scale=5, min_width=300):
+                    run = gr.Dropdown([], label="Run", elem_id="hub-run", elem_classes="pg-picker")
+                    form = build_form()
+                with gr.Column(scale=6, min_width=300):
+                    panel = gr.HTML(
+                        "", apply_default_css=False, js_on_load=render_hub.CLICK, elem_id="hub-publication"
+                    )
+                    with gr.Row(elem_classes="bs-actions"):
+                        begin = gr.Button("Publish", variant="primary", elem_id="hub-publish")
+            card = card_fold.build_card_fold(run, form.controls)
+    clock = gr.Timer(EVERY, active=False)
+
+    shown = [instead, to_fine_tune, open_part]
+    opening: dict[str, Any] = {
+        "fn": opened,
+        "inputs": [run, account],
+        "outputs": [*shown, run, account, said],
+    }
+    opening |= {"show_progress": "hidden", "api_visibility": "private"}
+    filled = [form.about, *form.controls.values(), form.when, panel, begin, clock]
+    choosing: dict[str, Any] = {"fn": chosen, "inputs": [run, account], "outputs": filled, **QUIET}
+    gr.on([run.change, account.change], **choosing)
+    following: dict[str, Any] = {"fn": follow, "inputs": run, "outputs": [panel, begin, clock], **QUIET}
+    clock.tick(**following)
+    begin.click(
+        told(start), inputs_kwargs={"run_id": run, "when": form.when, "card": card, **form.controls},
+        outputs=[panel, begin, clock], show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    panel.click(told(act), run, [panel, begin, clock], **QUIET)
+    gr.api(told_plainly(publish_run), api_name="publish")
+    gr.api(told_plainly(publications), api_name="publications")
+    return HubPublish(run, panel, to_fine_tune, opening)
+
+
+# What is shown
+
+
+def opened(run_id: str | None, account: Account | None, request: gr.Request) -> tuple[Any, ...]:
+    """The tab as it is for this person: the form, or why there is none; runs and account read anew."""
+    person = who.person(request)
+    if not policy.allowed(person, "publish"):
+        words = render_publish.closed(policy.TO_GET_THE_RIGHT)
+        return gr.HTML(words, visible=True), gr.skip(), gr.skip(), gr.skip(), None, ""
+    choices = run_choices(person)
+    if not choices:
+        words = gr.HTML(render_publish.NO_RUN, visible=True)
+        return words, gr.Button(visible=True), gr.Column(visible=False), gr.skip(), account, gr.skip()
+    known = run_id if run_id in dict(choices).values() else choices[0][1]
+    account, said = account_of(account)
+    hidden = gr.HTML(visible=False), gr.Button(visible=False), gr.Column(visible=True)
+    return *hidden, gr.Dropdown(choices=choices, value=known), account, said
+
+
+def account_of(known: Account | None) -> tuple[Account | None, str]:
+    """The account at the Hub, asked for once a page, and in words."""
+    try:
+        account = known or hub.whoami()
+    except HubError as error:
+        return None, render_publish.no_account(error.message, error.hint)
+    return account, render_publish.draw_account(account.name, account.organisations, account.may_write)
+
+
+def run_choices(person: Person) -> list[tuple[str, str]]:
+    """(words, id) of the runs that can be published, now or once they are done; the newest first."""
+    found = []
+    for run in owned(person.owner):
+        try:
+            if _has_or_gets_model(run):
+                found.append((picker.run_words(run, ""), run.id))
+        except BertspaceError:
+            continue  # it is being made or deleted at this moment
+    return found
+
+
+def _has_or_gets_model(run: Run) -> bool:
+    status = state_of(run).status
+    there = all((run.path / name).is_file() for name in ("model/config.json", "result.json"))
+    return status not in ENDED or (status in ("done", "stopped") and there)
+
+
+def chosen(run_id: str | None, account: Account | None, request: gr.Request) -> list[Any]:
+    """The form for the run that was chosen, with what can be known filled in, and where its push stands."""
+    person = who.person(request)
+    if not run_id or not policy.allowed(person, "publish"):
+        return [gr.skip()] * FILLED
+    run, seen = find_run(run_id, person.owner), view(run_id, person.owner)
+    earlier = publish.published(run)
+    owner, name = earlier[0].repo_id.split("/", 1) if earlier else ("", suggested_name(seen.name))
+    owners = [account.name, *account.organisations] if account else []
+    return [
+        render_publish.draw_run(seen),
+        gr.Dropdown(choices=owners, value=owner or next(iter(owners), "")),
+        name,
+        gr.skip(),
+        "main",
+        "",
+        gr.Radio(value=False, visible=bool(seen.config.lora_rank)),
+        card_fold.base_license(run),
+        gr.skip(),
+        gr.skip(),
+        "",
+        gr.Radio(value="end", visible=waits(seen)),
+        *_standing(run, seen, person),
+    ]
+
+
+def waits(seen: RunView) -> bool:
+    """Whether the run has still to be trained."""
+    return seen.state.status not in ENDED
+
+
+def follow(run_id: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
+    """How far the push is; the clock stops with it."""
+    person = who.person(request)
+    if not run_id or not policy.allowed(person, "publish"):
+        return gr.skip(), gr.skip(), gr.Timer(active=False)
+    return _standing(find_run(run_id, person.owner), view(run_id, person.owner), person)
+
+
+def _standing(run: Run, seen: RunView, person: Person) -> tuple[str, Any, Any]:
+    """The panel, the button and the clock, for a run's push or for none."""
+    transfer, earlier = TRANSFERS.find(person.owner, "push", run.id), publish.published(run)
+    if transfer is None:
+        drawn = render_publish.draw_before(earlier, waits(seen))
+    else:
+        drawn = render_publish.draw_push(transfer, earlier)
+    working = bool(transfer and transfer.works)
+    words = "Publish again" if earlier else "Publish when it is done" if waits(seen) else "Publish"
+    return drawn, gr.Button(words, interactive=not working), gr.Timer(active=working)
+
+
+# Publishing
+
+
+def start(run_id: str | None, when: str, card: str, request: gr.Request, **values: Any) -> tuple[Any, ...]:
+    """Look at the write access, then publish in a thread: now, or when the run is done."""
+    person = who.allowed(request, "publish")
+    run = find_run(run_id or "", person.owner)
+    card_fold.check_length(card)
+    begin_push(run, person, destination(values), card=card, each_epoch=when == "epochs")
+    return _standing(run, view(run.id, person.owner), person)
+
+
+def begin_push(
+    run: Run, person: Person, where: Destination, *, card: str = "", each_epoch: bool = False
+) -> Transfer:
+    """Raises HubError at once where the person may not write there: not after hours of training."""
+    publish.check_access(where)
+
+    def send(job: Job) -> object:
+        if run.state().status not in ENDED:
+            job.say("Waiting for the run to end")
+        return publish.follow(run, where, card=card, each_epoch=each_epoch, tell=job.say, stopped=job.stopped)
+
+    return TRANSFERS.start(person.owner, "push", run.id, send)
+
+
+def act(run_id: str | None, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
+    """Cancel the push, from the button in its panel."""
+    person = who.allowed(request, "publish")
+    run = find_run(run_id or "", person.owner)
+    if getattr(event, "act", "") == "cancel":
+        TRANSFERS.cancel(person.owner, "push", run.id)
+    return _standing(run, view(run.id, person.owner), person)
+
+
+# For programs
+
+
+def publish_run(
+    run_id: str,
+    repo_id: str,
+    private: bool = True,
+    branch: str = "",
+    pull_request: bool = False,
+    message: str = "",
+    request: gr.Request | None = None,
+) -> dict[str, Any]:
+    """Begin to publish a run, now or when it is done; how that stands, as `publications` tells it."""
+    person = who.allowed(request, "publish")
+    where = Destination(repo_id, private, branch, pull_request, message)
+    return told_transfer(begin_push(find_run(run_id, person.owner), person, where))
+
+
+def publications(run_id: str, request: gr.Request | None = None) -> dict[str, Any]:
+    """{"published": what was published of a run, the newest first; "push": how the one at work stands}."""
+    from dataclasses import asdict
+
+    person = who.allowed(request, "publish")
+    run = find_run(run_id, person.owner)
+    found = TRANSFERS.find(person.owner, "push", run.id)
+    listed = [asdict(each) for each in publish.published(run)]
+    return {"published": listed, "push": told_transfer(found) if found else None}
