@@ -20,6 +20,7 @@ from typing import Any
 import uvicorn
 
 from hub.faults import Fault
+from hub.oauth import environment
 from hub.server import Asked, Server
 from hub.store import Repo, Store
 
@@ -68,6 +69,14 @@ class Hub:
         self.socket.close()
 
     # Accounts and repositories
+
+    def signs_in(self, name: str) -> None:
+        """From now on this account signs in by OAuth at once; "" asks on a page who it is."""
+        self.server.oauth.signs_in = name
+
+    def oauth_environment(self) -> dict[str, str]:
+        """What makes an app a Space whose people sign in here."""
+        return environment(self.url)
 
     def user(self, name: str, *, orgs: tuple[str, ...] = (), role: str = "write") -> str:
         """A token of the account, which is made where there is none."""

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from hub import xet
 from hub.faults import Cut, Fault, bent, refusal
+from hub.oauth import OAuth
 from hub.repos import Repos
 from hub.store import Refused, Store, Token
 
@@ -47,6 +48,7 @@ class Server:
         self.requests: list[Asked] = []
         self.released = asyncio.Event()
         self.xorbs: dict[str, list[bytes]] = {}
+        self.oauth = OAuth(store, url)
         repos = Repos(store, url)
         api = rf"/api/{_KIND}/{_ID}"
         self.routes: list[tuple[str, re.Pattern[str], Handler]] = [
@@ -58,6 +60,11 @@ class Server:
                 ("POST", "/api/validate-yaml", repos.validate_yaml),
                 ("POST", "/api/repos/create", repos.create),
                 ("DELETE", "/api/repos/delete", repos.delete),
+                ("GET", "/.well-known/openid-configuration", self.oauth.configuration),
+                ("GET", "/oauth/authorize", self.oauth.authorize),
+                ("GET", "/oauth/jwks", self.oauth.jwks),
+                ("POST", "/oauth/token", self.oauth.token),
+                ("GET", "/oauth/userinfo", self.oauth.userinfo),
                 ("GET", rf"/api/{_KIND}", repos.search),
                 ("GET", api, repos.info),
                 ("GET", rf"{api}/revision/(?P<revision>[^/]+)", repos.info),
@@ -134,7 +141,7 @@ class Server:
 
     def _token(self, request: Request) -> Token | None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-        if given == OF_STORAGE:
+        if given == OF_STORAGE or given.startswith("Basic "):
             return None
         if given and given not in self.store.tokens:
             raise Refused(401, "Invalid credentials in Authorization header")
