@@ -180,11 +180,11 @@ def _brought(repo_id: str, commit: str, file: RemoteFile, blobs: Path, progress:
     locks = blobs.parent.parent / ".locks" / blobs.parent.name  # the client's own place for them
     locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(locks / f"{file.digest}.lock")
-    while not lock.is_locked:
-        with suppress(Timeout):
-            lock.acquire(timeout=0.5)
-        progress.look()  # someone else is at this file
     try:
+        while not lock.is_locked:
+            with suppress(Timeout):
+                lock.acquire(timeout=0.5)
+            progress.look()  # someone else is at this file
         if blob.is_file():
             progress.add(file.size)
             return blob

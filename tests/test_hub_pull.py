@@ -333,3 +333,11 @@ def test_a_full_disk_is_said_and_nothing_is_begun(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(HubError, match="are free on the disk"):
         hub.snapshot(model)
+
+
+def test_a_pull_that_is_cancelled_at_its_lock_lets_go_of_it(
+    hub_server: Any, model: str, cache: Path, tiny_bert: Path
+) -> None:
+    with pytest.raises(Cancelled) as kept:  # which holds the frames, as whoever shows the error does
+        hub.snapshot(model, stopped=lambda: True)
+    assert (hub.snapshot(model) / "config.json").is_file(), kept
