@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import hub, policy, publish
+from bertspace import companion, hub, policy, publish
 from bertspace.errors import BertspaceError, HubError
 from bertspace.hub import Account
 from bertspace.policy import Person
@@ -137,7 +137,7 @@ def chosen(run_id: str | None, account: Account | None, request: gr.Request) -> 
     owners = [account.name, *account.organisations] if account else []
     return [
         render_publish.draw_run(seen),
-        gr.Dropdown(choices=owners, value=owner or next(iter(owners), "")),
+        gr.Dropdown(choices=owners, value=owner or next(iter(owners), None), allow_custom_value=True),
         name,
         gr.skip(),
         "main",
@@ -168,13 +168,16 @@ def follow(run_id: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
 def _standing(run: Run, seen: RunView, person: Person) -> tuple[str, Any, Any]:
     """The panel, the button and the clock, for a run's push or for none."""
     transfer, earlier = TRANSFERS.find(person.owner, "push", run.id), publish.published(run)
+    space = TRANSFERS.find(person.owner, "push", space_of(run))
     if transfer is None:
         drawn = render_publish.draw_before(earlier, waits(seen))
     else:
         drawn = render_publish.draw_push(transfer, earlier)
-    working = bool(transfer and transfer.works)
+    if space:
+        drawn = render_publish.draw_space(space) + drawn
+    working, making = bool(transfer and transfer.works), bool(space and space.works)
     words = "Publish again" if earlier else "Publish when it is done" if waits(seen) else "Publish"
-    return drawn, gr.Button(words, interactive=not working), gr.Timer(active=working)
+    return drawn, gr.Button(words, interactive=not working), gr.Timer(active=working or making)
 
 
 # Publishing
@@ -204,12 +207,32 @@ def begin_push(
 
 
 def act(run_id: str | None, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
-    """Cancel the push, from the button in its panel."""
+    """Cancel the push, or make a Space for what was published: the buttons of the panel."""
     person = who.allowed(request, "publish")
     run = find_run(run_id or "", person.owner)
     if getattr(event, "act", "") == "cancel":
         TRANSFERS.cancel(person.owner, "push", run.id)
+    elif getattr(event, "act", "") == "space":
+        begin_space(run, person, str(getattr(event, "model", "")))
     return _standing(run, view(run.id, person.owner), person)
+
+
+def begin_space(run: Run, person: Person, repo_id: str) -> Transfer:
+    """Make a small Space for a model that the run was published as, in a thread; raises BertspaceError."""
+    done = next((each for each in publish.published(run) if each.repo_id == repo_id), None)
+    if done is None:
+        raise HubError(f"The run was not published as {repo_id!r}.", hint="Publish it first.")
+    shown = companion.of_run(run, done.repo_id, private=done.private)
+
+    def make(job: Job) -> object:
+        return companion.make(shown, tell=job.say, stopped=job.stopped)
+
+    return TRANSFERS.start(person.owner, "push", space_of(run), make)
+
+
+def space_of(run: Run) -> str:
+    """What the making of a run's Space is called among the transfers."""
+    return f"the Space of {run.id}"
 
 
 # For programs

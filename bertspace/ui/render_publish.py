@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bertspace.errors import BertspaceError
+from bertspace.hub_commit import Committed
 from bertspace.publish import Published
 from bertspace.ui.render import counted, number, text
 from bertspace.ui.render_hub import button
@@ -67,7 +68,9 @@ def no_account(why: str, how: str) -> str:
 
 
 def draw_before(earlier: Sequence[Published], waits: bool) -> str:
-    """What publishing does; and what was published of the run. waits: the run has not ended yet."""
+    """What was published of the run; else what publishing does. waits: the run has not ended yet."""
+    if earlier and not waits:
+        return draw_published(earlier[0], fresh=False) + draw_earlier(earlier[1:])
     items = "".join(f"<li>{each}</li>" for each in GOES_UP)
     then = "Then it is pulled again to a fresh folder, and has to predict the same on rows of the run."
     if waits:
@@ -110,8 +113,8 @@ def _row_of(words: str) -> str:
     return f'<p class="hub-line" role="status">{text(words)}</p>'
 
 
-def draw_published(done: Published) -> str:
-    """Where it is, what was verified, and what can be done with it."""
+def draw_published(done: Published, *, fresh: bool = True) -> str:
+    """Where it is, what was verified, and what can be done with it. fresh: just now."""
     seen = "private" if done.private else "public"
     where = (
         f"a pull request to {link(done.pull_request, done.repo_id)}"
@@ -119,17 +122,32 @@ def draw_published(done: Published) -> str:
         else link(done.url, done.repo_id)
     )
     title = (
-        f"Published: {where}, {seen}." if done.changed else f"Nothing has changed: {where} has it already."
+        f"Published: {where}, {seen}."
+        if done.changed or not fresh
+        else f"Nothing has changed: {where} has it already."
     )
     checks = [("yes", f"Commit <code>{text(done.commit[:7])}</code>"), verified(done)]
     items = "".join(f'<li class="hub-{sign}">{words}</li>' for sign, words in checks)
     note = f'<p class="hub-line">{text(done.message)}</p>' if done.message else ""
-    space = button("Make a Space for it", "space") if not done.pull_request else ""
+    whole = not (done.pull_request or done.adapter)
+    space = button("Make a Space for it", "space", model=done.repo_id) if whole else ""
     look = button("Look at it", "look", model=done.repo_id)
     return (
         f'<div class="hub-published" role="status"><p class="bs-learned">{title}</p>'
         f'<ul class="hub-checks">{items}</ul>{note}<div class="hub-row">{look}{space}</div></div>'
     )
+
+
+def draw_space(transfer: Transfer) -> str:
+    """How far the small Space of a published model is, or where."""
+    if transfer.works:
+        return f'<div class="hub-going">{_steps(transfer.steps, "at work")}</div>'
+    if isinstance(transfer.result, Committed):
+        where = link(transfer.result.url, "its Space")
+        said = f"The model has {where}: a page of a few lines that runs it. It is up in a few minutes."
+        return f'<ul class="hub-checks hub-published" role="status"><li class="hub-yes">{said}</li></ul>'
+    error = transfer.error or BertspaceError("The Space could not be made.")
+    return f'<div class="hub-going">{problem(error.message, error.hint)}</div>'
 
 
 def verified(done: Published) -> tuple[str, str]:
