@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from dataclasses import dataclass, fields
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from bertspace import engine, runs
@@ -23,6 +25,7 @@ RIGHTS: dict[str, tuple[str, ...]] = {
     "train": ("owner", "user"),
     "manage runs": ("owner", "user"),
     "publish": ("owner", "user"),
+    "give a token": ("owner",),  # for the owner's own rights at the Hub; everybody else signs in
     "name folders": ("owner",),  # a path of the host: on the command line, never on a page that others reach
 }
 ACTIONS = tuple(RIGHTS)
@@ -33,28 +36,45 @@ _DOING = {
     "train": "Training",
     "manage runs": "Managing runs",
     "publish": "Publishing",
+    "give a token": "Giving a token",
     "name folders": "Naming folders of this machine",
 }
 TO_GET_THE_RIGHT = (
     "The owner opens this page with the key that was printed at its start; on a machine of your own, "
     "you are the owner."
 )
+TO_SIGN_IN = "Sign in with Hugging Face, at the top of the page. The owner has a key instead."
+_STABLE_ID = re.compile("[0-9a-f]{24}")  # as the Hub numbers its accounts
 CHARACTERS_A_TOKEN = 4  # of English
 
 
 @dataclass(frozen=True)
 class Person:
-    """Someone at the page. owner: the folder of their runs under BERTSPACE_HOME, "" for who has none."""
+    """Someone at the page. owner: the folder of their runs under BERTSPACE_HOME, "" for who has none.
+
+    more: how they get rights that they lack.
+    """
 
     kind: str
     owner: str
     name: str
+    more: str = TO_GET_THE_RIGHT
 
 
 LOCAL = Person("owner", LOCAL_OWNER, "Local owner")  # whoever is at a page that only this machine reaches
 OWNER = Person("owner", LOCAL_OWNER, "Owner")  # came with the key
 VISITOR = Person("visitor", "", "Visitor")
+PASSER_BY = Person("visitor", "", "Visitor", TO_SIGN_IN)  # who could sign in
 SHARED_VISITOR = Person("shared visitor", "", "Visitor by a shared link")
+
+
+def user(account_id: str, name: str) -> Person:
+    """Who signed in: known by the id that the account keeps, never by its name, which may become another's.
+
+    Another provider's ids may be anything, so they are hashed; a folder's name has 50 characters then, not 26.
+    """
+    known = account_id if _STABLE_ID.fullmatch(account_id) else sha256(account_id.encode()).hexdigest()[:48]
+    return Person("user", f"u-{known}", name)
 
 
 def allowed(person: Person, action: str) -> bool:
@@ -65,7 +85,7 @@ def require(person: Person, action: str) -> None:
     """Raises ForbiddenError where the person may not do this."""
     if not allowed(person, action):
         raise ForbiddenError(
-            f"{_DOING[action]} is not open to you here ({person.name}).", hint=TO_GET_THE_RIGHT
+            f"{_DOING[action]} is not open to you here ({person.name}).", hint=person.more
         )
 
 
@@ -74,7 +94,7 @@ class Limits:
     """What one person may take up; 0 is no limit. Each is set by BERTSPACE_MAX_<NAME>.
 
     rows: of a data set, all parts together. minutes: of training. waiting: runs queued or at work.
-    characters and seconds: of one call to the page.
+    characters and seconds: of one call to the page. model_bytes: of one model of the Hub.
     """
 
     rows: int = 20_000
@@ -84,6 +104,7 @@ class Limits:
     stored_bytes: int = 2 * 1024**3
     characters: int = 10_000
     seconds: int = 60
+    model_bytes: int = 1536 * 1024**2
 
 
 NONE = Limits(*[0] * len(fields(Limits)))

@@ -47,6 +47,11 @@ def home() -> Path:
     return Path(os.environ.get("BERTSPACE_HOME") or "runs").resolve()
 
 
+def hub_folder(owner: str) -> Path:
+    """Where models of the Hub lie that this owner alone may see; no run is called so."""
+    return home() / owner / "hub"
+
+
 class Run:
     """One run's folder. Reading is always safe; once started, only its worker writes its state."""
 

@@ -1,8 +1,8 @@
-"""Who is at the page: the owner, or a visitor.
+"""Who is at the page: the owner, someone who signed in, or a visitor; and whose rights they have at the Hub.
 
 The app is local (only this machine reaches it: who connects is the owner) or open (to a network, by --share,
-on a Space, or because a key is set): then the owner comes in with the key, and everybody else is a visitor.
-Addresses and headers prove nothing: a tunnel ends at 127.0.0.1 too.
+on a Space, or because a key is set): then the owner comes in with the key, on a Space people sign in, and
+everybody else is a visitor. Addresses and headers prove nothing: a tunnel ends at 127.0.0.1 too.
 """
 
 from __future__ import annotations
@@ -12,25 +12,37 @@ import hmac
 import os
 import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from bertspace import policy
+from bertspace import policy, runs
 from bertspace.errors import ConfigError
+from bertspace.hub_client import Rights
 from bertspace.policy import Person
+from bertspace.ui.sessions import OWNERS, SESSIONS, Login, Session
+
+if TYPE_CHECKING:
+    from bertspace.hub import Account
 
 COOKIE = "bertspace-owner"
 KEY_VARIABLE = "BERTSPACE_OWNER_KEY"
 SHORTEST_KEY = 16  # characters
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+OF_OAUTH = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
+IN_SESSION = "bertspace"  # where gradio's signed cookie has the id of ours
 
 
 @dataclass(frozen=True)
 class Door:
-    """How this app is reached, and the key of its owner; "" for a local one, which needs none."""
+    """How this app is reached, and the key of its owner; "" for a local one, which needs none.
+
+    sign_in: whether people can sign in with their accounts.
+    """
 
     key: str = ""
     share: bool = False
+    sign_in: bool = False
 
     @property
     def pass_value(self) -> str:
@@ -50,8 +62,17 @@ def open_door(server_name: str = "127.0.0.1", share: bool = False) -> Door:
             f"{KEY_VARIABLE} has {len(given)} characters.", hint=f"Give {SHORTEST_KEY} ASCII ones or more."
         )
     local = server_name in LOOPBACK and not share and not given and not os.environ.get("SPACE_ID")
-    _door = Door("" if local else given or secrets.token_urlsafe(24), share)
+    _door = Door("" if local else given or secrets.token_urlsafe(24), share, _offers_sign_in())
     return _door
+
+
+def _offers_sign_in() -> bool:
+    """Whether this is a Space that signs people in.
+
+    Elsewhere gradio signs its cookie with a key that everybody knows, and takes every visitor for the host.
+    """
+    on_space = os.environ.get("SYSTEM") == "spaces" and bool(os.environ.get("SPACE_ID"))
+    return on_space and all(os.environ.get(name) for name in OF_OAUTH)
 
 
 def door() -> Door:
@@ -65,14 +86,7 @@ def fits(key: str) -> bool:
 
 def person(request: gr.Request | None) -> Person:
     """Who sent the request. None (a handler called by a program, not by a page) is nobody on an open app."""
-    if not _door.key:
-        return policy.LOCAL
-    # The request below gradio's own, which turns cookies into attributes, whatever they are called.
-    below = getattr(request, "request", None)
-    shown = str(below.cookies.get(COOKIE, "")) if below is not None else ""
-    if hmac.compare_digest(shown.encode(errors="replace"), _door.pass_value.encode()):
-        return policy.OWNER
-    return policy.SHARED_VISITOR if _door.share else policy.VISITOR
+    return _known(request)[0]
 
 
 def allowed(request: gr.Request | None, action: str) -> Person:
@@ -80,3 +94,69 @@ def allowed(request: gr.Request | None, action: str) -> Person:
     someone = person(request)
     policy.require(someone, action)
     return someone
+
+
+def rights(request: gr.Request | None) -> Rights:
+    """What who sent the request may see and change at the Hub: never by the host's token but for the owner."""
+    someone, session = _known(request)
+    if someone.kind == "owner":
+        return Rights(_owners_token(session))
+    most = policy.limits(someone).model_bytes
+    if session is None:
+        return Rights(False, guest=True, most_bytes=most)
+    return Rights(session.login.token, runs.hub_folder(someone.owner), guest=True, most_bytes=most)
+
+
+def account(request: gr.Request | None) -> Account | None:
+    """The Hub account with whose rights the person acts; None for who has none.
+
+    Asked for once a sign-in, here and now: not for what is polled. Raises HubError.
+    """
+    login = login_of(request)
+    return login.account() if login else None
+
+
+def login_of(request: gr.Request | None) -> Login | None:
+    """The token that the person's calls to the Hub carry, with its account; None where they carry none."""
+    someone, session = _known(request)
+    if someone.kind == "owner" and OWNERS.pasted is not None:
+        return OWNERS.pasted
+    if session is not None:
+        return session.login
+    return OWNERS.machines() if someone.kind == "owner" else None
+
+
+def _owners_token(session: Session | None) -> str | bool | None:
+    """The owner's own: pasted, signed in with, or the machine's login, which an open app must ask for."""
+    if OWNERS.pasted is not None:
+        return OWNERS.pasted.token
+    if session is not None:
+        return session.login.token
+    if not _door.key:
+        return None
+    return OWNERS.machines() is not None
+
+
+def _known(request: gr.Request | None) -> tuple[Person, Session | None]:
+    """The person, and their sign-in if there is one; who has the owner's key stays the owner."""
+    if not _door.key:
+        return policy.LOCAL, None
+    # The request below gradio's own, which turns cookies into attributes, whatever they are called.
+    below = getattr(request, "request", None)
+    shown = str(below.cookies.get(COOKIE, "")) if below is not None else ""
+    session = _session(below)
+    if hmac.compare_digest(shown.encode(errors="replace"), _door.pass_value.encode()):
+        return policy.OWNER, session
+    if session is not None:
+        return session.person, session
+    if _door.sign_in:
+        return policy.PASSER_BY, None
+    return policy.SHARED_VISITOR if _door.share else policy.VISITOR, None
+
+
+def _session(below: object) -> Session | None:
+    """The sign-in that the cookie names, which gradio's middleware has read and checked."""
+    if not _door.sign_in:
+        return None
+    cookie = getattr(below, "scope", {}).get("session") or {}
+    return SESSIONS.find(cookie.get(IN_SESSION))

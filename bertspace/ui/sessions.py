@@ -1,0 +1,143 @@
+"""Who is signed in, and with which token: in this process's memory alone, so that a restart forgets it all.
+
+A cookie holds a session's id and nothing else. Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bertspace import hub_client, policy
+from bertspace.errors import HubError
+from bertspace.hub_client import Rights
+from bertspace.policy import Person
+
+if TYPE_CHECKING:
+    from bertspace.hub import Account
+
+MOST = 10_000  # sessions at a time; the one opened first goes
+DAY = 24 * 3600  # seconds
+WRITING = {"contribute-repos", "write-repos", "manage-repos"}  # scopes, one of which a push needs
+_TOKEN = re.compile(r"[\w.-]{8,400}", re.ASCII)
+
+
+class Login:
+    """A token, and the account that it is of, which the Hub is asked for once. Its repr shows neither.
+
+    scopes: what a sign-in was granted; None for a token that was made by hand, whose role says it.
+    """
+
+    def __init__(self, token: str, scopes: frozenset[str] | None = None) -> None:
+        self.token, self.scopes = token, scopes
+        self._account: Account | None = None
+        self._asking = threading.Lock()
+
+    def account(self) -> Account:
+        """Raises HubError where the Hub does not answer or does not know the token; the next call asks again."""
+        with self._asking:
+            if self._account is None:
+                from bertspace import hub
+
+                with hub_client.acting(Rights(self.token)):
+                    found = hub.whoami()
+                may = found.may_write and (self.scopes is None or bool(WRITING & self.scopes))
+                self._account = replace(found, may_write=may)
+            return self._account
+
+
+@dataclass(frozen=True)
+class Session:
+    """One sign-in. expires: when its token ends, in seconds since 1970."""
+
+    person: Person
+    login: Login
+    expires: float
+
+
+def from_oauth(info: Mapping[str, Any]) -> Session:
+    """The session of what the provider answered; raises KeyError where it does not say who it is."""
+    claims, now = info["userinfo"], time.time()
+    scopes = frozenset(str(info.get("scope") or "").split())
+    expires = float(info.get("expires_at") or now + float(info.get("expires_in") or DAY))
+    name = str(claims.get("preferred_username") or claims.get("name") or "Signed in")
+    return Session(policy.user(str(claims["sub"]), name), Login(str(info["access_token"]), scopes), expires)
+
+
+class Sessions:
+    """The sessions by their ids, which cannot be guessed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: OrderedDict[str, Session] = OrderedDict()
+
+    def open(self, session: Session) -> str:
+        """A new id for it; what has expired is let go."""
+        name, now = secrets.token_urlsafe(32), time.time()
+        with self._lock:
+            for old in [known for known, each in self._open.items() if each.expires <= now]:
+                del self._open[old]
+            self._open[name] = session
+            while len(self._open) > MOST:
+                self._open.popitem(last=False)
+        return name
+
+    def find(self, name: object) -> Session | None:
+        """The session, unless it was closed or has expired."""
+        with self._lock:
+            found = self._open.get(name) if isinstance(name, str) else None
+            if found is not None and found.expires <= time.time():
+                del self._open[str(name)]
+                return None
+            return found
+
+    def close(self, name: object) -> None:
+        with self._lock:
+            if isinstance(name, str):
+                self._open.pop(name, None)
+
+
+class OwnersLogin:
+    """The owner's token: one that was pasted on the page, else the login that this machine has."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pasted: Login | None = None
+        self._machines: Login | None = None
+
+    @property
+    def pasted(self) -> Login | None:
+        return self._pasted
+
+    def paste(self, token: str) -> None:
+        """Keep the token, if the Hub knows it; raises HubError, and keeps the one before."""
+        token = token.strip()
+        if not _TOKEN.fullmatch(token):
+            raise HubError("That is no access token.", hint="Copy one from your settings page on the Hub.")
+        login = Login(token)
+        login.account()
+        self._pasted = login
+
+    def forget(self) -> None:
+        """Forget what was pasted; the machine's own login stays."""
+        self._pasted = None
+
+    def machines(self) -> Login | None:
+        """The machine's login as it is now: HF_TOKEN, or what `hf auth login` has left; None without one."""
+        from huggingface_hub import get_token
+
+        token = get_token()
+        with self._lock:
+            if self._machines is None or self._machines.token != token:
+                self._machines = Login(token) if token else None
+            return self._machines
+
+
+SESSIONS = Sessions()
+OWNERS = OwnersLogin()
