@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import data, queue
+from bertspace import data, models, queue
 from bertspace.errors import RunError
 from bertspace.runs import CHANGEABLE, ENDED, LOCAL_OWNER, RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
@@ -33,19 +33,21 @@ def submit(
     folder: Path | None = None,
     splits: data.Splits | None = None,
     minutes: float = 0.0,
+    seconds: float = 0.0,
 ) -> Run:
     """Check the data, make the run's folder with its own copy of the rows, queue it and start it if none
     runs.
 
     splits: the config's rows, where they have been loaded already. minutes: the training time it may take, 0
-    for any. Raises BertspaceError before anything
-    is kept.
+    for any. seconds: what the download of a base may take that not everybody may see, 0 for any. A base of
+    the Hub is pinned to its commit. Raises BertspaceError before anything is kept.
     """
     TASKS[config.task].check(config)
     if Path(config.model).is_dir() and config.model != "starter":
         config = replace(
             config, model=str(Path(config.model).resolve())
         )  # the worker works in another folder
+    config = replace(config, model=models.pinned(config.model, seconds=seconds))
     splits = splits or data.load_splits(config)
     run = Run.create(
         data.run_config(config, splits),

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace import hub_cache
-from bertspace.errors import ForbiddenError, HubError, HubUnreachable
-from bertspace.hardware import size
+from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub_cache import Progress, RemoteFile
 from bertspace.hub_client import (
     ANSWER_SECONDS,
@@ -258,12 +257,7 @@ def _pulled(
         return found
     _check_files(repo_id, remote.files, files)
     progress.total = sum(file.size for file in files)
-    most = RIGHTS.get().most_bytes
-    if most and progress.total > most:
-        raise ForbiddenError(
-            f"{repo_id} takes {size(progress.total)}; the limit here is {size(most)}.",
-            hint="Choose a smaller model.",
-        )
+    hub_cache.check_size(repo_id, progress.total)
     own = RIGHTS.get().folder
     cache = own if own and remote.is_restricted else hub_cache.common()
     return hub_cache.bring(repo_id, revision, remote.commit, files, cache, progress, check)

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bertspace.errors import Cancelled, HubError, HubUnreachable
+from bertspace import runs
+from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable
 from bertspace.hub_client import RIGHTS, faults, told
 
 WEIGHTS = ".safetensors"
@@ -77,6 +78,11 @@ def common() -> Path:
     from huggingface_hub import constants
 
     return Path(constants.HF_HUB_CACHE)
+
+
+def of_owner(owner: str) -> Path:
+    """Where models lie that this owner alone may see, beside their runs; no run is called so."""
+    return runs.home() / owner / "hub"
 
 
 def places() -> list[Path]:
@@ -298,6 +304,17 @@ def _link(blob: Path, place: Path) -> None:
         return  # another process was quicker
     except OSError:
         shutil.copyfile(blob, place)
+
+
+def check_size(repo_id: str, total: int) -> None:
+    """Raises ForbiddenError where a model has more bytes than the rights at hand may bring."""
+    from bertspace.hardware import size
+
+    most = RIGHTS.get().most_bytes
+    if most and total > most:
+        raise ForbiddenError(
+            f"{repo_id} takes {size(total)}; the limit here is {size(most)}.", hint="Choose a smaller model."
+        )
 
 
 def _check_space(folder: Path, wanted: int, name: str) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace import runs
-from bertspace.errors import ModelError
+from bertspace.errors import Cancelled, ModelError
 from bertspace.loadable import (
     HEADS,
     check_tokenizer,
@@ -97,6 +98,33 @@ def locate(
         check=lambda folder: _check_before_weights(folder, name, task),
     )
     return Located(name, checked_folder(snapshot, name), "hub", snapshot.name)
+
+
+def pinned(name: str, *, seconds: float = 0) -> str:
+    """The name with its commit, if it is a model of the Hub; any other as it is.
+
+    Raises ModelError or HubError where it is not there, cannot be trained or is too large. One that not
+    everybody may see is brought now, with the rights at hand: the worker that trains it has none. seconds:
+    what that may take; 0 is no limit.
+    """
+    if name == "starter" or name.startswith(("run:", ".", "~", "/")) or _folder(name) is not None:
+        return name
+    from bertspace import hub, hub_cache
+
+    facts = hub.facts(name)
+    if why := why_not(name, facts.config, list(facts.files), ""):
+        raise ModelError(why, hint="Choose another model.")
+    fixed = f"{facts.repo_id}@{facts.revision}"
+    if not facts.is_here:
+        hub_cache.check_size(facts.repo_id, facts.size)
+    if facts.private or facts.gated:
+        end = time.monotonic() + seconds
+        try:
+            locate(fixed, stopped=(lambda: time.monotonic() > end) if seconds else None)
+        except Cancelled as error:
+            said = f"{facts.repo_id} did not arrive within {seconds:g} seconds. What has arrived is kept."
+            raise ModelError(said, hint="Pull it in the Hub tab first.") from error
+    return fixed
 
 
 def _check_before_weights(folder: Path, name: str, task: str) -> None:

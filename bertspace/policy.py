@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from bertspace import engine, runs
+from bertspace import engine, hub_cache, runs
 from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
 from bertspace.runs import ENDED, LOCAL_OWNER
 from bertspace.schema import TrainConfig
@@ -71,7 +71,7 @@ SHARED_VISITOR = Person("shared visitor", "", "Visitor by a shared link")
 def user(account_id: str, name: str) -> Person:
     """Who signed in: known by the id that the account keeps, never by its name, which may become another's.
 
-    Another provider's ids may be anything, so they are hashed; a folder's name has 50 characters then, not 26.
+    Another provider's ids may be anything, so they are hashed, to names longer than those of the Hub's ids.
     """
     known = account_id if _STABLE_ID.fullmatch(account_id) else sha256(account_id.encode()).hexdigest()[:48]
     return Person("user", f"u-{known}", name)
@@ -84,9 +84,7 @@ def allowed(person: Person, action: str) -> bool:
 def require(person: Person, action: str) -> None:
     """Raises ForbiddenError where the person may not do this."""
     if not allowed(person, action):
-        raise ForbiddenError(
-            f"{_DOING[action]} is not open to you here ({person.name}).", hint=person.more
-        )
+        raise ForbiddenError(f"{_DOING[action]} is not open to you here ({person.name}).", hint=person.more)
 
 
 @dataclass(frozen=True)
@@ -126,6 +124,16 @@ def from_environment(name: str, default: int) -> int:
     if not value.isascii() or not value.isdecimal():
         raise ConfigError(f"{variable} is {value!r}.", hint="Give a whole number; 0 is no limit.")
     return int(value)
+
+
+def model_bytes(person: Person) -> int:
+    """Bytes of one model that the person may pull: the limit or what is left of their place; 0: no limit."""
+    most, folder = limits(person), hub_cache.of_owner(person.owner)
+    if not person.owner or not most.stored_bytes or not folder.is_dir():
+        return most.model_bytes
+    taken = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    left = max(1, most.stored_bytes - taken)
+    return min(most.model_bytes or left, left)
 
 
 def check_characters(person: Person, count: int) -> None:

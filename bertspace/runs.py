@@ -30,13 +30,8 @@ LOCAL_OWNER = "local"
 LOOKS, LOOK_SECONDS = 100, 0.01  # how often, and after what time, a lock is tried that a reader looks at
 CHANGEABLE = {"batch_size", "gradient_accumulation"}  # what a run may go on with another value of
 NEAR = 0.85  # of the memory there is: a process killed above it was likely killed for it
-ENDED = (
-    "done",
-    "stopped",
-    "paused",
-    "failed",
-    "interrupted",
-)  # nothing works on it, and nothing will unasked
+# Nothing works on it, and nothing will unasked.
+ENDED = ("done", "stopped", "paused", "failed", "interrupted")
 RESUMABLE = ("stopped", "paused", "failed", "interrupted")
 _ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 _CHECKPOINT = re.compile(r"step-\d{9}")
@@ -45,11 +40,6 @@ _CHECKPOINT = re.compile(r"step-\d{9}")
 def home() -> Path:
     """The folder that holds every run: BERTSPACE_HOME, or ./runs."""
     return Path(os.environ.get("BERTSPACE_HOME") or "runs").resolve()
-
-
-def hub_folder(owner: str) -> Path:
-    """Where models of the Hub lie that this owner alone may see; no run is called so."""
-    return home() / owner / "hub"
 
 
 class Run:
@@ -107,6 +97,11 @@ class Run:
     @property
     def id(self) -> str:
         return self.path.name
+
+    @property
+    def owner(self) -> str:
+        """Whose it is; the local owner's where it lies elsewhere."""
+        return self.path.parent.name if self.path.parent.parent == home() else LOCAL_OWNER
 
     @property
     def name(self) -> str:

@@ -23,9 +23,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bertspace import checkpoints, hardware, queue
+from bertspace import checkpoints, hardware, hub_cache, hub_client, queue
 from bertspace.errors import BertspaceError, OutOfMemory
-from bertspace.runs import Run
+from bertspace.hub_client import Rights
+from bertspace.runs import LOCAL_OWNER, Run
 from bertspace.schema import TrainEvent
 
 LOOK_SECONDS = 0.5  # between two looks of the watch
@@ -230,10 +231,19 @@ def _work(run: Run) -> int:
     work = Work(run)
     signal.signal(signal.SIGTERM, work.terminate)
     signal.signal(signal.SIGUSR1, work.heed)
-    status = work.do()
+    with hub_client.acting(rights_of(run)):
+        status = work.do()
     # Of several processes the others may still wait for this one; their launcher ends them where one fails.
     left = work.cut_short and os.environ.get("RANK") is not None
     return 0 if status in ("done", "stopped", "paused") and not left else 1
+
+
+def rights_of(run: Run) -> Rights:
+    """What the run may see at the Hub: no worker is given a token; the owner's finds the machine's own login.
+
+    What another person alone may see was brought to their folder when the run was submitted.
+    """
+    return Rights() if run.owner == LOCAL_OWNER else Rights(False, hub_cache.of_owner(run.owner))
 
 
 @contextlib.contextmanager
@@ -263,11 +273,12 @@ def _compute_along(run: Run) -> int:
     """What a process that is not the first one does; the first one tells of errors."""
     from bertspace import training
 
-    for event in training.train(run.config(), run):
-        if event.kind == "step":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one hears it, and ends the step for all
-        if event.kind in LAST:
-            _leave(0)
+    with hub_client.acting(rights_of(run)):
+        for event in training.train(run.config(), run):
+            if event.kind == "step":
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one hears it, and ends it for all
+            if event.kind in LAST:
+                _leave(0)
     return 0
 
 

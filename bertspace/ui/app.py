@@ -11,7 +11,8 @@ from bertspace import policy, runs, tables
 from bertspace.errors import BertspaceError
 from bertspace.policy import Person
 from bertspace.runs import Run
-from bertspace.ui import files, hub_publish, picker, render, warm, who
+from bertspace.ui import files, hub_publish, picker, render, sign_in, warm, who
+from bertspace.ui.account import build_account_fold
 from bertspace.ui.classify import ClassifyTab, build_classify_tab
 from bertspace.ui.compare import CompareTab, build_compare_tab
 from bertspace.ui.errors import told
@@ -37,10 +38,7 @@ HOUR, DAY = 3600, 24 * 3600  # seconds
 UPLOAD_BYTES = 10 * 1024**2  # BERTSPACE_MAX_UPLOAD_BYTES, where others than the local owner reach the app
 MOST_WAITING = 200  # BERTSPACE_MAX_QUEUE, events that wait for one before them
 AT_ONCE = 4  # calls of one handler: a slow one (a download) does not hold up the others
-NO_TRAINING = (
-    "Training is not open to visitors",
-    f"{policy.TO_GET_THE_RIGHT} The other tabs are open to you here.",
-)
+NO_TRAINING = "Training is not open to visitors", "{} The other tabs are open to you here."
 # The address says which tab is open, so that a reload or a copied link opens it again. The first tab reports
 # itself once while the page is built, before the load event has read what the address asks for.
 IN_ADDRESS = """() => {
@@ -57,11 +55,14 @@ TO_VIEW = "() => document.querySelector('#live')?.scrollIntoView({behavior: 'smo
 
 def build_app() -> Page:
     """The whole page; `launch_options()` are the arguments that its launch needs."""
+    button = sign_in.sign_in_button()
+    how = policy.TO_SIGN_IN if button else policy.TO_GET_THE_RIGHT
     with Page(title="bertspace", analytics_enabled=False, delete_cache=(HOUR, DAY)) as app:
-        header = build_header()
+        header = build_header(button)
         with gr.Tabs(selected="fine-tune", overflow_behavior="wrap", elem_id="tabs") as tabs:
             with gr.Tab(TABS["fine-tune"], id="fine-tune") as first:
-                closed = gr.HTML(render.note(*NO_TRAINING), visible=False, elem_classes="bs-card")
+                words = NO_TRAINING[0], NO_TRAINING[1].format(how)
+                closed = gr.HTML(render.note(*words), visible=False, elem_classes="bs-card")
                 with gr.Column() as workshop:
                     train = build_train_tab()
             with gr.Tab(TABS["fill-mask"], id="fill-mask") as second:
@@ -71,12 +72,15 @@ def build_app() -> Page:
             with gr.Tab(TABS["compare"], id="compare") as fourth:
                 compare = build_compare_tab()
             with gr.Tab(TABS["hub"], id="hub") as fifth:
+                account = build_account_fold()
                 hub = build_hub_tab()
         for tab, name in zip((first, second, third, fourth, fifth), TABS, strict=True):
             tab.select(None, None, None, js=IN_ADDRESS % (name, name))
         for tab, model, task in ((third, classify.model, "text-classification"), (fourth, compare.tuned, "")):
             tab.select(chosen_or_newest(task), model, model, **QUIET)
-        fifth.select(**hub.publish.opening)
+        fifth.select(**hub.publish.opening).then(**account.opening)
+        for changed in account.changed:
+            changed.success(**hub.publish.opening)
         header.click(to_run, None, [tabs, train.run_id], **QUIET).then(None, None, None, js=TO_VIEW)
         _lead_on(tabs, train, fill_mask, classify, compare)
         _lead_on_from_hub(tabs, hub, train, fill_mask, classify, compare)
@@ -104,7 +108,7 @@ def launch_options(share: bool = False) -> dict[str, Any]:
         "server_name": server_name,
         "server_port": int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
         "share": share,
-        "app_kwargs": {"middleware": [(Entrance, (), {})]},  # a class and its arguments, as starlette has it
+        "app_kwargs": {"middleware": [(Entrance, (), {}), (sign_in.SignIn, (), {})]},
         "theme": theme(),
         "css": css(),
         "footer_links": ["api", "settings"],

@@ -1,13 +1,15 @@
 """What every event and every request passes: rights, limits and form are looked at here, before any handler.
 
 `Page` is a Blocks that refuses what NEEDS does not allow to the person who asks. It cannot be gone round:
-gradio calls every handler, with a button or without, through `process_api`. `Entrance` lets the owner in.
+gradio calls every handler, with a button or without, through `process_api`, where it gets the rights that
+whoever asks has at the Hub. `Entrance` lets the owner in, and does not let other sites' pages act for people.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -16,9 +18,9 @@ import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.exceptions import InvalidPathError
 
-from bertspace import policy
+from bertspace import hub_client, policy
 from bertspace.errors import BertspaceError, DataError, ForbiddenError
-from bertspace.ui import files, who
+from bertspace.ui import files, sites, who
 from bertspace.ui.errors import toast
 
 Scope = dict[str, Any]
@@ -38,6 +40,7 @@ UNUSED = ("/proxy=", "/file=http:", "/file=https:", "/file/http", "/deep_link", 
 # page opens. A handler that is missing here keeps the app from being built. What runs on a visitor's page too
 # is for everybody, and shows each person what is theirs.
 FOR_ALL = (
+    "account.opened",
     "app.compare_model", "app.no_model", "app.open_page", "app.to_fine_tune", "app.try_model",
     "classify.answer", "classify.chosen_row", "classify.classify", "classify.classify_file",
     "classify.settle", "classify.show_pair",
@@ -52,6 +55,8 @@ FOR_ALL = (
     "run_step.look",
 )  # fmt: skip
 NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
+    "account.forget_token": "give a token",
+    "account.use_token": "give a token",
     "app.compare_run": "see runs",
     "app.publish_run": "publish",
     "app.empty_picker": "see runs",
@@ -135,7 +140,8 @@ class Page(gr.Blocks):
     ) -> dict[str, Any]:
         """The handler's answer, if whoever sent the request may have it; else a gr.Error that says why."""
         event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
-        person = who.person(request[0] if isinstance(request, list) else request)
+        asked = request[0] if isinstance(request, list) else request
+        person = who.person(asked)
         try:
             if event.fn is None:
                 raise ForbiddenError("That runs in the browser alone.", hint="There is nothing to ask for.")
@@ -145,7 +151,9 @@ class Page(gr.Blocks):
             if event_data is not None and not isinstance(event_data._data, dict):
                 event_data._data = {}  # a program may send anything; its attributes are then not there
             work = super().process_api(event, inputs, state, request, event_data=event_data, **others)
-            return await within(policy.limits(person).seconds, work)
+            # The task and the thread that the handler runs in copy this context, and nobody else's does.
+            with hub_client.acting(who.rights(asked)):
+                return await within(policy.limits(person).seconds, work)
         except BertspaceError as error:
             raise toast(error) from error
 
@@ -225,6 +233,11 @@ class Entrance:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if refusal := sites.refusal(scope, bool(who.door().key)):
+            await _answer(send, 403, refusal)
+            return
+        if sites.is_foreign(scope):
+            scope = sites.without_cookies(scope)
         asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         keys = [value for name, value in asked if name == "key"]
         if scope["path"] == "/" and keys and who.door().key:
@@ -265,6 +278,7 @@ async def _let_in(key: str, back_to: str, send: Send) -> None:
         await _answer(send, 403, "This is not the key that was printed when the page was started.")
         return
     cookie = f"{who.COOKIE}={who.door().pass_value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax"
+    cookie += "; Secure" if os.environ.get("SPACE_HOST") else ""
     headers = {"location": back_to, "set-cookie": cookie, "cache-control": "no-store"}
     await _answer(send, 303, "", headers | {"referrer-policy": "no-referrer"})
 

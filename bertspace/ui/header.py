@@ -11,6 +11,7 @@ from bertspace.policy import Person
 from bertspace.ui import warm, who
 from bertspace.ui.render import text
 from bertspace.ui.run_view import RunView, run_at_work
+from bertspace.ui.sign_in import GO, SIGN_IN, SIGN_OUT
 
 EVERY = 2.0  # seconds between two looks at the run at work
 SENTENCE = "Fine-tune a BERT on your own texts, try it, and see what the training changed."
@@ -22,22 +23,28 @@ CLICK = """element.addEventListener('click', event => {
 });"""
 
 
-def build_header() -> gr.HTML:
-    """The header; its click event carries `run`, the id of the run at work."""
-    header = gr.HTML(draw_header("", None), js_on_load=CLICK, apply_default_css=False, elem_id="header")
+def build_header(sign_in: gr.LoginButton | None = None) -> gr.HTML:
+    """The header, with the button to sign in where that can be done, not on a page yet.
+
+    Its click event carries `run`, the id of the run at work.
+    """
+    with gr.Row(elem_id="top", equal_height=False):
+        header = gr.HTML(draw_header("", None), js_on_load=CLICK, apply_default_css=False, elem_id="header")
+        button = sign_in.render() if sign_in else gr.Button(visible=False, elem_id="sign-in")
+    button.click(None, button, None, js=GO)
     seen, clock = gr.State(""), gr.Timer(EVERY)
-    drawn: dict[str, Any] = {"outputs": [header, seen, clock], "show_progress": "hidden"}
+    drawn: dict[str, Any] = {"outputs": [header, seen, clock, button], "show_progress": "hidden"}
     drawn |= {"queue": False, "api_visibility": "private"}
     gr.on(None, first_look, **drawn)  # when the page opens
     clock.tick(look, seen, **drawn)
     return header
 
 
-def first_look(request: gr.Request) -> tuple[object, object, object]:
+def first_look(request: gr.Request) -> tuple[object, ...]:
     return look("", request)
 
 
-def look(seen: str, request: gr.Request | None = None) -> tuple[object, object, object]:
+def look(seen: str, request: gr.Request | None = None) -> tuple[object, ...]:
     """The header as it is now for this person; nothing where it is as it was.
 
     The clock stops once there is nothing more to come: a visitor sees no runs.
@@ -45,8 +52,9 @@ def look(seen: str, request: gr.Request | None = None) -> tuple[object, object, 
     person, device = who.person(request), warm.device_words()
     drawn = draw_header(device, run_at_work(person.owner), person)
     if drawn == seen:
-        return gr.skip(), gr.skip(), gr.skip()
-    return drawn, drawn, gr.Timer(active=not device or policy.allowed(person, "see runs"))
+        return (gr.skip(),) * 4
+    clock = gr.Timer(active=not device or policy.allowed(person, "see runs"))
+    return drawn, drawn, clock, gr.Button(SIGN_OUT if who.is_signed_in(request) else SIGN_IN)
 
 
 def draw_header(device: str, at_work: RunView | None, person: Person | None = None) -> str:
@@ -64,7 +72,7 @@ def _person(person: Person | None) -> str:
     """Who is at the page, and what a visitor is not told elsewhere."""
     if person is None:
         return ""
-    hint = "" if policy.allowed(person, "train") else f' title="{text(policy.TO_GET_THE_RIGHT)}"'
+    hint = "" if policy.allowed(person, "train") else f' title="{text(person.more)}"'
     return f'<span class="bs-chip"{hint}>{text(person.name)}</span>'
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import companion, hub, policy, publish
+from bertspace import companion, policy, publish
 from bertspace.errors import BertspaceError, HubError
 from bertspace.hub import Account
 from bertspace.policy import Person
@@ -87,24 +87,26 @@ def opened(run_id: str | None, account: Account | None, request: gr.Request) -> 
     """The tab as it is for this person: the form, or why there is none; runs and account read anew."""
     person = who.person(request)
     if not policy.allowed(person, "publish"):
-        words = render_publish.closed(policy.TO_GET_THE_RIGHT)
+        words = render_publish.closed(person.more)
         return gr.HTML(words, visible=True), gr.skip(), gr.skip(), gr.skip(), None, ""
     choices = run_choices(person)
     if not choices:
         words = gr.HTML(render_publish.NO_RUN, visible=True)
         return words, gr.Button(visible=True), gr.Column(visible=False), gr.skip(), account, gr.skip()
     known = run_id if run_id in dict(choices).values() else choices[0][1]
-    account, said = account_of(account)
+    account, said = account_of(request)
     hidden = gr.HTML(visible=False), gr.Button(visible=False), gr.Column(visible=True)
     return *hidden, gr.Dropdown(choices=choices, value=known), account, said
 
 
-def account_of(known: Account | None) -> tuple[Account | None, str]:
-    """The account at the Hub, asked for once a page, and in words."""
+def account_of(request: gr.Request | None) -> tuple[Account | None, str]:
+    """The account at the Hub, which is asked for once a sign-in, and in words."""
     try:
-        account = known or hub.whoami()
+        account = who.account(request)
     except HubError as error:
         return None, render_publish.no_account(error.message, error.hint)
+    if account is None:
+        return None, render_publish.no_account("No account of the Hub is in use.", "Open the fold above.")
     return account, render_publish.draw_account(account.name, account.organisations, account.may_write)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertspace import data
 from bertspace.errors import BertspaceError, DataError
+from bertspace.hub_client import RIGHTS
 from bertspace.hub_data import load_hub
 from bertspace.schema import TrainConfig
 
@@ -113,9 +115,13 @@ def load(config: TrainConfig) -> data.Splits:
     """
     if config.data_dir:
         raise DataError("The page takes no folder.", hint="Upload the files.")
-    return _loaded(TrainConfig(**{name: getattr(config, name) for name in OF_DATA}))
+    rights = RIGHTS.get()
+    return _loaded(
+        TrainConfig(**{name: getattr(config, name) for name in OF_DATA}), rights.folder, rights.guest
+    )
 
 
 @lru_cache(maxsize=2)
-def _loaded(config: TrainConfig) -> data.Splits:
+def _loaded(config: TrainConfig, folder: Path | None, guest: bool) -> data.Splits:
+    """The rows, for whose rights have this folder: what one may see on the Hub, another may not."""
     return data.load_splits(config)

@@ -174,7 +174,7 @@ def look(
     except BertspaceError as error:
         shown, instead = None, render_run.problem(error.message, error.hint)
     else:
-        instead = EMPTY if policy.allowed(person, "see runs") else render_run.closed(policy.TO_GET_THE_RIGHT)
+        instead = EMPTY if policy.allowed(person, "see runs") else render_run.closed(person.more)
     parts: list[Part] = [
         (_live_mark(shown) or instead, lambda: [render_run.draw_run(shown) if shown else instead]),
         (_curves_mark(shown), lambda: [render_run.draw_curves(shown) if shown else ""]),

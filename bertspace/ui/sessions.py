@@ -40,7 +40,7 @@ class Login:
         self._asking = threading.Lock()
 
     def account(self) -> Account:
-        """Raises HubError where the Hub does not answer or does not know the token; the next call asks again."""
+        """Raises HubError where the Hub does not answer or know the token; the next call asks again."""
         with self._asking:
             if self._account is None:
                 from bertspace import hub

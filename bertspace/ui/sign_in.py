@@ -1,6 +1,6 @@
-"""Signing in on a Space: gradio's button and its way to the Hub and back, with the token kept out of the cookie.
+"""Signing in on a Space: gradio's button and its way to the Hub and back, with no token in the cookie.
 
-gradio writes the whole answer of the provider, the token in it, into a cookie that is signed but not encrypted.
+gradio writes all that the provider answers, the token too, into a cookie that is signed but not encrypted.
 `SignIn` takes it out before the cookie is written, into this process's memory (`sessions`), and leaves an id.
 """
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace.policy import Person
 from bertspace.ui import sessions, who
 from bertspace.ui.sessions import SESSIONS
 
@@ -27,7 +26,8 @@ SIGN_IN, SIGN_OUT = "Sign in with Hugging Face", "Sign out"
 GO = f"""(shown) => {{
     const back = encodeURIComponent('/' + window.location.search);
     window.parent?.postMessage({{type: 'SET_SCROLLING', enabled: true}}, '*');
-    window.location.assign((shown === '{SIGN_OUT}' ? '/logout' : '/login/huggingface') + '?_target_url=' + back);
+    const way = shown === '{SIGN_OUT}' ? '/logout' : '/login/huggingface';
+    window.location.assign(way + '?_target_url=' + back);
 }}"""
 
 
@@ -40,11 +40,6 @@ def sign_in_button() -> gr.LoginButton | None:
     if not who.door().sign_in:
         return None
     return gr.LoginButton(SIGN_IN, SIGN_OUT, size="sm", variant="secondary", min_width=0, elem_id="sign-in")
-
-
-def shown(person: Person, signed_in: bool) -> Any:
-    """What the button says to this person."""
-    return gr.LoginButton(value=SIGN_OUT if signed_in else SIGN_IN)
 
 
 class SignIn:

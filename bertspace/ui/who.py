@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from bertspace import policy, runs
+from bertspace import hub_cache, policy
 from bertspace.errors import ConfigError
 from bertspace.hub_client import Rights
 from bertspace.policy import Person
@@ -96,15 +96,20 @@ def allowed(request: gr.Request | None, action: str) -> Person:
     return someone
 
 
+def is_signed_in(request: gr.Request | None) -> bool:
+    """Whether the request comes with a sign-in, the owner's too."""
+    return _known(request)[1] is not None
+
+
 def rights(request: gr.Request | None) -> Rights:
-    """What who sent the request may see and change at the Hub: never by the host's token but for the owner."""
+    """With whose rights the Hub is asked for this request: the host's token serves the owner alone."""
     someone, session = _known(request)
     if someone.kind == "owner":
         return Rights(_owners_token(session))
-    most = policy.limits(someone).model_bytes
+    most = policy.model_bytes(someone)
     if session is None:
         return Rights(False, guest=True, most_bytes=most)
-    return Rights(session.login.token, runs.hub_folder(someone.owner), guest=True, most_bytes=most)
+    return Rights(session.login.token, hub_cache.of_owner(someone.owner), guest=True, most_bytes=most)
 
 
 def account(request: gr.Request | None) -> Account | None:
