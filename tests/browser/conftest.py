@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -22,15 +23,24 @@ MINUTE = 60_000  # milliseconds
 @pytest.fixture
 def address(home: Path) -> Iterator[str]:
     """A running app's address; the app ends with the test."""
+    with running(home.parent / "app.log") as url:
+        yield url
+
+
+@contextmanager
+def running(log_file: Path, **variables: str) -> Iterator[str]:
+    """The address of an app that runs within the block, with these variables beside the test's own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
-    with (home.parent / "app.log").open("wb") as log:
-        app = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    with log_file.open("wb") as log:
+        app = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment | variables, stdout=log, stderr=log
+        )
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for(url, app, home.parent / "app.log")
+        wait_for(url, app, log_file)
         yield url
     finally:
         app.terminate()
