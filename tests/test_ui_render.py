@@ -151,3 +151,8 @@ def test_the_metric_table_says_what_is_better_by_words_and_sign() -> None:
     ]
     assert '<td title="0.0">–</td>' in drawn
     assert "Measured on 19 rows. Base: starter. Fine-tuned: mine." in drawn
+
+
+def test_a_commit_in_a_models_name_is_cut_to_seven_signs() -> None:
+    assert render.short(f"a/b@{'0123456789' * 4}") == "a/b@0123456"
+    assert render.short("a/b@main") == "a/b@main" and render.short("starter") == "starter"

@@ -165,13 +165,13 @@ def away(values: Iterable[str]) -> str:
 def not_here(value: str) -> str:
     """The panel that stands instead of an answer meanwhile."""
     said = "What is known of it, and the button that brings it, stand under its name."
-    return render.note(f"{value} is not on this machine yet", said)
+    return render.note(f"{render.short(value)} is not on this machine yet", said)
 
 
 def model_name(value: str) -> str:
     """What the page calls a model: a run by its name, any other by its id."""
     run = _run(value)
-    return run.name if run else value
+    return run.name if run else render.short(value)
 
 
 def is_tuned(value: str) -> bool:

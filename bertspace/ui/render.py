@@ -69,6 +69,11 @@ def number(value: float) -> str:
     return f"{value:.{decimals}f}".replace("-", "−")
 
 
+def short(model: str) -> str:
+    """A model's name with the commit after its @, if there is one, in seven signs."""
+    return re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}$", r"@\1", model)
+
+
 def counted(count: int, noun: str) -> str:
     """ "1 row", "1,200 rows"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

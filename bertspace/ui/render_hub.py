@@ -11,7 +11,7 @@ from bertspace.errors import BertspaceError
 from bertspace.hardware import size
 from bertspace.hub import Facts, Found
 from bertspace.tasks import TASKS
-from bertspace.ui.render import text
+from bertspace.ui.render import short, text
 from bertspace.ui.render_progress import progress_bar, time_left
 from bertspace.ui.render_run import problem
 from bertspace.ui.transfers import Transfer
@@ -126,7 +126,7 @@ def unreachable(why: str, some_here: bool) -> str:
 def draw_facts(name: str, facts: Facts, misfit: str) -> str:
     """Name, the card's first lines and the facts; what keeps it from being used, with what to do."""
     revision = name.partition("@")[2]
-    called = f"{facts.repo_id}@{revision}" if revision else facts.repo_id
+    called = short(f"{facts.repo_id}@{revision}") if revision else facts.repo_id
     words = f'<p class="hub-words">{text(facts.words)}</p>' if facts.words else ""
     told = "".join(f"<div><dt>{title}</dt><dd>{value}</dd></div>" for title, value in _told(facts))
     why = problem(misfit, "Choose another model.") if misfit else ""
@@ -160,7 +160,7 @@ def _labels(labels: Sequence[str]) -> str:
 
 
 def looking(name: str) -> str:
-    return f'<p class="hub-line">Looking at {text(name)} …</p>'
+    return f'<p class="hub-line">Looking at {text(short(name))} …</p>'
 
 
 def no_facts(error: BertspaceError) -> str:

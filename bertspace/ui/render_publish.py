@@ -8,7 +8,7 @@ from pathlib import Path
 from bertspace.errors import BertspaceError
 from bertspace.hub_commit import Committed
 from bertspace.publish import Published
-from bertspace.ui.render import counted, number, text
+from bertspace.ui.render import counted, number, short, text
 from bertspace.ui.render_hub import button
 from bertspace.ui.render_progress import moment
 from bertspace.ui.render_run import pill, problem
@@ -49,7 +49,7 @@ def draw_run(view: RunView) -> str:
 def _base(view: RunView) -> str:
     """The base's name; of a folder of this machine, its last part."""
     name = view.config.model
-    return Path(name).name if Path(name).is_absolute() else name
+    return Path(name).name if Path(name).is_absolute() else short(name)
 
 
 def draw_account(name: str, organisations: Sequence[str], may_write: bool) -> str:

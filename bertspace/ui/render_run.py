@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bertspace.runs import ENDED
 from bertspace.tasks import TASKS
 from bertspace.ui.chart import Line, chart, thin
-from bertspace.ui.render import METRIC_WORDS, number, text
+from bertspace.ui.render import METRIC_WORDS, number, short, text
 from bertspace.ui.render_data import source_name
 from bertspace.ui.render_progress import draw_progress, duration, moment
 from bertspace.ui.run_view import STATUS_NAMES, RunLine, RunView
@@ -49,7 +49,7 @@ def pill(status: str) -> str:
 
 def _title(view: RunView) -> str:
     rows = view.source.get("rows", {}).get("train", 0)
-    about = [TASKS[view.config.task].title, f"{view.config.model} as base", f"{rows:,} training rows"]
+    about = [TASKS[view.config.task].title, f"{short(view.config.model)} as base", f"{rows:,} training rows"]
     about.append(moment(view.state.created))
     notes = f'<p class="bs-run-notes">{text(view.state.notes)}</p>' if view.state.notes else ""
     return (
@@ -145,8 +145,8 @@ def learned(view: RunView) -> str:
 def base_words(view: RunView) -> str:
     """What the base value is of."""
     if view.config.task == "fill-mask":
-        return f"{view.config.model} before training"
-    return f"{view.config.model} kept frozen, with a logistic regression on its features"
+        return f"{short(view.config.model)} before training"
+    return f"{short(view.config.model)} kept frozen, with a logistic regression on its features"
 
 
 def held_out(view: RunView) -> str:
