@@ -329,12 +329,16 @@ def test_an_unreachable_hub_leaves_the_list_of_what_is_here(
     assert "not reachable" in drawn and "alice/<wbr>" in drawn and "To begin with" not in drawn
 
 
-def test_the_buttons_that_lead_on_come_with_the_model(server: Any, transfers: Transfers) -> None:
+def test_the_buttons_that_lead_on_come_with_the_model_and_the_right(
+    server: Any, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = ("alice/tiny", "fill-mask", True)
     assert [each.visible for each in hub_pull.offer(known)] == [False, True, False]
     pulled(transfers)
     assert [each.visible for each in hub_pull.offer(known)] == [True, True, True]
     assert [each.visible for each in hub_pull.offer(("a/b", "", False))] == [False, False, False]
+    monkeypatch.setattr(who, "person", lambda request: policy.VISITOR)
+    assert [each.visible for each in hub_pull.offer(known)] == [True, False, True]
 
 
 def test_programs_search_look_pull_and_follow(server: Any, transfers: Transfers) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import hub
+from bertspace import hub, policy
 from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub import Found
 from bertspace.tasks import TASKS
@@ -140,11 +140,12 @@ def named_model(words: str, chosen: str, request: gr.Request) -> str:
     return name if picker.is_hub(name) and "/" in name else chosen
 
 
-def offer(known: Known) -> tuple[Any, ...]:
-    """The buttons that lead on: trying and comparing once it is here, fine-tuning in any case."""
+def offer(known: Known, request: gr.Request | None = None) -> tuple[Any, ...]:
+    """The buttons that lead on: trying and comparing once it is here, fine-tuning for who may train."""
     name, task, fits = known
+    trains = policy.allowed(who.person(request), "train")
     usable = fits and bool(task) and picker.is_here(name)
-    return gr.Button(visible=usable), gr.Button(visible=fits), gr.Button(visible=usable)
+    return gr.Button(visible=usable), gr.Button(visible=fits and trains), gr.Button(visible=usable)
 
 
 # For programs
