@@ -63,10 +63,10 @@ def test_two_colours_mean_two_models() -> None:
 def test_the_header_tells_the_device_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Looking at this machine" in header.draw_header("", None)
     monkeypatch.setitem(warm._known, "device", "CPU, 2 cores, bf16")
-    drawn, seen, clock = header.look("")
+    drawn, seen, clock, _ = header.look("")
     assert "CPU, 2 cores, bf16" in drawn and "No run at work" in drawn and "Local owner" in drawn
     assert clock.active
-    assert header.look(seen) == (gr.skip(), gr.skip(), gr.skip())
+    assert header.look(seen) == (gr.skip(),) * 4
 
 
 def test_a_visitors_header_says_who_they_are_and_shows_no_run() -> None:

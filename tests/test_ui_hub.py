@@ -34,6 +34,7 @@ from bertspace.ui import (
     who,
 )
 from bertspace.ui.hub_form import destination, suggested_name
+from bertspace.ui.sessions import Login
 from bertspace.ui.transfers import Transfer, Transfers
 
 CARD = "---\nlicense: mit\nlanguage: en\npipeline_tag: fill-mask\n---\n# Tiny\n\nA **tiny** model.\n"
@@ -75,8 +76,10 @@ def server(hub: Any, tiny_bert: Path) -> Any:
 
 
 @pytest.fixture
-def alice(server: Any) -> Iterator[str]:
+def alice(server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Her token, as the owner's, with whose rights the test acts."""
     token = server.user("alice", orgs=("team",))
+    monkeypatch.setattr(who.OWNERS, "_pasted", Login(token))
     with acting(Rights(token=token)):
         yield token
 
