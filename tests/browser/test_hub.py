@@ -24,19 +24,30 @@ def test_a_model_is_trained_published_refused_shared_pulled_and_compared(
     hub.put("alice/tiny", tiny_bert)
 
     homes = {name: str(tmp_path / name / "huggingface") for name in ("alice", "bob")}
-    with running(tmp_path / "alice.log", HF_TOKEN=alice, HF_HOME=homes["alice"]) as address:
+    with running(tmp_path / "alice.log", HF_HOME=homes["alice"]) as address:
+        pasted(page, address, alice, "alice")
         trained_and_published(page, address, tmp_path)
     assert "README.md" in hub.files(TRAINED) and hub.repo(TRAINED).private
-    for path in tmp_path.joinpath("home").rglob("*"):
+    for path in tmp_path.rglob("*"):
         assert not path.is_file() or alice.encode() not in path.read_bytes(), path
 
-    variables = {"HF_TOKEN": bob, "HF_HOME": homes["bob"], "BERTSPACE_HOME": str(tmp_path / "bob" / "runs")}
+    variables = {"HF_HOME": homes["bob"], "BERTSPACE_HOME": str(tmp_path / "bob" / "runs")}
     with running(tmp_path / "bob.log", **variables) as address:
+        pasted(page, address, bob, "bob")
         page.goto(f"{address}/?tab=hub&model={TRAINED}")
         expect(page.locator("#hub-model")).to_contain_text(f"The Hub has no model {TRAINED}")
         hub.repo(TRAINED).private = False
         pulled_and_compared(page, address, tmp_path)
     assert errors == []
+
+
+def pasted(page: Page, address: str, token: str, name: str) -> None:
+    """The owner's token, given to the page."""
+    page.goto(f"{address}/?tab=hub")
+    page.locator("#account").get_by_text("Hugging Face account").click()
+    page.locator("#account-token input").fill(token)
+    page.locator("#account-use").click()
+    expect(page.locator("#account-said")).to_contain_text(name)
 
 
 def trained_and_published(page: Page, address: str, pictures: Path) -> None:
