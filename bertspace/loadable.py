@@ -68,7 +68,8 @@ def checked_folder(folder: Path, name: str) -> Path:
         pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
         raise ModelError(
             f"{name} has no safetensors weights{f', only {pickled}' if pickled else ''}.",
-            hint="Pickled weights can run code when read; choose a model with model.safetensors.",
+            hint="Pickled weights can run code when read; choose a model with model.safetensors, or use: "
+            "bertspace import FOLDER",
         )
     check_tokenizer(folder, name)
     return folder

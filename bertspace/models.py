@@ -212,7 +212,7 @@ def misfit(located: Located, task: str) -> str:
     return lacking_head(located.name, located.config, task)
 
 
-_LOADING = threading.Lock()  # transformers switches torch's default type while it loads, for all threads
+LOADING = threading.Lock()  # transformers switches torch's default type while it loads, for all threads
 
 
 def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
@@ -248,7 +248,7 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
         raise ModelError(why, hint="Choose another model.")
     transformers = library()
     auto = getattr(transformers, f"AutoModel{HEADS.get(task, '')}")
-    with _LOADING, quiet(), _named(located.name):
+    with LOADING, quiet(), _named(located.name):
         model, report = auto.from_pretrained(
             located.path,
             dtype=torch.float32,

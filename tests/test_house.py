@@ -23,7 +23,8 @@ LAYERS = [
     {"tasks", "hub", "hub_client", "hub_cache", "hub_words", "hub_commit", "loadable"}
     | {"metrics", "hardware", "runs", "scales"},
     {"data", "tables", "columns", "labels", "splitting", "origin", "hub_data"},
-    {"models", "tuning", "probe", "batching", "evaluation", "recipes", "presets"},
+    {"models", "tuning", "probe", "batching", "evaluation", "recipes", "presets"}
+    | {"old_checkpoints", "old_bert", "tf_checkpoint"},
     {
         "session",
         "baseline",
@@ -153,7 +154,7 @@ def normalised(distribution: str) -> str:
 
 def undeclared(paths: list[Path], declared: set[str]) -> list[str]:
     """Each import of something that is neither Python's, ours, nor from a declared distribution."""
-    ours = {"bertspace", "app", "conftest", "benchmarks", "hub"} | {
+    ours = {"bertspace", "app", "conftest", "benchmarks", "browser", "hub"} | {
         path.stem for path in modules(ROOT / "tests")
     }
     distributions = packages_distributions()

@@ -1,4 +1,4 @@
-"""`bertspace …` and `python -m bertspace …`: train, evaluate, predict, compare, push, pull, runs.
+"""`bertspace …` and `python -m bertspace …`: train, evaluate, predict, compare, push, pull, import, runs.
 
 A command returns an Outcome; only this module writes to stdout, so that `--json` is one document, alone.
 Exit codes: 0 done, 2 bad input (one line on stderr), 1 failure, 130 left by Ctrl-C.
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from bertspace import __version__, hardware
-from bertspace.cli import answers, hub_commands, run_commands, train
+from bertspace.cli import answers, hub_commands, import_command, run_commands, train
 from bertspace.cli.outcome import BAD_INPUT, LEFT, Outcome
 from bertspace.errors import BertspaceError
 
@@ -66,7 +66,7 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"bertspace {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (train, answers, hub_commands, run_commands):
+    for module in (train, answers, hub_commands, import_command, run_commands):
         module.add_commands(commands)
     return parser
 

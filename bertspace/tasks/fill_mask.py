@@ -158,8 +158,9 @@ def _distinct(tokenizer: PreTrainedTokenizerBase, tokens: list[int], values: lis
     """Token text -> probability; a byte-level vocabulary's word marks are taken off."""
     scores: dict[str, float] = {}
     for token, value in zip(tokens, values, strict=True):
-        written = tokenizer.convert_ids_to_tokens(token)
-        word = written if written.startswith("##") else tokenizer.decode([token]).strip()
+        # A model may have more outputs than its vocabulary has words, for the hardware's sake.
+        written = tokenizer.convert_ids_to_tokens(token) or f"[no word {token}]"
+        word = written if written.startswith(("##", "[no word ")) else tokenizer.decode([token]).strip()
         scores[word if word and word not in scores else written] = value
     return scores
 
