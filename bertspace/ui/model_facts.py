@@ -9,10 +9,11 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import hub, loadable, models, policy
+from bertspace import hub, loadable, models
 from bertspace.errors import BertspaceError
 from bertspace.hub import RIGHTS, Facts
 from bertspace.loadable import HEADS
+from bertspace.policy import Person
 from bertspace.ui import picker, render_hub, who
 from bertspace.ui.errors import told
 from bertspace.ui.transfers import TRANSFERS, Job, Transfer
@@ -74,16 +75,16 @@ def seen(name: str, task: str, request: gr.Request | None) -> tuple[str, str, An
     why = unfit(facts, task)
     transfer = TRANSFERS.find(puller(request), "pull", name)
     going = bool(transfer and transfer.works)
-    pull = "" if why else pull_panel(facts, transfer)
+    pull = "" if why else pull_panel(facts, transfer, who.person(request))
     known = name, task_of(facts), not why
     return render_hub.draw_facts(name, facts, why), pull, gr.Timer(active=going), known
 
 
-def pull_panel(facts: Facts, transfer: Transfer | None) -> str:
+def pull_panel(facts: Facts, transfer: Transfer | None, person: Person) -> str:
     """The button that brings the model, unless the person's limit forbids it."""
     most = RIGHTS.get().most_bytes
     if most and facts.size > most and not facts.is_here:
-        return render_hub.too_large(facts, most, policy.TO_GET_THE_RIGHT)
+        return render_hub.too_large(facts, most, person.more)
     return render_hub.draw_pull(facts, transfer)
 
 
