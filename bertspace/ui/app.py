@@ -78,6 +78,7 @@ def build_app() -> Page:
             tab.select(None, None, None, js=IN_ADDRESS % (name, name))
         for tab, model, task in ((third, classify.model, "text-classification"), (fourth, compare.tuned, "")):
             tab.select(chosen_or_newest(task), model, model, **QUIET)
+        fifth.select(**hub.importing.opening)
         fifth.select(**hub.publish.opening).then(**account.opening)
         for changed in account.changed:
             changed.success(**hub.publish.opening)

@@ -1,4 +1,4 @@
-"""The Hub tab: pull and look, then publish."""
+"""The Hub tab: pull and look, publish, and old checkpoints of this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import gradio as gr
 from bertspace.ui import picker, who
 from bertspace.ui.hub_publish import HubPublish, build_hub_publish
 from bertspace.ui.hub_pull import HubPull, build_hub_pull
+from bertspace.ui.import_fold import ImportFold, build_import_fold
 from bertspace.ui.settings_step import QUIET
 
 
@@ -18,13 +19,14 @@ class HubTab:
 
     pull: HubPull
     publish: HubPublish
+    importing: ImportFold
 
 
 def build_hub_tab() -> HubTab:
     """The tab; has to be called inside a Tab of the page."""
     pull, publish = build_hub_pull(), build_hub_publish()
     publish.panel.click(look_at, pull.chosen, pull.chosen, **QUIET)
-    return HubTab(pull, publish)
+    return HubTab(pull, publish, build_import_fold())
 
 
 def look_at(shown: str, event: gr.EventData, request: gr.Request) -> str:

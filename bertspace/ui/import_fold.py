@@ -1,0 +1,79 @@
+"""The fold "An old checkpoint": a folder of the owner's machine, made into one that loads safely."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from bertspace import old_checkpoints, policy
+from bertspace.errors import BertspaceError, ForbiddenError, ModelError
+from bertspace.hardware import size
+from bertspace.old_checkpoints import Imported
+from bertspace.ui import who
+from bertspace.ui.render import text
+from bertspace.ui.render_run import problem
+
+HINT = (
+    "With config.json and pytorch_model.bin, or with bert_config.json, vocab.txt and a TensorFlow "
+    "checkpoint. The folder stays as it is; the new one lies beside it."
+)
+
+
+@dataclass(frozen=True)
+class ImportFold:
+    """The event of the tab's opening, which shows the fold to who may use it."""
+
+    opening: dict[str, Any]
+
+
+def build_import_fold() -> ImportFold:
+    """The fold, which only the local owner sees; has to be called inside the page's Blocks."""
+    with gr.Accordion(
+        "An old checkpoint on this machine", open=False, visible=False, elem_classes="bs-card bs-aside",
+        elem_id="hub-import",
+    ) as fold:  # fmt: skip
+        folder = gr.Textbox(
+            "", label="Folder", info=HINT, placeholder="/data/uncased_L-12_H-768_A-12", max_lines=1
+        )
+        begin = gr.Button("Import", elem_classes="bs-small")
+        made = gr.HTML("", apply_default_css=False, elem_classes="hub-slot")
+    importing: dict[str, Any] = {"outputs": made, "show_progress": "minimal", "concurrency_limit": 1}
+    gr.on([begin.click, folder.submit], import_folder, folder, **importing, api_visibility="private")
+    opening: dict[str, Any] = {"fn": opened, "inputs": None, "outputs": fold, "queue": False}
+    return ImportFold(opening | {"show_progress": "hidden", "api_visibility": "private"})
+
+
+def opened(request: gr.Request) -> Any:
+    """The fold for the owner of a page that nobody else reaches."""
+    return gr.Accordion(visible=who.person(request) == policy.LOCAL)
+
+
+def import_folder(folder: str, request: gr.Request | None = None) -> str:
+    """Make a folder that loads safely beside the old one; what came of it."""
+    try:
+        if who.allowed(request, "name folders") != policy.LOCAL:
+            said = "No path of this machine is taken on a page that others reach."
+            raise ForbiddenError(said, hint="Run on it: bertspace import FOLDER")
+        if not folder.strip():
+            raise ModelError("No folder is named.", hint="Write where it lies on this machine.")
+        return draw(old_checkpoints.import_checkpoint(Path(folder.strip())))
+    except BertspaceError as error:
+        return f'<div class="hub-going">{problem(error.message, error.hint)}</div>'
+
+
+def draw(made: Imported) -> str:
+    """Where it lies, what it holds, and how to go on with it."""
+    heads = ", ".join(made.architectures) or "no head"
+    left = (
+        f"<li class='hub-open'>Left out: {text(', '.join(made.left_out[:5]))}</li>" if made.left_out else ""
+    )
+    place = text(made.folder)
+    return (
+        '<ul class="hub-checks hub-going" role="status">'
+        f'<li class="hub-yes">Imported to <code>{place}</code>: '
+        f"{text(heads)}, {made.parameters / 1e6:,.1f} M parameters, {size(made.bytes)}</li>{left}"
+        f'<li class="hub-yes">Use it by its folder: <code>bertspace train --model {place}</code></li></ul>'
+    )
