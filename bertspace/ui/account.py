@@ -9,8 +9,7 @@ import gradio as gr
 
 from bertspace import policy
 from bertspace.errors import HubError
-from bertspace.ui import who
-from bertspace.ui.errors import told
+from bertspace.ui import render_run, who
 from bertspace.ui.render import text
 from bertspace.ui.sessions import OWNERS, Login
 from bertspace.ui.settings_step import QUIET
@@ -48,8 +47,8 @@ def build_account_fold() -> AccountFold:
             use = gr.Button("Use this token", elem_id="account-use")
             drop = gr.Button("Forget it", visible=False, elem_id="account-forget")
     # Straight to the handler: gradio's queue keeps what it is given for a while.
-    used = gr.on([use.click, token.submit], told(use_token), token, [token, said, drop], **QUIET)
-    forgotten = drop.click(forget_token, None, [token, said, drop], **QUIET)
+    used = gr.on([use.click, token.submit], use_token, token, [token, fold, said, drop], **QUIET)
+    forgotten = drop.click(forget_token, None, [token, fold, said, drop], **QUIET)
     opening = {"fn": opened, "inputs": None, "outputs": [fold, said, drop], **QUIET}
     return AccountFold(opening, (used, forgotten))
 
@@ -64,17 +63,20 @@ def opened(request: gr.Request) -> tuple[Any, Any, Any]:
 
 
 def use_token(token: str, request: gr.Request) -> tuple[Any, ...]:
-    """Ask the Hub whose token it is, and act with it from now on; the box is emptied. Raises HubError."""
+    """Ask the Hub whose token it is, and act with it from now on; the box is emptied in any case."""
     who.allowed(request, "give a token")
-    OWNERS.paste(token)
-    return "", draw(who.login_of(request)), gr.Button(visible=True)
+    try:
+        OWNERS.paste(token)
+    except HubError as error:
+        return "", gr.skip(), render_run.problem(error.message, error.hint), gr.skip()
+    return "", *opened(request)
 
 
 def forget_token(request: gr.Request) -> tuple[Any, ...]:
     """Forget the pasted token; the machine's own login serves again, if there is one."""
     who.allowed(request, "give a token")
     OWNERS.forget()
-    return "", draw(who.login_of(request)), gr.Button(visible=False)
+    return "", *opened(request)
 
 
 def _name(login: Login) -> str:
@@ -89,7 +91,8 @@ def draw(login: Login | None) -> str:
     """Whose token is in use, and where it comes from."""
     if login is None:
         return f'<p class="bs-note" role="status">{NONE}</p>'
-    source = "the token that you pasted" if login is OWNERS.pasted else "the login at hand"
+    source = "this machine's login" if login.scopes is None else "your sign-in"
+    source = "the token that you pasted" if login is OWNERS.pasted else source
     try:
         account = login.account()
     except HubError as error:

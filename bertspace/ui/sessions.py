@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bertspace import hub_client, policy
-from bertspace.errors import HubError
+from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub_client import Rights
 from bertspace.policy import Person
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST = 10_000  # sessions at a time; the one opened first goes
 DAY = 24 * 3600  # seconds
+PATIENCE = 10.0  # seconds after which a Hub that did not answer is asked again
 WRITING = {"contribute-repos", "write-repos", "manage-repos"}  # scopes, one of which a push needs
 _TOKEN = re.compile(r"[\w.-]{8,400}", re.ASCII)
 
@@ -37,19 +38,30 @@ class Login:
     def __init__(self, token: str, scopes: frozenset[str] | None = None) -> None:
         self.token, self.scopes = token, scopes
         self._account: Account | None = None
+        self._failed: HubError | None = None
+        self._again = 0.0  # when a Hub that did not answer may be asked again
         self._asking = threading.Lock()
 
     def account(self) -> Account:
-        """Raises HubError where the Hub does not answer or know the token; the next call asks again."""
+        """Raises HubError where the Hub does not answer, or does not know the token."""
         with self._asking:
             if self._account is None:
-                from bertspace import hub
-
-                with hub_client.acting(Rights(self.token)):
-                    found = hub.whoami()
-                may = found.may_write and (self.scopes is None or bool(WRITING & self.scopes))
-                self._account = replace(found, may_write=may)
+                if self._failed is not None and time.monotonic() < self._again:
+                    raise self._failed  # a page asks more than once, and each would wait
+                try:
+                    self._account = self._ask()
+                except HubUnreachable as error:
+                    self._failed, self._again = error, time.monotonic() + PATIENCE
+                    raise
             return self._account
+
+    def _ask(self) -> Account:
+        from bertspace import hub
+
+        with hub_client.acting(Rights(self.token)):
+            found = hub.whoami()
+        may = found.may_write and (self.scopes is None or bool(WRITING & self.scopes))
+        return replace(found, may_write=may)
 
 
 @dataclass(frozen=True)
