@@ -5,7 +5,7 @@ Whose rights it acts with is in RIGHTS: no token is in any signature. Knows noth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -255,7 +255,7 @@ def _pulled(
         found, files
     ):
         return found
-    _check_files(repo_id, remote.files, files)
+    check_files(repo_id, [file.path for file in remote.files])
     progress.total = sum(file.size for file in files)
     hub_cache.check_size(repo_id, progress.total)
     own = RIGHTS.get().folder
@@ -267,13 +267,12 @@ def _has(snapshot: Path, files: Sequence[RemoteFile]) -> bool:
     return all((snapshot / file.path).is_file() for file in files)
 
 
-def _check_files(repo_id: str, there: Sequence[RemoteFile], wanted: Sequence[RemoteFile]) -> None:
-    """Raises HubError where a repository lacks what a model is loaded from."""
-    names = {file.path for file in wanted}
+def check_files(repo_id: str, names: Collection[str]) -> None:
+    """Raises HubError where a repository, by its top's names, lacks what a model is loaded from."""
     if "config.json" not in names:
         raise HubError(f"{repo_id} has no config.json.", hint="Choose a model of the transformers library.")
     if not any(name.endswith(hub_cache.WEIGHTS) for name in names):
-        pickled = [file.path for file in there if file.path.endswith((".bin", ".h5", ".ckpt", ".msgpack"))]
+        pickled = [name for name in names if name.endswith((".bin", ".h5", ".ckpt", ".msgpack"))]
         raise HubError(
             f"{repo_id} has no safetensors weights{f', only {pickled[0]}' if pickled else ''}.",
             hint="Pickled weights can run code when read; choose a model with model.safetensors, or download "

@@ -112,6 +112,7 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     from bertspace import hub, hub_cache
 
     facts = hub.facts(name)
+    hub.check_files(facts.repo_id, facts.files)
     if why := why_not(name, facts.config, list(facts.files), ""):
         raise ModelError(why, hint="Choose another model.")
     fixed = f"{facts.repo_id}@{facts.revision}"

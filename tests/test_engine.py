@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bertspace import data, engine, models, queue, runs, worker
-from bertspace.errors import DataError, RunError
+from bertspace import data, engine, hub_cache, models, queue, runs, worker
+from bertspace.errors import BertspaceError, DataError, RunError
+from bertspace.hub_client import Rights, acting
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 
@@ -440,3 +441,92 @@ def test_a_process_that_ended_meanwhile_is_not_an_error(waiting: None, config: T
     run.write_state(RunState(status="running", pid=2**22 - 7))
     engine.kill(run, patience=0.1)
     assert run.state().status == "interrupted"
+
+
+# Bases on the Hub
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A common cache of the test's own, here and in the workers."""
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "common"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "common"))
+    return tmp_path / "common"
+
+
+def test_a_base_is_pinned_to_its_commit_when_the_run_is_submitted(
+    hub: Any, config: TrainConfig, tiny_bert: Path, own_cache: Path, waiting: None
+) -> None:
+    commit = hub.put("alice/tiny", tiny_bert)
+    for name in ("alice/tiny", "alice/tiny@main", f"alice/tiny@{commit}"):
+        run = engine.submit(replace(config, model=name), splits=SPLITS)
+        assert run.config().model == f"alice/tiny@{commit}" and run.name == "tiny on ships.csv"
+    assert not list(own_cache.glob("models--*"))  # a public one is left to the worker
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("alice/none", "no model alice/none"),
+        ("alice/secret", "no model alice/secret"),
+        ("alice/gated", "asks for its terms"),
+        ("alice/pickled", "no safetensors"),
+        ("alice/gpt", "gpt"),
+        ("alice/large", "the limit here is 1.0 kB"),
+        ("alice/large@gone", "no revision 'gone'"),
+    ],
+)
+def test_a_base_that_cannot_be_had_fails_at_once_and_leaves_nothing(
+    name: str, why: str, hub: Any, config: TrainConfig, tiny_bert: Path, own_cache: Path, home: Path
+) -> None:
+    hub.user("alice")
+    hub.put("alice/secret", tiny_bert, private=True)
+    hub.put("alice/gated", tiny_bert, gated=True)
+    hub.put("alice/pickled", {"config.json": b'{"model_type": "bert"}', "pytorch_model.bin": b"x"})
+    hub.put("alice/gpt", {"config.json": b'{"model_type": "gpt2"}', "model.safetensors": b"x"})
+    hub.put("alice/large", tiny_bert)
+    with acting(Rights(False, guest=True, most_bytes=1024)), pytest.raises(BertspaceError, match=why):
+        engine.submit(replace(config, model=name), splits=SPLITS)
+    assert runs.list_runs() == [] and not list(own_cache.glob("models--*"))
+
+
+def test_a_private_base_is_trained_by_a_worker_that_has_no_token(
+    hub: Any, config: TrainConfig, tiny_bert: Path, own_cache: Path, ended_after: list[Run]
+) -> None:
+    token, owner = hub.user("alice"), "u-0123456789abcdef01234567"
+    commit = hub.put("alice/secret", tiny_bert, private=True)
+    with acting(Rights(token, hub_cache.of_owner(owner), guest=True)):
+        run = engine.submit(replace(config, model="alice/secret", epochs=200), owner=owner, splits=SPLITS)
+    ended_after.append(run)
+    assert run.owner == owner and run.config().model == f"alice/secret@{commit}"
+    hub.fail(503, times=0)  # the worker needs nothing of the Hub
+    until(lambda: has(run, "step"))
+    if sys.platform == "linux":
+        process = Path("/proc") / str(run.written_state().pid)
+        assert token.encode() not in (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+    engine.stop(run)
+    engine.wait(run, 60)
+    assert run.state().status == "stopped"
+    assert not list(own_cache.glob("models--*")) and list(hub_cache.of_owner(owner).glob("models--*"))
+    held = [path for path in runs.home().rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    assert held == []
+    assert [each.id for each in runs.list_runs(owner)] == [run.id]
+
+
+def test_a_private_base_that_does_not_arrive_in_time_is_to_be_pulled_first(
+    hub: Any, config: TrainConfig, tiny_bert: Path, own_cache: Path
+) -> None:
+    hub.put("alice/secret", tiny_bert, private=True)
+    with acting(Rights(hub.user("alice"))), pytest.raises(BertspaceError, match="Pull it in the Hub tab"):
+        engine.submit(replace(config, model="alice/secret"), splits=SPLITS, seconds=1e-9)
+    assert runs.list_runs() == []
+
+
+def test_a_workers_rights_are_its_owners_without_a_token(home: Path, tmp_path: Path) -> None:
+    own, users = (Run.create(TrainConfig(), owner=owner) for owner in ("local", "u-1"))
+    elsewhere = Run.create(TrainConfig(), folder=tmp_path / "mine")
+    assert worker.rights_of(own) == worker.rights_of(elsewhere) == Rights()
+    assert worker.rights_of(Run(tmp_path / "mine")) == Rights()
+    assert worker.rights_of(users) == Rights(False, home / "u-1" / "hub")
