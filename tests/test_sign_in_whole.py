@@ -209,3 +209,19 @@ def test_a_forged_cookie_is_nobodys(hub: Any, space: str) -> None:
         stranger = Person(space)
         stranger.client = Client(space, verbose=False, headers={"cookie": cookie})
         assert "or it is private" in stranger.refused("facts", "alice/secret")
+
+
+def test_another_sites_page_does_nothing_with_the_cookie_that_the_browser_adds(hub: Any, space: str) -> None:
+    alice = signed_in(space, hub, "alice")
+    evil = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}
+    for headers in (evil, {"origin": "https://evil.example"}, evil | {"x-forwarded-host": "evil.example"}):
+        page = Person(space)
+        page.client = Client(space, verbose=False, headers={"cookie": alice.cookie, **headers})
+        assert "not open to you here (Visitor)" in page.refused("runs")
+        assert "or it is private" in page.refused("facts", "alice/secret")
+    followed = {"cookie": alice.cookie, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    assert "set-cookie" not in httpx2.get(f"{space}/logout", headers=followed).headers
+    assert alice.ask("runs") == []
+    followed["sec-fetch-site"] = "same-origin"
+    assert "session=null" in httpx2.get(f"{space}/logout", headers=followed).headers["set-cookie"]
+    assert "not open to you" in alice.refused("runs")
