@@ -15,11 +15,12 @@ import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bertspace.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 INSTALL = "pip install tensorflow-cpu"
 # What training keeps beside the weights: Adam's two moments of each, under either name, and counters.
@@ -102,6 +103,8 @@ def read(prefix: Path, file: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 
     file: where the weights are put for as long as they are read, a .npz.
     """
+    import numpy as np
+
     copy_apart(prefix, file)
     with np.load(file, allow_pickle=False) as variables:
         return translated(variables)
@@ -109,6 +112,8 @@ def read(prefix: Path, file: Path) -> tuple[dict[str, np.ndarray], list[str]]:
 
 def translated(variables: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
     """`read`'s answer for variables at hand: dense kernels are (in, out) there and (out, in) here."""
+    import numpy as np
+
     weights, others = {}, []
     for name in variables:
         if called := torch_name(name):
@@ -152,6 +157,8 @@ def copy_apart(prefix: Path, file: Path) -> None:
 
 def copy(reader: Reader, file: Path) -> None:
     """Write every variable but the optimizer's to a .npz file, with one at a time in memory."""
+    import numpy as np
+
     with zipfile.ZipFile(file, "w") as archive:
         for name in sorted(reader.get_variable_to_shape_map()):
             if is_slot(name):

@@ -29,7 +29,7 @@ def test_clients_at_once_get_the_right_answers_while_a_run_trains(home: Path, ti
         "fill_mask": finished("fill-mask", tiny_bert),
         "classify": finished("text-classification", tiny_bert),
     }
-    report = load.measure(home, asked, clients=8, seconds=4, train=str(tiny_bert), alone=1)
+    report = load.measure(home, asked, clients=8, seconds=8, train=str(tiny_bert), alone=1)
     assert {name: found.errors for name, found in report.asked.items()} == {"fill_mask": {}, "classify": {}}
     assert report.wrong == 0
     assert all(len(found.seconds) >= 8 for found in report.asked.values())

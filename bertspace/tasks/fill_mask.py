@@ -137,7 +137,8 @@ class FillMask(Task):
             )
         inputs = {key: value.to(model.device) for key, value in batch.items()}
         inputs["positions"] = where.flatten().nonzero().squeeze(1).to(model.device)
-        probabilities = logits_at(model, inputs).softmax(-1)
+        # Rows of the vocabulary that no token has, as of one padded to a multiple of 64, are no answers.
+        probabilities = logits_at(model, inputs).softmax(-1)[:, : len(tokenizer)]
         best = probabilities.topk(min(top_k, probabilities.shape[-1]))
         results: list[list[Prediction]] = [[] for _ in texts]
         owners = torch.nonzero(where)[:, 0].tolist()
@@ -158,9 +159,8 @@ def _distinct(tokenizer: PreTrainedTokenizerBase, tokens: list[int], values: lis
     """Token text -> probability; a byte-level vocabulary's word marks are taken off."""
     scores: dict[str, float] = {}
     for token, value in zip(tokens, values, strict=True):
-        # A model may have more outputs than its vocabulary has words, for the hardware's sake.
-        written = tokenizer.convert_ids_to_tokens(token) or f"[no word {token}]"
-        word = written if written.startswith(("##", "[no word ")) else tokenizer.decode([token]).strip()
+        written = tokenizer.convert_ids_to_tokens(token)
+        word = written if written.startswith("##") else tokenizer.decode([token]).strip()
         scores[word if word and word not in scores else written] = value
     return scores
 
