@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from bertspace.runs import Run
 from bertspace.schema import Prediction
 from bertspace.session import load_for_training
 from bertspace.tasks import TASKS
+from bertspace.tasks.fill_mask import masked_sentences
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -113,19 +113,9 @@ def stored_rows(run: Run, count: int = ROWS) -> tuple[list[str], list[str] | Non
     """Rows that the run was not trained on: texts (a word masked for fill-mask), and their pairs."""
     import pandas as pd
 
-    files = (run.path / "data" / f"{part}.parquet" for part in ("test", "validation"))
-    file = next(path for path in files if path.is_file())
-    frame = pd.read_parquet(file)
+    frame = pd.read_parquet(run.held_out())
     if run.config().task == "fill-mask":
-        sentences = (each for text in frame["text"] for each in re.split(r"(?<=[.!?])\s+", text))
-        short = (masked(each) for each in sentences if 20 <= len(each) <= 200)
-        return list(itertools.islice(short, count)) or ["The [MASK] was there."], None
+        found = list(itertools.islice(masked_sentences(frame["text"], 200), count))
+        return found or ["The [MASK] was there."], None
     frame = frame.head(count)
     return frame["text"].tolist(), frame["pair"].tolist() if "pair" in frame else None
-
-
-def masked(text: str) -> str:
-    """The text with its longest word masked, the first one left alone."""
-    words = re.findall(r"[^\W\d_]+", text)
-    longest = max(words[1:] or words, key=len, default="")
-    return re.sub(rf"\b{re.escape(longest)}\b", "[MASK]", text, count=1) if longest else f"{text} [MASK]"

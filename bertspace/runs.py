@@ -204,6 +204,11 @@ class Run:
         except FileNotFoundError:
             return None
 
+    def held_out(self) -> Path:
+        """The file of rows that the run was not trained on: its test rows, or else its validation rows."""
+        test = self.path / "data" / "test.parquet"
+        return test if test.is_file() else test.with_name("validation.parquet")
+
     def checkpoint(self) -> int | None:
         """The step of the newest whole checkpoint; None where there is none."""
         steps = [int(path.name[5:]) for path in self.checkpoints()]

@@ -359,23 +359,25 @@ def test_fill_mask_goes_up_and_comes_back(hub: Any, alice: str, masked: Run) -> 
     assert client.facts(NAME).task == "fill-mask"
 
 
-def test_epochs_are_pushed_while_the_run_is_at_work_and_the_card_at_its_end(
-    hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run is at work for three looks, and done then."""
     states = iter([*["running"] * 3, *["done"] * 20])
     monkeypatch.setattr(Run, "state", lambda self: RunState(status=next(states)))
     monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+
+
+def test_epochs_are_pushed_while_the_run_is_at_work_and_the_card_at_its_end(
+    hub: Any, alice: str, run: Run, ends: None
+) -> None:
     done = publish.follow(run, Destination(NAME), each_epoch=True)
     assert done.verified
     assert hub.commits(NAME) == [f"{run.name} by bertspace", "Epoch 1", "initial commit"]
 
 
 def test_an_epoch_that_cannot_be_pushed_is_told_and_made_up_for(
-    hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
+    hub: Any, alice: str, run: Run, ends: None
 ) -> None:
-    states = iter([*["running"] * 3, *["done"] * 20])
-    monkeypatch.setattr(Run, "state", lambda self: RunState(status=next(states)))
-    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
     hub.fail(403, path="/preupload/", times=1)
     told: list[str] = []
     assert publish.follow(run, Destination(NAME), each_epoch=True, tell=told.append).verified

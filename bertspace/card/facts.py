@@ -49,31 +49,14 @@ def describe(
     config, result = run.config(), run.result()
     if result is None:
         raise RunError(f"The run {run.id} has no result yet.", hint="Wait until it has ended.")
-    about, parts = run.source(), Parts()
-    base = base_of(config)
-    names = parse_names(config.label_names)
-    architecture = _architecture(run.path / "model")
-    mask_token = ""
+    about, parts, names = run.source(), Parts(), parse_names(config.label_names)
+    card = _recorded(run, repo_id, result)
     if config.task == "fill-mask":
-        mask_token = parts.get("the mask token", lambda: examples.mask_token(run.path / "model"), "")
-    card = Card(
-        repo_id=repo_id,
-        task=config.task,
-        config=result["config"],
-        base=base,
-        license=license.strip().lower() or base.license,
-        language=tuple(code for part in language.split(",") if (code := part.strip())),
-        adapter=adapter,
-        model_type=architecture.get("model_type", ""),
-        mask_token=mask_token,
-        label_names=names,
-        pairs=bool(config.pair_column),
-        source=str(about.get("source", "")),
-        origin=origin.read(about),
-        findings=tuple(map(str, about.get("findings", ()))),
-        rows=result["rows"],
-        epochs=tuple(result["epochs"]),
-        training=result,
+        token = parts.get("the mask token", lambda: examples.mask_token(run.path / "model"), "")
+        card = replace(card, mask_token=token)
+    codes = tuple(code for part in language.split(",") if (code := part.strip()))
+    card = replace(
+        card, license=license.strip().lower() or card.base.license, language=codes, adapter=adapter
     )
     frames: dict[str, pd.DataFrame] = parts.get("the rows", lambda: _frames(run), {})
     curve: tuple[Point, ...] = parts.get("the curve", lambda: _curve(run), ())
@@ -87,6 +70,26 @@ def describe(
         pictures=tuple(_pictures(card)),
     )
     return replace(card, problems=tuple(parts.problems))
+
+
+def _recorded(run: Run, repo_id: str, result: Mapping[str, Any]) -> Card:
+    """What the run's own files say, as it is."""
+    config, about = run.config(), run.source()
+    return Card(
+        repo_id=repo_id,
+        task=config.task,
+        config=result["config"],
+        base=base_of(config),
+        model_type=_architecture(run.path / "model").get("model_type", ""),
+        label_names=parse_names(config.label_names),
+        pairs=bool(config.pair_column),
+        source=str(about.get("source", "")),
+        origin=origin.read(about),
+        findings=tuple(map(str, about.get("findings", ()))),
+        rows=result["rows"],
+        epochs=tuple(result["epochs"]),
+        training=result,
+    )
 
 
 class Parts:

@@ -6,7 +6,8 @@ Masks are a pure function of (seed, epoch, row); epoch 0 is evaluation's, so tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bertspace.errors import DataError
@@ -146,6 +147,20 @@ class FillMask(Task):
             scores = _distinct(tokenizer, tokens, values)
             results[owner].append(Prediction(own[owner], scores))
         return [_fill(found, tokenizer.mask_token) for found in results]
+
+
+def masked_sentences(texts: Iterable[str], longest: int) -> Iterator[str]:
+    """The texts' sentences of 20 to `longest` characters, in each the longest word but the first masked."""
+    for text in texts:
+        for sentence in re.split(r"(?<=[.!?])\s+", text):
+            if 20 <= len(sentence) <= longest:
+                yield _masked(sentence)
+
+
+def _masked(text: str) -> str:
+    words = re.findall(r"[^\W\d_]+", text)
+    longest = max(words[1:] or words, key=len, default="")
+    return re.sub(rf"\b{re.escape(longest)}\b", MASK, text, count=1) if longest else f"{text} {MASK}"
 
 
 def with_mask_token(text: str, tokenizer: PreTrainedTokenizerBase) -> str:

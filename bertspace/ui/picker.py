@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.schema import TASK_NAMES
 from bertspace.tasks import TASKS
+from bertspace.tasks.fill_mask import masked_sentences
 from bertspace.ui import render, who
 from bertspace.ui.kept import kept
 from bertspace.ui.run_view import owned
@@ -193,10 +195,8 @@ def takes_pair(value: str) -> bool:
 
 def held_out_rows(value: str) -> Path | None:
     """The file of rows that a run was not trained on: its test rows, or else its validation rows."""
-    if not (run := _run(value)):
-        return None
-    files = (run.path / "data" / f"{part}.parquet" for part in ("test", "validation"))
-    return next((file for file in files if file.is_file()), None)
+    run = _run(value)
+    return run.held_out() if run and run.held_out().is_file() else None
 
 
 def own_examples(value: str, count: int = 4) -> list[tuple[str, str]]:
@@ -207,8 +207,7 @@ def own_examples(value: str, count: int = 4) -> list[tuple[str, str]]:
         return []
     frame = pd.read_parquet(file)
     if task_of_run(value) == "fill-mask":
-        sentences = (each for text in frame["text"] for each in re.split(r"(?<=[.!?])\s+", text))
-        return [(_mask_a_word(each), "") for each in sentences if 20 <= len(each) <= 100][:count]
+        return [(each, "") for each in itertools.islice(masked_sentences(frame["text"], 100), count)]
     frame = frame[frame["text"].str.len() <= 200].drop_duplicates("text")
     # One row of each label first, so that the examples differ.
     frame = (
@@ -216,13 +215,6 @@ def own_examples(value: str, count: int = 4) -> list[tuple[str, str]]:
     )
     pairs = frame["pair"] if "pair" in frame else [""] * len(frame)
     return list(zip(frame["text"], pairs, strict=True))
-
-
-def _mask_a_word(text: str) -> str:
-    """The text with its longest word masked, the first one left alone."""
-    words = re.findall(r"[^\W\d_]+", text)
-    longest = max(words[1:] or words, key=len, default="")
-    return re.sub(rf"\b{re.escape(longest)}\b", "[MASK]", text, count=1) if longest else f"{text} [MASK]"
 
 
 def listed_models(task: str = "", request: gr.Request | None = None) -> list[dict[str, str]]:

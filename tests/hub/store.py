@@ -152,9 +152,6 @@ class Store:
         repo.refs[ref] = oid
         return repo.commits[oid]
 
-    def delete_later_names(self, repo: Repo, ref: str) -> None:
-        repo.refs.pop(ref, None)
-
     # Files
 
     def keep(self, content: bytes, name: str) -> File:
