@@ -260,6 +260,7 @@ def _pulled(
     hub_cache.check_size(repo_id, progress.total)
     own = RIGHTS.get().folder
     cache = own if own and remote.is_restricted else hub_cache.common()
+    hub_cache.make_room(cache, progress.total, repo_id, remote.commit)
     return hub_cache.bring(repo_id, revision, remote.commit, files, cache, progress, check)
 
 

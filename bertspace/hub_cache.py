@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bertspace import runs
 from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable
@@ -91,8 +91,9 @@ def places() -> list[Path]:
     return [own, common()] if own else [common()]
 
 
-def repo_folder(cache: Path, repo_id: str) -> Path:
-    return cache / f"models--{repo_id.replace('/', '--')}"
+def repo_folder(cache: Path, repo_id: str, kind: str = "model") -> Path:
+    """kind: "model" or "dataset"."""
+    return cache / f"{kind}s--{repo_id.replace('/', '--')}"
 
 
 def find(repo_id: str, revision: str | None, caches: Sequence[Path]) -> Path | None:
@@ -149,12 +150,15 @@ def bring(
     cache: Path,
     progress: Progress,
     check: Callable[[Path], None] | None = None,
+    kind: str = "model",
 ) -> Path:
     """Bring the files of a commit to the cache; its snapshot folder.
 
     check: looks at the folder once all but the weights are there, and raises where they need not come.
     """
-    folder = repo_folder(cache, repo_id)
+    from huggingface_hub import hf_hub_url
+
+    folder = repo_folder(cache, repo_id, kind)
     snapshot = folder / "snapshots" / commit
     snapshot.mkdir(parents=True, exist_ok=True)
     (folder / "blobs").mkdir(exist_ok=True)
@@ -163,7 +167,8 @@ def bring(
     for file in files:
         if check and file is first_weights:
             check(snapshot)
-        _link(_brought(repo_id, commit, file, folder / "blobs", progress), snapshot / file.path)
+        url = hf_hub_url(repo_id, file.path, repo_type=kind, revision=commit)
+        _link(_brought(url, file, folder / "blobs", progress), snapshot / file.path)
     if revision != commit:
         reference = folder / "refs" / (revision or "main")
         reference.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +183,7 @@ def _tag(cache: Path) -> None:
         tag.write_text("Signature: 8a477f597d28d172789f06886806bc55\n# Of huggingface_hub's layout\n")
 
 
-def _brought(repo_id: str, commit: str, file: RemoteFile, blobs: Path, progress: Progress) -> Path:
+def _brought(url: str, file: RemoteFile, blobs: Path, progress: Progress) -> Path:
     """The file's blob, from disk where it is there."""
     from filelock import FileLock, Timeout
 
@@ -196,7 +201,7 @@ def _brought(repo_id: str, commit: str, file: RemoteFile, blobs: Path, progress:
             return blob
         partial = blob.with_name(f"{blob.name}.incomplete")
         _check_space(blobs, file.size - (partial.stat().st_size if partial.exists() else 0), progress.name)
-        _read(repo_id, commit, file, partial, progress)
+        _read(url, file, partial, progress)
         if not file.is_whole(partial):
             partial.unlink()
             raise HubError(
@@ -210,7 +215,7 @@ def _brought(repo_id: str, commit: str, file: RemoteFile, blobs: Path, progress:
         lock.release()
 
 
-def _read(repo_id: str, commit: str, file: RemoteFile, partial: Path, progress: Progress) -> None:
+def _read(url: str, file: RemoteFile, partial: Path, progress: Progress) -> None:
     """Append to the partial file what it lacks; a line that breaks is tried again from there."""
     failed, begin = 0, progress.done
     while True:
@@ -223,7 +228,7 @@ def _read(repo_id: str, commit: str, file: RemoteFile, partial: Path, progress: 
         if have == file.size and partial.exists():
             return
         try:
-            _append(repo_id, commit, file, partial, have, progress)
+            _append(url, partial, have, progress)
             if partial.stat().st_size < file.size:
                 raise ConnectionError("the answer ended early")
         except faults() as error:
@@ -254,18 +259,14 @@ def _wait_or_raise(why: HubError, failed: int, done: int, progress: Progress, er
     ) from error
 
 
-def _append(
-    repo_id: str, commit: str, file: RemoteFile, partial: Path, have: int, progress: Progress
-) -> None:
+def _append(url: str, partial: Path, have: int, progress: Progress) -> None:
     import httpx2
-    from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     headers: dict[str, Any] = build_hf_headers(token=RIGHTS.get().token)
     headers["Accept-Encoding"] = "identity"  # bytes as they are, so that a range means what it says
     if have:
         headers["Range"] = f"bytes={have}-"
-    url = hf_hub_url(repo_id, file.path, revision=commit)
     timeout = httpx2.Timeout(READ_SECONDS)
     with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
         if response.status_code >= 400:
@@ -297,6 +298,7 @@ def _link(blob: Path, place: Path) -> None:
     """A relative link, as the client makes them; a copy where the file system has none."""
     if place.exists():
         return
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.unlink(missing_ok=True)
     try:
         place.symlink_to(os.path.relpath(blob, place.parent))
@@ -308,13 +310,42 @@ def _link(blob: Path, place: Path) -> None:
 
 def check_size(repo_id: str, total: int) -> None:
     """Raises ForbiddenError where a model has more bytes than the rights at hand may bring."""
-    from bertspace.hardware import size
-
     most = RIGHTS.get().most_bytes
     if most and total > most:
-        raise ForbiddenError(
-            f"{repo_id} takes {size(total)}; the limit here is {size(most)}.", hint="Choose a smaller model."
-        )
+        _refuse_size(repo_id, total, most)
+
+
+def _refuse_size(name: str, total: int, most: int) -> NoReturn:
+    from bertspace.hardware import size
+
+    raise ForbiddenError(
+        f"{name} takes {size(total)}; the limit here is {size(most)}.", hint="Choose a smaller model."
+    )
+
+
+def make_room(cache: Path, wanted: int, name: str, commit: str) -> None:
+    """Where the rights bound a cache, remove what was used longest ago until the commit's bytes fit too.
+
+    What is removed can be brought again, and a model that is loaded keeps its files until it is let go.
+    Raises ForbiddenError, with nothing removed, where that would not be enough.
+    """
+    rights = RIGHTS.get()
+    most = rights.own_bytes if cache == rights.folder else rights.cache_bytes
+    if not most:
+        return
+    from huggingface_hub import scan_cache_dir
+
+    cache.mkdir(parents=True, exist_ok=True)
+    found = scan_cache_dir(cache)
+    over, doomed = found.size_on_disk + wanted - most, list[str]()
+    for repo in sorted(found.repos, key=lambda each: each.last_accessed):
+        for revision in sorted(repo.revisions, key=lambda each: each.last_modified):
+            if found.delete_revisions(*doomed).expected_freed_size < over and revision.commit_hash != commit:
+                doomed.append(revision.commit_hash)
+    plan = found.delete_revisions(*doomed)
+    if plan.expected_freed_size < over:
+        _refuse_size(name, wanted, most)
+    plan.execute()
 
 
 def _check_space(folder: Path, wanted: int, name: str) -> None:

@@ -36,13 +36,16 @@ class Rights:
     token: None is the machine's own login where the client takes it by itself, True the same explicitly,
     False nobody's; a text is the token. folder: where private and gated models go; None: the common cache.
     guest: the machine is not theirs, so that what lies in the common cache is theirs only once the Hub has
-    given it to them. most_bytes: of one model; 0 is no limit.
+    given it to them. most_bytes: of one model or data set; cache_bytes: of all in the common cache;
+    own_bytes: of all in the folder; 0 is no limit.
     """
 
     token: str | bool | None = field(default=None, repr=False)
     folder: Path | None = None
     guest: bool = False
     most_bytes: int = 0
+    cache_bytes: int = 0
+    own_bytes: int = 0
 
 
 RIGHTS: ContextVar[Rights] = ContextVar("RIGHTS", default=Rights())  # noqa: B039 - frozen
@@ -70,7 +73,10 @@ def api(token: str | bool | None = None) -> Any:
 def check_id(repo_id: str, kind: str = "model") -> str:
     """The id, if it can be one; raises HubError."""
     if not _REPO_ID.fullmatch(repo_id) or re.search(r"\.\.|--|\.git$", repo_id) or len(repo_id) > 96:
-        raise HubError(f"{repo_id!r} is no {kind} name.", hint="Write owner/name as on the Hub, or: starter.")
+        hint = "Write owner/name as on the Hub, or: starter."
+        if kind != "model":
+            hint = "Write owner/name; letters, digits and - . _ between them make a name."
+        raise HubError(f"{repo_id!r} is no {kind} name.", hint=hint)
     return repo_id
 
 

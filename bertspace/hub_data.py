@@ -6,21 +6,26 @@ Knows nothing of what the columns mean.
 from __future__ import annotations
 
 import re
+import tempfile
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertspace import hub_cache
 from bertspace.errors import BertspaceError, DataError, HubError
+from bertspace.hub_cache import RemoteFile
 from bertspace.hub_client import RIGHTS, api
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table, shortened
 
 if TYPE_CHECKING:
     import datasets
+    from huggingface_hub import DatasetInfo
 
 ANSWER_SECONDS = 8  # datasets itself retries for 23 seconds, and waits for a hanging peer for ever
+MOST_FILES = 1000  # of a data set that a guest names
 _ID = re.compile(r"(?:[A-Za-z0-9][\w.-]{0,95}/)?[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _OFFLINE = "Use a sample (sample:office, sample:pairs, sample:lighthouse) or a file, or check the connection."
@@ -29,18 +34,31 @@ _OFFLINE = "Use a sample (sample:office, sample:pairs, sample:lighthouse) or a f
 def load_hub(config: TrainConfig) -> dict[str, Table]:
     """{"train": …, "validation": …, "test": …}, the last two where there are any; or HubError, DataError.
 
-    Where the Hub does not answer, what the datasets library has in its cache serves.
+    Where the Hub does not answer, what the datasets library has in its cache serves the machine's own people.
+    For guests the repository is brought whole, within their bounds and to their place, and read from there.
     """
-    name = check_id(config.dataset)
-    splits, load = _online(config) if _answers(name) else _cached(config)
-    wanted = {"train": config.train_split, "validation": config.validation_split, "test": config.test_split}
-    if not wanted["validation"] and "validation" in splits:
-        wanted["validation"] = "validation"
-    return {
-        part: _table(f"{name} ({split})", _split(load, split, name, splits))
-        for part, split in wanted.items()
-        if split
-    }
+    name, guest = check_id(config.dataset), RIGHTS.get().guest
+    info = _answer(name)
+    with tempfile.TemporaryDirectory(prefix="bertspace-") as folder:
+        if info is None:
+            splits, load = _cached(config)
+        elif guest:
+            splits, load = _online(config, str(_brought(name, info)), folder)
+        else:  # by this prefix no folder and no file format of the same name is taken instead
+            splits, load = _online(config, f"hf://datasets/{name}", None)
+        wanted = {
+            "train": config.train_split,
+            "validation": config.validation_split,
+            "test": config.test_split,
+        }
+        if not wanted["validation"] and "validation" in splits:
+            wanted["validation"] = "validation"
+        commit = str(info.sha) if info is not None and guest else ""
+        return {
+            part: _table(f"{name} ({split})", _split(load, split, name, splits), commit)
+            for part, split in wanted.items()
+            if split
+        }
 
 
 def check_id(name: str) -> str:
@@ -53,64 +71,84 @@ def check_id(name: str) -> str:
     return name
 
 
-def _answers(name: str) -> bool:
-    """Whether the Hub knows the data set (True) or does not answer (False); asked in a thread of its own.
+def _answer(name: str) -> DatasetInfo | None:
+    """What the Hub says of the data set, None where it does not answer; asked in a thread of its own.
 
     Name look-ups know no time-out. Raises HubError where the Hub says no.
     """
-    answer: list[bool | BertspaceError] = []
+    answer: list[DatasetInfo | BertspaceError | None] = []
     context = copy_context()
     thread = threading.Thread(target=lambda: answer.append(context.run(_probe, name)), daemon=True)
     thread.start()
     thread.join(ANSWER_SECONDS)
-    found = answer[0] if answer else False
+    found = answer[0] if answer else None
     if isinstance(found, BertspaceError):
         raise found
     return found
 
 
-def _probe(name: str) -> bool | BertspaceError:
+def _probe(name: str) -> DatasetInfo | BertspaceError | None:
     import httpx2
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     try:
-        api().dataset_info(name, timeout=5)
-        return True
+        return api().dataset_info(name, timeout=5, files_metadata=RIGHTS.get().guest)
     except GatedRepoError:
-        return HubError(
-            f"{name} asks for its terms to be accepted.", hint="Accept them on its page on the Hub first."
-        )
+        return _gated(name)
     except RepositoryNotFoundError:
         return HubError(f"The Hub has no data set {name} (or it is private).", hint="Check the spelling.")
     except (HfHubHTTPError, httpx2.HTTPError, OSError):
-        return False
+        return None
+
+
+def _gated(name: str) -> HubError:
+    return HubError(
+        f"{name} asks for its terms to be accepted.", hint="Accept them on its page on the Hub first."
+    )
+
+
+def _brought(name: str, info: DatasetInfo) -> Path:
+    """The data set's files, in the guest's own place where not everybody may see them; raises HubError."""
+    files = [
+        RemoteFile(each.rfilename, each.size or 0, each.lfs.sha256 if each.lfs else str(each.blob_id))
+        for each in info.siblings or ()
+    ]
+    if len(files) > MOST_FILES or any(".." in Path(file.path).parts for file in files):
+        raise HubError(f"{name} has too many files, or oddly named ones.", hint="Upload a file of its rows.")
+    total, own, commit = sum(file.size for file in files), RIGHTS.get().folder, str(info.sha)
+    hub_cache.check_size(name, total)
+    cache = own if own and (info.private or info.gated) else hub_cache.common()
+    hub_cache.make_room(cache, total, name, commit)
+    progress = hub_cache.Progress(total, name)
+    return hub_cache.bring(name, commit, commit, files, cache, progress, kind="dataset")
 
 
 _Loader = Callable[[str], "datasets.Dataset"]
 
 
-def _online(config: TrainConfig) -> tuple[list[str], _Loader]:
-    """The names of the splits, and what loads one of them."""
+def _online(config: TrainConfig, path: str, cache: str | None) -> tuple[list[str], _Loader]:
+    """The names of the splits, and what loads one of them. cache: None is the library's own."""
     import datasets
 
-    # By this prefix no folder and no file format of the same name is taken instead.
-    path, name = f"hf://datasets/{config.dataset}", config.dataset_config or None
-    at: dict[str, Any] = {"token": RIGHTS.get().token, "cache_dir": _own_cache()}
+    # Else the name, a private one too, is told to a host that is not the Hub, or waited for 3 s.
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
+    name = config.dataset_config or None
+    at: dict[str, Any] = {"token": RIGHTS.get().token, "cache_dir": cache}
     splits = _guarded(lambda: list(datasets.get_dataset_split_names(path, name, **at)), config)
-    return splits, lambda split: _guarded(
-        lambda: datasets.load_dataset(path, name, split=split, **at), config
-    )
 
+    def load(split: str) -> datasets.Dataset:
+        try:
+            return datasets.load_dataset(path, name, split=split, **at)
+        except datasets.exceptions.DatasetGenerationError:  # perhaps arrived damaged: nobody looks at hashes
+            anew = datasets.DownloadMode.FORCE_REDOWNLOAD
+            return datasets.load_dataset(path, name, split=split, download_mode=anew, **at)
 
-def _own_cache() -> str | None:
-    """The folder for what only these rights may see; None for the cache that the libraries share."""
-    folder = RIGHTS.get().folder
-    return str(folder / "datasets") if folder else None
+    return splits, lambda split: _guarded(lambda: load(split), config)
 
 
 def _guarded(load: Callable[[], Any], config: TrainConfig) -> Any:
     import httpx2
-    from datasets.exceptions import DatasetsError
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     where = (
         f"{config.dataset}, configuration {config.dataset_config}"
@@ -122,6 +160,8 @@ def _guarded(load: Callable[[], Any], config: TrainConfig) -> Any:
     except (ConnectionError, httpx2.HTTPError) as error:
         message = f"The download of {where} broke off ({type(error).__name__})."
         raise HubError(message, hint="Try again: what has arrived is kept.") from error
+    except DatasetNotFoundError as error:  # whether there is one was asked for: so its files are not for all
+        raise _gated(config.dataset) from error
     except (DatasetsError, ValueError, RuntimeError, OSError) as error:
         reason = " ".join(str(error).split())[:600]  # holds the names of the configurations there are
         raise DataError(
@@ -138,15 +178,14 @@ def _cached(config: TrainConfig) -> tuple[list[str], _Loader]:
 
     name = config.dataset
     try:
-        if RIGHTS.get().guest and not _own_cache():
-            raise OSError("what lies in the common cache is not for guests")
+        if RIGHTS.get().guest:
+            raise OSError("what lies in the library's cache is the machine's own people's")
         builder = Cache(
             repo_id=name,
             dataset_name=name.split("/")[-1],
             config_name=config.dataset_config or None,
             version="auto",
             hash="auto",
-            cache_dir=_own_cache(),
         )
     except (ValueError, OSError) as error:
         message = f"The Hub does not answer, and {name} is not among what was downloaded before."
@@ -167,13 +206,13 @@ def _split(load: _Loader, split: str, name: str, splits: list[str]) -> datasets.
         ) from error
 
 
-def _table(name: str, data: datasets.Dataset) -> Table:
+def _table(name: str, data: datasets.Dataset, commit: str) -> Table:
     from datasets import ClassLabel
 
     named = {
         column: tuple(kind.names) for column, kind in data.features.items() if isinstance(kind, ClassLabel)
     }
-    return Table(name, data.to_pandas(), named, _revision(data))
+    return Table(name, data.to_pandas(), named, commit or _revision(data))
 
 
 def _revision(data: datasets.Dataset) -> str:

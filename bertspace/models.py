@@ -118,6 +118,8 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     fixed = f"{facts.repo_id}@{facts.revision}"
     if not facts.is_here:
         hub_cache.check_size(facts.repo_id, facts.size)
+        if not (facts.private or facts.gated):
+            hub_cache.make_room(hub_cache.common(), facts.size, facts.repo_id, facts.revision)
     if facts.private or facts.gated:
         end = time.monotonic() + seconds
         try:

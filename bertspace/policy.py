@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from bertspace import engine, hub_cache, runs
+from bertspace import engine, runs
 from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
 from bertspace.runs import ENDED, LOCAL_OWNER
 from bertspace.schema import TrainConfig
@@ -92,7 +92,9 @@ class Limits:
     """What one person may take up; 0 is no limit. Each is set by BERTSPACE_MAX_<NAME>.
 
     rows: of a data set, all parts together. minutes: of training. waiting: runs queued or at work.
-    characters and seconds: of one call to the page. model_bytes: of one model of the Hub.
+    stored_bytes: of runs, and once more of models and data sets that they alone may see. characters and
+    seconds: of one call to the page. model_bytes: of one model or data set of the Hub; hub_bytes: of all in
+    the cache that everybody shares, where what was used longest ago makes room.
     """
 
     rows: int = 20_000
@@ -103,6 +105,7 @@ class Limits:
     characters: int = 10_000
     seconds: int = 60
     model_bytes: int = 1536 * 1024**2
+    hub_bytes: int = 20 * 1024**3
 
 
 NONE = Limits(*[0] * len(fields(Limits)))
@@ -124,16 +127,6 @@ def from_environment(name: str, default: int) -> int:
     if not value.isascii() or not value.isdecimal():
         raise ConfigError(f"{variable} is {value!r}.", hint="Give a whole number; 0 is no limit.")
     return int(value)
-
-
-def model_bytes(person: Person) -> int:
-    """Bytes of one model that the person may pull: the limit or what is left of their place; 0: no limit."""
-    most, folder = limits(person), hub_cache.of_owner(person.owner)
-    if not person.owner or not most.stored_bytes or not folder.is_dir():
-        return most.model_bytes
-    taken = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    left = max(1, most.stored_bytes - taken)
-    return min(most.model_bytes or left, left)
 
 
 def check_characters(person: Person, count: int) -> None:

@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -518,7 +519,7 @@ class FakeHub:
         self.splits = {"train": whole.select(range(40)), "validation": whole.select(range(40, 50))}
         self.splits["test"] = whole.select(range(50, 60))
         self.asked: list[tuple[str, str | None]] = []
-        monkeypatch.setattr(hub_data, "_probe", lambda name: True)
+        monkeypatch.setattr(hub_data, "_probe", lambda name: SimpleNamespace(sha="0" * 40))
         monkeypatch.setattr(datasets, "get_dataset_split_names", self.names)
         monkeypatch.setattr(datasets, "load_dataset", self.load)
 
@@ -608,7 +609,7 @@ def test_without_a_network_the_samples_are_offered_within_ten_seconds() -> None:
 
 def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_data, "ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr(hub_data, "_probe", lambda name: time.sleep(2) or True)
+    monkeypatch.setattr(hub_data, "_probe", lambda name: time.sleep(2))
     begun = time.monotonic()
     with pytest.raises(HubError, match="The Hub does not answer"):
         load_splits(TrainConfig(dataset="nobody/nothing"))

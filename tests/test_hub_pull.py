@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +150,18 @@ def test_a_download_that_is_cut_goes_on_where_it_was_cut(
     assert digest(folder / "model.safetensors") == digest(tiny_bert / "model.safetensors")
     ranges = [each.range for each in hub_server.requests if each.range]
     assert len(set(ranges)) == 1 and "bytes=0-" not in ranges
+
+
+def test_a_line_that_goes_silent_is_given_up_and_gone_on_with(
+    hub_server: Any, model: str, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_cache, "READ_SECONDS", 0.5)  # 12, for users
+    hub_server.fail("stall", path="/storage/", times=1, seconds=60)
+    begun = time.monotonic()
+    folder = hub.snapshot(model)
+    assert time.monotonic() - begun < 20
+    assert digest(folder / "model.safetensors") == digest(tiny_bert / "model.safetensors")
+    assert {each.range for each in hub_server.requests if each.range} - {"bytes=0-"}
 
 
 def test_what_has_arrived_is_kept_when_it_breaks_off_and_not_asked_for_again(
@@ -341,3 +355,58 @@ def test_a_pull_that_is_cancelled_at_its_lock_lets_go_of_it(
     with pytest.raises(Cancelled) as kept:  # which holds the frames, as whoever shows the error does
         hub.snapshot(model, stopped=lambda: True)
     assert (hub.snapshot(model) / "config.json").is_file(), kept
+
+
+# How much there may be in all
+
+
+@pytest.fixture
+def three(hub_server: Any, model: str, tiny_bert: Path) -> int:
+    """Two models more; what one takes on disk."""
+    for name in ("alice/second", "alice/third"):
+        hub_server.put(name, contents(tiny_bert))
+    return sum(path.stat().st_size for path in hub.snapshot(model).iterdir())
+
+
+def used_long_ago(cache: Path, name: str) -> None:
+    for blob in (hub_cache.repo_folder(cache, name) / "blobs").iterdir():
+        os.utime(blob, (time.time() - 3600, time.time() - 3600))
+
+
+def test_what_was_used_longest_ago_makes_room_where_there_is_a_bound(
+    three: int, model: str, cache: Path
+) -> None:
+    hub.snapshot("alice/second")
+    used_long_ago(cache, "alice/second")
+    with acting(Rights(token=False, guest=True, cache_bytes=int(2.5 * three))):
+        hub.snapshot("alice/third")
+        assert list(hub_cache.models_in(cache)) == ["alice/third", model]
+        used_long_ago(cache, model)
+        models.pinned("alice/second")  # a training's base is brought by its worker, which has no bounds
+        assert list(hub_cache.models_in(cache)) == ["alice/third"]
+    hub.snapshot(model)
+    hub.snapshot("alice/second")  # the owner's cache has none
+    assert len(list(hub_cache.models_in(cache))) == 3
+
+
+def test_nothing_is_removed_for_what_would_not_fit_anyhow(three: int, model: str, cache: Path) -> None:
+    with acting(Rights(token=False, guest=True, cache_bytes=three // 2)):
+        with pytest.raises(ForbiddenError, match="alice/second takes .*; the limit here is"):
+            hub.snapshot("alice/second")
+        assert list(hub_cache.models_in(cache)) == [model]
+
+
+def test_a_persons_own_place_is_bounded_and_keeps_the_newest_commit(
+    hub_server: Any, tiny_bert: Path, tmp_path: Path
+) -> None:
+    alice, own = hub_server.user("alice"), tmp_path / "own"
+    size = sum(map(len, contents(tiny_bert).values()))
+    with acting(Rights(alice, own, True, own_bytes=int(1.5 * size))):
+        for salt in (b" ", b"  "):
+            weights = hashlib.sha256(salt).digest() + (tiny_bert / "model.safetensors").read_bytes()
+            commit = hub_server.put(
+                "alice/own", contents(tiny_bert, **{"model.safetensors": weights}), private=True
+            )
+            assert hub.snapshot("alice/own").name == commit
+        [kept] = (hub_cache.repo_folder(own, "alice/own") / "snapshots").iterdir()
+    assert kept.name == commit

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bertspace import hub_cache, policy
+from bertspace import policy
 from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub_client import RIGHTS, Rights
 from bertspace.ui import account, gate, header, sessions, sign_in, who
@@ -210,28 +210,15 @@ def test_an_answer_that_says_not_who_it_is_signs_nobody_in(
 
 def test_everybody_has_rights_of_their_own(ada: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_of-the-host")
-    most = policy.Limits().model_bytes
-    assert who.rights(asked()) == who.rights(None) == Rights(False, guest=True, most_bytes=most)
-    assert who.rights(ada) == Rights(TOKEN, home / f"u-{ID}" / "hub", True, most)
+    limits = policy.Limits()
+    most = limits.model_bytes, limits.hub_bytes, limits.stored_bytes
+    assert who.rights(asked()) == who.rights(None) == Rights(False, None, True, *most)
+    assert who.rights(ada) == Rights(TOKEN, home / f"u-{ID}" / "hub", True, *most)
     assert who.rights(asked(**with_key())) == Rights(True)
     monkeypatch.delenv("HF_TOKEN")
     assert who.rights(asked(**with_key())) == Rights(False)
     monkeypatch.setattr(who, "_door", Door())
     assert who.rights(None) == Rights(None)
-
-
-def test_what_is_kept_for_a_person_takes_from_what_they_may_pull(
-    ada: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BERTSPACE_MAX_STORED_BYTES", "1000")
-    assert who.rights(ada).most_bytes == policy.Limits().model_bytes
-    folder = hub_cache.of_owner(f"u-{ID}")
-    folder.mkdir(parents=True)
-    (folder / "blob").write_bytes(b"x" * 400)
-    (folder / "link").symlink_to("blob")
-    assert who.rights(ada).most_bytes == 600
-    (folder / "blob").write_bytes(b"x" * 4000)
-    assert who.rights(ada).most_bytes == 1
 
 
 def whose() -> str:

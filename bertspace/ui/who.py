@@ -106,10 +106,9 @@ def rights(request: gr.Request | None) -> Rights:
     someone, session = _known(request)
     if someone.kind == "owner":
         return Rights(_owners_token(session))
-    most = policy.model_bytes(someone)
-    if session is None:
-        return Rights(False, guest=True, most_bytes=most)
-    return Rights(session.login.token, hub_cache.of_owner(someone.owner), guest=True, most_bytes=most)
+    token, own = (session.login.token, hub_cache.of_owner(someone.owner)) if session else (False, None)
+    most = policy.limits(someone)
+    return Rights(token, own, True, most.model_bytes, most.hub_bytes, most.stored_bytes)
 
 
 def account(request: gr.Request | None) -> Account | None:

@@ -103,7 +103,11 @@ class Repos:
         self, request: Request, token: Token | None, kind: str, repo_id: str, revision: str = "main"
     ) -> Response:
         repo = self.store.find(kind, repo_id, token)
-        return JSONResponse(self._described(repo, repo.commit(unquote(revision))))
+        commit = repo.commit(unquote(revision))
+        described = self._described(repo, commit)
+        if request.query_params.get("blobs", "").lower() == "true":
+            described["siblings"] = [_sibling(name, commit.files[name]) for name in sorted(commit.files)]
+        return JSONResponse(described)
 
     def _described(self, repo: Repo, commit: Commit) -> dict[str, Any]:
         card = self.store.card(commit)
@@ -301,6 +305,17 @@ def _entry(name: str, file: File) -> dict[str, Any]:
     if file.is_large:
         found["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": 134}
     return found
+
+
+def _sibling(name: str, file: File) -> dict[str, Any]:
+    """A file as a repository's description has it, where its blobs are asked for."""
+    large = {"sha256": file.sha256, "size": file.size, "pointerSize": 134}
+    return {
+        "rfilename": name,
+        "size": file.size,
+        "blobId": file.oid,
+        **({"lfs": large} if file.is_large else {}),
+    }
 
 
 def _task(config: dict[str, Any]) -> str | None:

@@ -1,0 +1,186 @@
+"""Data sets of a Hub of our own, read over HTTP by the datasets library as users have it."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bertspace import hub_cache
+from bertspace.data import Splits, load_splits
+from bertspace.errors import DataError, ForbiddenError, HubError
+from bertspace.hub_client import Rights, acting
+from bertspace.schema import TrainConfig
+
+NAME, NAMED = "alice/messages", "alice/named"
+LABELS = ("asks, really", "tells")
+FRONT = (
+    "---\nconfigs:\n"
+    "- config_name: small\n  default: true\n  data_files:\n"
+    "  - {split: train, path: small/train.csv}\n  - {split: test, path: small/test.csv}\n"
+    "- config_name: large\n  data_files: [{split: train, path: large/train.csv}]\n---\n"
+)
+
+
+def rows(count: int) -> list[tuple[str, int]]:
+    return [(f"message number {each} says {'why' if each % 2 else 'so'}", each % 2) for each in range(count)]
+
+
+def csv(count: int) -> bytes:
+    lines = [f"{text},{LABELS[kind][:4]}" for text, kind in rows(count)]
+    return "\n".join(["text,label", *lines]).encode()
+
+
+def parquet(count: int) -> bytes:
+    """With the names of the labels, as the library writes them."""
+    import datasets
+
+    kinds = datasets.ClassLabel(names=list(LABELS))
+    features = datasets.Features({"text": datasets.Value("string"), "label": kinds})
+    columns = dict(zip(("text", "label"), map(list, zip(*rows(count), strict=True)), strict=True))
+    target = io.BytesIO()
+    datasets.Dataset.from_dict(columns, features=features).to_parquet(target)
+    return target.getvalue()
+
+
+FILES = {"README.md": FRONT.encode(), "small/train.csv": csv(60)}
+FILES |= {"small/test.csv": csv(20), "large/train.csv": csv(90)}
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Caches of the test's own, and nobody's rights. No viewer: datasets-server.<the Hub's host> is none."""
+    import datasets
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(datasets.config, "USE_PARQUET_EXPORT", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    with acting(Rights(token=False)):
+        yield
+
+
+@pytest.fixture
+def messages(hub: Any) -> str:
+    """alice/messages, public, with two configurations; the commit."""
+    hub.user("alice")
+    return str(hub.put(NAME, FILES, kind="dataset"))
+
+
+@pytest.fixture(params=["the owner", "a guest"])
+def rights(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rights]:
+    """The two ways in which rows are read."""
+    own = Rights(False, tmp_path / "own", True) if request.param == "a guest" else Rights(token=False)
+    with acting(own):
+        yield own
+
+
+def loaded(**settings: Any) -> Splits:
+    return load_splits(TrainConfig(**{"dataset": NAME} | settings))
+
+
+def files_with(text: bytes, folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
+
+
+def test_rows_splits_and_the_commit_come_from_the_hub(messages: str, rights: Rights) -> None:
+    splits = loaded(test_split="test")
+    assert "message number 0 says so" in splits.train["text"].tolist()
+    assert splits.test is not None and len(splits.test) == 20
+    assert (len(splits.train), len(splits.validation)) == (54, 6)
+    assert splits.label_names == ("asks", "tell")
+    assert splits.origin is not None and splits.origin.revision == messages
+    assert len(loaded(dataset_config="large", train_split="train[:80]").train) == 72
+
+
+def test_label_names_come_with_files_that_have_them(hub: Any, rights: Rights) -> None:
+    hub.user("alice")
+    hub.put(NAMED, {"data/train-00000-of-00001.parquet": parquet(40)}, kind="dataset")
+    assert loaded(dataset=NAMED).label_names == LABELS
+
+
+def test_what_is_not_there_is_answered_by_what_is(messages: str, rights: Rights) -> None:
+    with pytest.raises(DataError, match=r"alice/messages has no split 'dev'; found: train, test\."):
+        loaded(train_split="dev")
+    with pytest.raises(DataError, match="configuration nope cannot be loaded.*small.*large"):
+        loaded(dataset_config="nope")
+    with pytest.raises(HubError, match=r"no data set alice/nothing \(or it is private\)"):
+        loaded(dataset="alice/nothing")
+
+
+def test_a_private_one_is_for_who_may_read_it_and_stays_in_their_place(hub: Any, tmp_path: Path) -> None:
+    alice, bob = hub.user("alice"), hub.user("bob")
+    hub.put(NAME, FILES, kind="dataset", private=True)
+    for token in (False, bob):
+        with acting(Rights(token, tmp_path / "bob", True)), pytest.raises(HubError, match="or it is private"):
+            loaded()
+    with acting(Rights(alice, tmp_path / "alice", True)):
+        assert len(loaded().train) == 54
+    kept = files_with(b"number 7 says", tmp_path)
+    assert kept and all(path.is_relative_to(tmp_path / "alice") for path in kept)
+    assert not files_with(alice.encode(), tmp_path)
+    with acting(Rights(alice)):  # the machine's owner, where all is theirs
+        assert len(loaded().train) == 54
+    hub.fail(503, times=0)
+    with acting(Rights(alice)):
+        assert len(loaded().train) == 54
+    with acting(Rights(bob, tmp_path / "bob", True)), pytest.raises(HubError, match="not answer"):
+        loaded()
+
+
+def test_a_gated_one_names_its_terms(hub: Any, rights: Rights) -> None:
+    hub.user("alice")
+    bob = hub.user("bob")
+    hub.put(NAME, FILES, kind="dataset", gated=True)
+    with acting(Rights(bob, rights.folder, rights.guest)):
+        with pytest.raises(HubError, match="terms") as caught:
+            loaded()
+        assert "on its page" in caught.value.hint
+        hub.repo(NAME, "dataset").granted.add("bob")
+        assert len(loaded().train) == 54
+
+
+def test_away_what_was_downloaded_serves(hub: Any, messages: str) -> None:
+    before = loaded()
+    hub.fail(503, times=0)
+    again = loaded()
+    assert again.train.equals(before.train)
+    with pytest.raises(HubError, match="alice/others is not among what was downloaded before"):
+        loaded(dataset="alice/others")
+
+
+def test_a_guest_brings_no_more_than_they_may_and_what_was_brought_long_ago_makes_room(
+    hub: Any, messages: str, tmp_path: Path
+) -> None:
+    size = sum(map(len, FILES.values()))
+    with acting(Rights(False, tmp_path / "own", True, most_bytes=size - 1)):
+        with pytest.raises(ForbiddenError, match="alice/messages takes .*; the limit here is"):
+            loaded()
+    assert not (tmp_path / "hub").exists()
+    with acting(Rights(False, tmp_path / "own", True, most_bytes=size, cache_bytes=int(1.5 * size))):
+        loaded()
+        hub.put("alice/others", FILES, kind="dataset")
+        loaded(dataset="alice/others")
+    assert not hub_cache.repo_folder(tmp_path / "hub", NAME, "dataset").exists()
+
+
+@pytest.mark.parametrize("what", ["cut", "corrupt", 403])
+def test_a_download_that_goes_wrong_is_told_and_goes_through_later(
+    what: int | str, hub: Any, messages: str, rights: Rights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_cache, "TRIES", 2)
+    hub.fail(what, path="/resolve/.*train", method="GET", times=0)
+    with pytest.raises((HubError, DataError), match=NAME):
+        loaded()
+    hub.calm()
+    assert len(loaded().train) == 54
+
+
+def test_no_program_of_a_data_set_is_run(hub: Any, tmp_path: Path, rights: Rights) -> None:
+    hub.user("alice")
+    ran = tmp_path / "ran"
+    hub.put(NAME, {"messages.py": f"open({str(ran)!r}, 'w')".encode()}, kind="dataset")
+    with pytest.raises(DataError, match=NAME):
+        loaded()
+    assert not ran.exists()
