@@ -151,10 +151,13 @@ def _asked(call: Callable[[], T], about: str, revision: str, stopped: Stopped | 
         thread.join(0.2)
         if stopped and stopped() and thread.is_alive():
             raise Cancelled("That was cancelled.", hint="Nothing was changed on the Hub.")
-    if isinstance(found[0], faults()):
-        raise told(found[0], about, revision) from found[0]
-    if isinstance(found[0], BaseException):
-        raise found[0]
+    error = found[0]
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, faults()):
+        error = error.__cause__  # so the client wraps what an upload without Xet met
+    if isinstance(error, faults()):
+        raise told(error, about, revision) from error
+    if isinstance(error, BaseException):
+        raise error
     return found[0]
 
 

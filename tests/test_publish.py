@@ -220,6 +220,60 @@ def test_what_may_pass_is_tried_again_and_makes_one_commit(
     assert (done.verified, len(hub.commits(NAME))) == (True, 2)
 
 
+@pytest.fixture
+def lfs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client as it is with HF_HUB_DISABLE_XET=1, which it reads when it is imported."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+
+
+def uploads(hub: Any) -> set[str]:
+    """By which of its two ways large files reached the Hub."""
+    ways = {"/v1/xorbs/": "xet", "/storage/": "lfs"}
+    sent = [each.path for each in hub.requests if each.method in ("POST", "PUT") and each.status < 400]
+    return {way for start, way in ways.items() for path in sent if path.startswith(start)}
+
+
+def test_large_files_go_by_xet_and_without_it_by_lfs(
+    hub: Any, alice: str, run: Run, lora: Run, lfs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    assert publish.push(run, Destination(NAME)).verified
+    assert uploads(hub) == {"lfs"}
+    assert publish.push(run, Destination(NAME)).changed is False
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    assert publish.push(lora, Destination("alice/other")).verified
+    assert hub.files("alice/other")[HEAVY] == weights(lora)
+
+
+LFS: list[tuple[str, dict[str, Any]]] = [
+    ("503 at the batch", {"what": 503, "path": "/info/lfs/objects/batch"}),
+    ("503 at the storage", {"what": 503, "path": "/storage/", "method": "PUT"}),
+    ("cut in the upload", {"what": "cut upload", "path": "/storage/", "method": "PUT"}),
+    ("the answer to the upload is lost", {"what": "lost", "path": "/storage/", "method": "PUT"}),
+    ("429 at the storage", {"what": 429, "path": "/storage/", "method": "PUT", "retry_after": 1}),
+]
+
+
+@pytest.mark.parametrize("fault", [each[1] for each in LFS], ids=[each[0] for each in LFS])
+def test_what_may_pass_is_tried_again_without_xet_too(
+    fault: dict[str, Any], hub: Any, alice: str, run: Run, lfs: None
+) -> None:
+    hub.fail(**fault)
+    done = publish.push(run, Destination(NAME))
+    assert (done.verified, len(hub.commits(NAME)), uploads(hub)) == (True, 2, {"lfs"})
+
+
+def test_a_refusal_of_the_storage_is_told_without_xet_too(hub: Any, alice: str, run: Run, lfs: None) -> None:
+    hub.fail(413, path="/storage/", method="PUT")
+    with pytest.raises(HubError) as caught:
+        publish.push(run, Destination(NAME))
+    assert "too large for the Hub" in str(caught.value) and caught.value.hint.endswith(publish.KEPT)
+    assert publish.push(run, Destination(NAME)).verified
+
+
 def test_trouble_that_stays_is_told_in_the_end(
     hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
