@@ -99,9 +99,25 @@ def open_session(config: TrainConfig, run: Run) -> Session:
         dataloader_config=DataLoaderConfiguration(split_batches=True),  # a step is one step of the schedule
         cpu=hardware.device() == "cpu",
     )
+    check_whole(accelerator)
     if config.learning_rate is None:
         config = replace(config, learning_rate=models.default_learning_rate(located, task.name))
     return Session(config, task, located, splits, tokenizer, rows, model, accelerator)
+
+
+def check_whole(accelerator: Accelerator) -> None:
+    """Raises ConfigError where the processes are to share the weights: here each of them holds all.
+
+    What is saved, scored and tried before step 1 is a whole model's, and at 16 bytes a parameter for weights,
+    gradients and AdamW's state even a model of a billion fits on one device.
+    """
+    way = accelerator.distributed_type.value
+    if way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+        raise ConfigError(
+            f"The launcher asks for {way}, which spreads the weights over the devices.",
+            hint="Choose plain data parallelism (MULTI_GPU) in its config. Where memory is short: precision "
+            "bf16, a smaller batch_size with gradient_accumulation, lora_rank or freeze_layers.",
+        )
 
 
 def load_for_training(located: models.Located, task: Task, label_names: tuple[str, ...]) -> PreTrainedModel:

@@ -5,13 +5,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bertspace import data, models, training
+from bertspace import data, models, session, training
 from bertspace.errors import ConfigError
 from bertspace.evaluation import evaluate
 from bertspace.runs import Run
@@ -536,6 +537,16 @@ def test_a_precision_that_the_device_lacks_is_refused_in_words(base: TrainConfig
         list(training.train(run.config(), run))
 
 
+@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
+def test_weights_spread_over_devices_are_refused_with_what_to_do(way: str) -> None:
+    from accelerate.utils import DistributedType
+
+    launched: Any = SimpleNamespace(distributed_type=DistributedType[way])
+    with pytest.raises(ConfigError, match=f"asks for {way}.*MULTI_GPU.*lora_rank"):
+        session.check_whole(launched)
+    session.check_whole(SimpleNamespace(distributed_type=DistributedType.MULTI_CPU))
+
+
 # LoRA and freezing
 
 
@@ -632,6 +643,6 @@ def test_pairs_are_trained_as_pairs(base: TrainConfig, tmp_path: Path) -> None:
     )
     found = Trained(tmp_path, replace(base, epochs=1), splits)
     assert found.run.config().pair_column == "pair"
-    session = training.open_session(found.run.config(), found.run)
-    assert session.rows["train"].segments is not None
+    opened = training.open_session(found.run.config(), found.run)
+    assert opened.rows["train"].segments is not None
     assert set(found.result["validation"]) == {"loss", *TASKS["text-classification"].metrics}
