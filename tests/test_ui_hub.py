@@ -11,7 +11,7 @@ import pytest
 from test_training import FAST, Trained
 
 from bertspace import hub as client
-from bertspace import inference, policy, publish
+from bertspace import inference, policy, publish, queue
 from bertspace.errors import DataError, HubError, HubUnreachable
 from bertspace.hub import Facts, Found, Rights, acting
 from bertspace.publish import Destination, Published
@@ -29,10 +29,14 @@ from bertspace.ui import (
     model_facts,
     model_picker,
     picker,
+    publish_choice,
     render_hub,
     render_publish,
+    run_view,
+    train,
     who,
 )
+from bertspace.ui import form as settings_form
 from bertspace.ui.hub_form import destination, suggested_name
 from bertspace.ui.sessions import Login
 from bertspace.ui.transfers import Transfer, Transfers
@@ -524,7 +528,85 @@ def test_a_push_goes_on_when_the_page_is_gone_and_ends_when_the_run_does(
         run.write_state(before)
     found = transfers.wait("local", "push", run.id)
     assert found is not None and found.state == "done", found
-    assert found.steps[0] == "Waiting for the run to end"
+    assert found.steps[0] == "Waiting for the run to end, to publish it as alice/greetings"
+
+
+# From the run's own panel
+
+
+def choice(**values: Any) -> dict[str, Any]:
+    """The controls under Start, ticked."""
+    ticked = {"publish": True, "publish_owner": "alice", "publish_name": "", "publish_private": True}
+    return ticked | {"publish_when": "end"} | values
+
+
+def test_a_run_that_is_to_be_published_is_named_like_the_run_or_as_asked(alice: str) -> None:
+    assert publish_choice.asked({"publish": False}, "Tiny on greetings") is None
+    assert publish_choice.asked({}, "Tiny on greetings") is None
+    where = publish_choice.asked(choice(), "Tiny on greetings")
+    assert where == Destination("alice/tiny-on-greetings", private=True)
+    where = publish_choice.asked(choice(publish_owner="team", publish_name="x", publish_private=False), "")
+    assert where == Destination("team/x", private=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"publish_owner": ""}, "there is no owner"),
+        ({"publish_owner": None}, "there is no owner"),
+        ({"publish_owner": "bob"}, "alice may not write to bob"),
+        ({"publish_name": "../x"}, "is no repository name"),
+        ({"publish_name": "a/b"}, "is no repository name"),
+    ],
+)
+def test_where_a_run_cannot_go_is_said_before_it_is_queued(
+    values: dict[str, Any], why: str, alice: str, home: Path, transfers: Transfers
+) -> None:
+    shown, problem = started(**choice(**values))
+    assert why in problem and shown == gr.skip()
+    assert not list(home.rglob("state.json")) and transfers.find("local", "push") is None
+
+
+def started(**values: Any) -> tuple[Any, str]:
+    """What a start on a sample says."""
+    settings = {name: settings_form.shown(name, each.default) for name, each in settings_form.FIELDS.items()}
+    return train.start("sample", "office", PAGE, **settings | values)
+
+
+def test_a_run_that_is_to_be_published_waits_for_its_end_and_says_so(
+    alice: str, home: Path, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "start_next", lambda: None)
+    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+    run_id, problem = started(**choice(publish_name="greetings"))
+    assert problem == ""
+    said = hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL)
+    assert "Waiting for the run to end, to publish it as alice/greetings – it can be cancelled" in said
+    transfers.cancel("local", "push", run_id)
+    transfers.wait("local", "push", run_id)
+    assert hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL) == ""
+
+
+def test_the_choice_shows_who_one_is_once_it_is_ticked(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    column, said, owner = publish_choice.wanted(True, None, PAGE)
+    assert column.visible and "No account of the Hub is in use." in said and owner.value is None
+    monkeypatch.setattr(who.OWNERS, "_pasted", Login(server.user("alice", orgs=("team",))))
+    column, said, owner = publish_choice.wanted(True, None, PAGE)
+    assert "You are alice" in said and owner.value == "alice"
+    assert [value for _, value in owner.choices] == ["alice", "team"]
+    assert publish_choice.wanted(True, "team", PAGE)[2].value == "team"
+    assert not publish_choice.wanted(False, None, PAGE)[0].visible
+
+
+def test_the_runs_panel_tells_a_push_in_a_line() -> None:
+    done = Published("alice/x", "0123456789", "https://hub/alice/x", private=True, verified=True, rows=9)
+    line = render_publish.draw_line(None, [done])
+    assert "Published: " in line and "https://hub/alice/x" in line and "verified" in line
+    failed = Transfer(1, "local", "push", "run", "failed", error=HubError("Away.", hint="Later."))
+    assert "bs-problem" in render_publish.draw_line(failed, [done])
+    working = Transfer(1, "local", "push", "run", "working", ("Sending <b>",), stopping=True)
+    assert "Sending &lt;b&gt; – being cancelled" in render_publish.draw_line(working, [])
+    assert render_publish.draw_line(None, []) == ""
 
 
 def test_programs_publish_too(alice: str, run: Run, transfers: Transfers) -> None:

@@ -75,6 +75,7 @@ NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
     "hub_publish.publish_run": "publish",
     "hub_form.show_branch": "publish",
     "hub_publish.start": "publish",
+    "publish_choice.wanted": "publish",
     "hub_tab.look_at": "publish",
     "import_fold.import_folder": "name folders",
     "more_fold.as_code": "see runs",

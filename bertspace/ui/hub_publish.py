@@ -167,6 +167,17 @@ def follow(run_id: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
     return _standing(find_run(run_id, person.owner), view(run_id, person.owner), person)
 
 
+def told_briefly(seen: RunView | None, person: Person) -> str:
+    """Where the run is published, or how far that is, in a line for the run's own panel; "" for neither."""
+    if seen is None or not policy.allowed(person, "publish"):
+        return ""
+    try:
+        earlier = publish.published(find_run(seen.id, person.owner))
+    except BertspaceError:
+        return ""  # it was deleted at this moment
+    return render_publish.draw_line(TRANSFERS.find(person.owner, "push", seen.id), earlier)
+
+
 def _standing(run: Run, seen: RunView, person: Person) -> tuple[str, Any, Any]:
     """The panel, the button and the clock, for a run's push or for none."""
     transfer, earlier = TRANSFERS.find(person.owner, "push", run.id), publish.published(run)
@@ -195,14 +206,24 @@ def start(run_id: str | None, when: str, card: str, request: gr.Request, **value
 
 
 def begin_push(
-    run: Run, person: Person, where: Destination, *, card: str = "", each_epoch: bool = False
+    run: Run,
+    person: Person,
+    where: Destination,
+    *,
+    card: str = "",
+    each_epoch: bool = False,
+    checked: bool = False,
 ) -> Transfer:
-    """Raises HubError at once where the person may not write there: not after hours of training."""
-    publish.check_access(where)
+    """Raises HubError at once where the person may not write there: not after hours of training.
+
+    checked: this was looked at already.
+    """
+    if not checked:
+        publish.check_access(where)
 
     def send(job: Job) -> object:
         if run.state().status not in ENDED:
-            job.say("Waiting for the run to end")
+            job.say(f"Waiting for the run to end, to publish it as {where.repo_id}")
         return publish.follow(run, where, card=card, each_epoch=each_epoch, tell=job.say, stopped=job.stopped)
 
     return TRANSFERS.start(person.owner, "push", run.id, send)

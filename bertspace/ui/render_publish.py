@@ -94,6 +94,20 @@ def draw_push(transfer: Transfer, earlier: Sequence[Published]) -> str:
     return f'<div class="hub-going">{done}{problem(error.message, error.hint)}</div>{draw_earlier(earlier)}'
 
 
+def draw_line(transfer: Transfer | None, earlier: Sequence[Published]) -> str:
+    """A push, or where the run was published last, in one line; "" for neither."""
+    if transfer and transfer.works:
+        said = "being cancelled" if transfer.stopping else "it can be cancelled in the Hub tab"
+        words = text(f"{transfer.step or 'Publishing'} – {said}")
+        return f'<ul class="hub-checks" role="status"><li class="hub-now">{words}</li></ul>'
+    if transfer and transfer.error and transfer.state != "cancelled":
+        return problem(transfer.error.message, transfer.error.hint)
+    if not earlier:
+        return ""
+    where = _line(earlier[0]).replace(">", ">Published: ", 1)
+    return f'<ul class="hub-checks hub-published" role="status">{where}</ul>'
+
+
 def _others(earlier: Sequence[Published], shown: Published) -> list[Published]:
     return [each for each in earlier if (each.repo_id, each.commit) != (shown.repo_id, shown.commit)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from bertspace import policy
 from bertspace.errors import BertspaceError
 from bertspace.policy import Person
 from bertspace.runs import ENDED
-from bertspace.ui import render_run, run_care, who
+from bertspace.ui import hub_publish, render_run, run_care, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.header import CLICK
 from bertspace.ui.more_fold import DOWNLOAD, build_more_fold, closed
+from bertspace.ui.publish_choice import build_publish_choice
 from bertspace.ui.run_care import list_runs, remove, show_run, stop
 from bertspace.ui.run_view import RunLine, RunView, find_run, run_lines, view
 from bertspace.ui.settings_step import QUIET
@@ -44,6 +45,7 @@ class RunStep:
     """The step's components. `run_id` says which run is shown, on the page and to the API.
 
     `copy` is the button that copies the run's settings into the form: see `run_care.settings_of`.
+    `publishing` has the controls that say where the next run is published: see `publish_choice.asked`.
     """
 
     run_id: gr.Textbox
@@ -55,6 +57,7 @@ class RunStep:
     publish: gr.Button
     copy: gr.Button
     forecast: gr.HTML
+    publishing: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,14 @@ def build_run_step() -> RunStep:
         with gr.Row(elem_classes="bs-actions"):
             begin = gr.Button("Start training", variant="primary", elem_id="start")
             foreseen = gr.HTML("", apply_default_css=False, elem_id="forecast")
+        publishing = build_publish_choice()
         problem = gr.HTML("", apply_default_css=False, elem_classes="bs-slot")
         live = gr.HTML(EMPTY, apply_default_css=False, elem_id="live")
         example = gr.Button(
             "Train an example: sort office messages", elem_classes="bs-small", elem_id="example"
         )
         buttons = _build_buttons()
+        published = gr.HTML("", apply_default_css=False, elem_id="run-published", elem_classes="bs-slot")
         curves = gr.HTML("", apply_default_css=False, elem_id="curves")
         more = build_more_fold(run_id)
         with gr.Accordion(
@@ -104,7 +109,7 @@ def build_run_step() -> RunStep:
         )
 
     acting = list(vars(buttons).values())
-    drawn = [live, curves, example, *acting, more.fold, log_fold, log, words, listed, seen]
+    drawn = [live, published, curves, example, *acting, more.fold, log_fold, log, words, listed, seen]
     looking: dict[str, Any] = {"fn": look, "inputs": [run_id, seen, words], "outputs": drawn, **QUIET}
     gr.Timer(EVERY).tick(**looking)
     run_id.change(**looking).then(None, run_id, None, js=IN_ADDRESS)
@@ -117,9 +122,8 @@ def build_run_step() -> RunStep:
         None, None, None, js=DOWNLOAD
     )
     _add_endpoints()
-    return RunStep(
-        run_id, begin, problem, example, buttons.try_it, buttons.compare, buttons.publish, more.copy, foreseen
-    )
+    leading = buttons.try_it, buttons.compare, buttons.publish
+    return RunStep(run_id, begin, problem, example, *leading, more.copy, foreseen, publishing)
 
 
 def _build_buttons() -> _Buttons:
@@ -177,6 +181,7 @@ def look(
         instead = EMPTY if policy.allowed(person, "see runs") else render_run.closed(person.more)
     parts: list[Part] = [
         (_live_mark(shown) or instead, lambda: [render_run.draw_run(shown) if shown else instead]),
+        (sent := hub_publish.told_briefly(shown, person), lambda: [sent]),
         (_curves_mark(shown), lambda: [render_run.draw_curves(shown) if shown else ""]),
         (_buttons_mark(shown, lines, person), lambda: _buttons(shown, lines, words, person)),
         (_log_mark(shown), lambda: [_log(shown, person)]),
@@ -188,7 +193,7 @@ def look(
 def _changed(parts: list[Part], seen: tuple[object, ...]) -> list[Any]:
     """The parts' updates, and what they were drawn for; a part whose mark is as it was is left alone."""
     marks = tuple(mark for mark, _ in parts)
-    widths = (1, 1, 11, 1, 2)
+    widths = (1, 1, 1, 11, 1, 2)
     updates: list[Any] = []
     for place, (mark, draw) in enumerate(parts):
         same = len(seen) == len(parts) and seen[place] == mark

@@ -15,8 +15,10 @@ from bertspace.errors import BertspaceError
 from bertspace.ui import (
     data_step,
     form,
+    hub_publish,
     look,
     picker,
+    publish_choice,
     recipe_fold,
     render_progress,
     render_run,
@@ -145,18 +147,20 @@ def _looked(rows: DataStep) -> list[Any]:
 
 def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dict[str, Any]) -> None:
     """Start, the example of the empty panel, and the command line that says the same."""
-    starting: dict[str, Any] = {"inputs_kwargs": inputs, "outputs": [run.run_id, run.problem]}
+    given = {**inputs, **run.publishing}
+    starting: dict[str, Any] = {"inputs_kwargs": given, "outputs": [run.run_id, run.problem]}
 
-    def fold(problem: str, preset: str | None, task: str, model: str) -> tuple[Any, Any]:
+    def fold(problem: str, preset: str | None, task: str, model: str) -> tuple[Any, Any, Any]:
         if problem:
-            return gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), gr.skip()
         label = settings_step.title({"task": task, "model": model}, preset)
-        return gr.Accordion(open=False), gr.Accordion(label=label, open=False)
+        # Unticked: each run is published because somebody asked for it.
+        return gr.Accordion(open=False), gr.Accordion(label=label, open=False), False
 
     folding: dict[str, Any] = {
         "fn": fold,
         "inputs": [run.problem, settings.preset, settings.controls["task"], settings.controls["model"]],
-        "outputs": [rows.fold, settings.fold],
+        "outputs": [rows.fold, settings.fold, run.publishing["publish"]],
     }
     run.start.click(start, **starting, api_name="train").then(**folding, **QUIET)
 
@@ -224,17 +228,27 @@ def foresee(
 def start(
     source: str, sample: str | None, request: gr.Request | None = None, **values: Any
 ) -> tuple[Any, Any]:
-    """Queue the run that the form describes: its id, and "" or what is wrong. Returns at once."""
+    """Queue the run that the form describes: its id, and "" or what is wrong. Returns at once.
+
+    With `publish` it is published when it is done: whether that may be is looked at before it is queued.
+    """
+    publishing = {name: values.pop(name) for name in list(values) if name.startswith("publish")}
     try:
         person = who.allowed(request, "train")
         config = form.config_of(source, sample, values, person)
         splits = look.load(config)
+        where = publish_choice.asked(publishing, engine.title(config, splits))
+        if where:
+            who.allowed(request, "publish")
         with _STARTING[person.owner]:  # or two at once would both find the last free place
             policy.check_run(person, config, splits)
             most = policy.limits(person)
             run = engine.submit(
                 config, owner=person.owner, splits=splits, minutes=most.minutes, seconds=0.8 * most.seconds
             )
+        if where:
+            each_epoch = publishing.get("publish_when") == "epochs"
+            hub_publish.begin_push(run, person, where, each_epoch=each_epoch, checked=True)
     except BertspaceError as error:
         return gr.skip(), render_run.problem(error.message, error.hint)
     return run.id, ""
