@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bertspace import hardware
 from bertspace.errors import DataError
 from bertspace.schema import TASK_NAMES, TrainConfig
 from bertspace.tasks import TASKS, Rows
@@ -87,6 +89,29 @@ def test_a_pair_has_two_segments_as_the_tokenizer_makes_them(tokenizer: Any) -> 
     for name in ("input_ids", "attention_mask", "token_type_ids"):
         assert batch[name].tolist() == padded[name].tolist()
     assert (batch["labels"].tolist(), batch["rows"].tolist()) == ([0, 1], [0, 1])
+
+
+def test_a_gpu_gets_widths_that_its_cores_take_as_far_as_the_model_reaches(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = CLASSIFY.encode(tokenizer, frame("the ship", "a dog", label=[0, 1]), TrainConfig())
+    lines = replace(MASKING, chunk_size=0)
+    masked = FILL.encode(tokenizer, frame("the ship", "a dog saw the sea"), lines)
+    plain = CLASSIFY.collate([(1, 0), (1, 1)], rows, tokenizer, TrainConfig())
+    hidden = FILL.collate([(1, 0), (1, 1)], masked, tokenizer, MASKING)
+    monkeypatch.setattr(hardware, "device", lambda: "cuda")
+    wide = CLASSIFY.collate([(1, 0), (1, 1)], rows, tokenizer, TrainConfig())
+    assert (plain["input_ids"].shape, wide["input_ids"].shape) == ((2, 4), (2, 8))
+    assert wide["attention_mask"].sum() == plain["attention_mask"].sum()
+    assert (wide["input_ids"][:, :4] == plain["input_ids"]).all()
+    batch = FILL.collate([(1, 0), (1, 1)], masked, tokenizer, MASKING)
+    assert batch["input_ids"].shape[1] == 8 > hidden["input_ids"].shape[1]
+    for made in (hidden, batch):  # the positions are those of the same tokens
+        places = made["positions"]
+        assert (made["attention_mask"].flatten()[places] == 1).all()
+    assert batch["targets"].tolist() == hidden["targets"].tolist()
+    monkeypatch.setattr(tokenizer, "model_max_length", 6)
+    assert CLASSIFY.collate([(1, 0)], rows, tokenizer, TrainConfig())["input_ids"].shape == (1, 6)
 
 
 def test_a_pair_for_a_model_without_segments_has_none() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from bertspace import hardware
 from bertspace.errors import ConfigError
 from bertspace.schema import Prediction, TrainConfig
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+GPU_TOKENS = 8
 TOKENIZE_AT_ONCE = 1000  # texts handed to the tokenizer together: enough to keep its threads busy
 
 
@@ -117,21 +119,30 @@ def encodings(
         yield from batch.encodings or []
 
 
-def pad(rows: Sequence[np.ndarray], value: int) -> torch.Tensor:
-    """Rows of token ids as one (B, T) int64 tensor, T the longest row's length."""
+def width_of(rows: Sequence[np.ndarray], tokenizer: PreTrainedTokenizerBase) -> int:
+    """Tokens that a batch's rows are padded to: the longest's, on a GPU the next multiple of GPU_TOKENS.
+
+    Its tensor cores take them so, and it loads kernels anew for each shape that it has not met yet.
+    """
+    longest = max(len(row) for row in rows)
+    if hardware.device() != "cuda":
+        return longest
+    return max(longest, min(-(-longest // GPU_TOKENS) * GPU_TOKENS, tokenizer.model_max_length))
+
+
+def pad(rows: Sequence[np.ndarray], value: int, width: int) -> torch.Tensor:
+    """Rows of token ids as one (B, width) int64 tensor."""
     import numpy as np
     import torch
 
-    width = max(len(row) for row in rows)
     padded = np.full((len(rows), width), value, dtype=np.int64)
     for place, row in enumerate(rows):
         padded[place, : len(row)] = row
     return torch.from_numpy(padded)
 
 
-def attention_mask(lengths: Sequence[int]) -> torch.Tensor:
-    """(B, T) int64: 1 for a token, 0 for padding."""
+def attention_mask(lengths: Sequence[int], width: int) -> torch.Tensor:
+    """(B, width) int64: 1 for a token, 0 for padding."""
     import torch
 
-    ends = torch.tensor(lengths)
-    return (torch.arange(int(ends.max())) < ends[:, None]).long()
+    return (torch.arange(width) < torch.tensor(lengths)[:, None]).long()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bertspace.errors import DataError
 from bertspace.schema import Prediction, TrainConfig
-from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad
+from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad, width_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ class FillMask(Task):
         import torch
 
         numbers = [row for _, row in keys]
-        width = max(len(rows.input_ids[row]) for row in numbers)
+        width = width_of([rows.input_ids[row] for row in numbers], tokenizer)
         masked, positions, targets, owners = [], [], [], []
         for place, (epoch, row) in enumerate(keys):
             ids = rows.input_ids[row]
@@ -73,8 +73,8 @@ class FillMask(Task):
             owners.append(np.full(len(chosen), place))
         return {
             "rows": torch.tensor(numbers),
-            "input_ids": pad(masked, tokenizer.pad_token_id),
-            "attention_mask": attention_mask([len(row) for row in masked]),
+            "input_ids": pad(masked, tokenizer.pad_token_id, width),
+            "attention_mask": attention_mask([len(row) for row in masked], width),
             "positions": torch.from_numpy(np.concatenate(positions)),
             "targets": torch.from_numpy(np.concatenate(targets).astype(np.int64)),
             "owners": torch.from_numpy(np.concatenate(owners)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bertspace.schema import Prediction, TrainConfig
-from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad
+from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad, width_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,14 +54,15 @@ class TextClassification(Task):
 
         numbers = [row for _, row in keys]
         chosen = [rows.input_ids[row] for row in numbers]
+        width = width_of(chosen, tokenizer)
         batch = {
             "rows": torch.tensor(numbers),
-            "input_ids": pad(chosen, tokenizer.pad_token_id),
-            "attention_mask": attention_mask([len(row) for row in chosen]),
+            "input_ids": pad(chosen, tokenizer.pad_token_id, width),
+            "attention_mask": attention_mask([len(row) for row in chosen], width),
         }
         if rows.segments is not None:
             batch["token_type_ids"] = pad(
-                [rows.segments[row] for row in numbers], tokenizer.pad_token_type_id
+                [rows.segments[row] for row in numbers], tokenizer.pad_token_type_id, width
             )
         if rows.labels is not None:
             batch["labels"] = torch.from_numpy(rows.labels[numbers])

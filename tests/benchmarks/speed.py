@@ -69,10 +69,11 @@ class Setting:
     model: str
     data: str
     steps: int
+    warm_up: int = WARM_UP
 
     @property
     def total_steps(self) -> int:
-        return WARM_UP + self.steps
+        return self.warm_up + self.steps
 
     @property
     def config(self) -> TrainConfig:
@@ -299,13 +300,13 @@ def measure(method: str, setting: Setting) -> Measured:
         seen.append(step)
         if len(seen) == setting.total_steps and method == PLAIN:
             break
-    (begin, examples, tokens), (end, all_examples, all_tokens) = seen[WARM_UP - 1], seen[-1]
+    (begin, examples, tokens), (end, all_examples, all_tokens) = seen[setting.warm_up - 1], seen[-1]
     seconds = end - begin
     return Measured(
         (all_examples - examples) / seconds,
         (all_tokens - tokens) / seconds,
         hardware.peak_memory_bytes(),
-        len(seen) - WARM_UP,
+        len(seen) - setting.warm_up,
     )
 
 
@@ -427,7 +428,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--steps", type=int, default=60, help=f"steps that are counted, after {WARM_UP} that are not"
+        "--steps", type=int, default=60, help="steps that are counted, after --warm-up that are not"
+    )
+    parser.add_argument(
+        "--warm-up", type=int, default=WARM_UP, help="steps before those; a GPU needs some hundred"
     )
     parser.add_argument("--repeats", type=int, default=3, help="measurements a method")
     parser.add_argument("--only", choices=tuple(TITLES), help="one of the two comparisons")
@@ -441,13 +445,16 @@ def main() -> None:
     if options.measure:
         print(json.dumps(asdict(measure(options.measure, Setting(**json.loads(options.setting))))))
         return
+    from bertspace import hardware
+
     folder = data_folder(options.data)
     for data_set in [options.only] if options.only else TITLES:
-        setting = Setting(data_set, options.model, folder, options.steps)
+        setting = Setting(data_set, options.model, folder, options.steps, options.warm_up)
         found = compare(setting, options.repeats)
         print(f"\n{TITLES[data_set]}, batches of {BATCH}, {options.model}, {options.steps} steps\n")
         print(table(found))
-        print("\n" + "\n".join(verdicts(data_set, found)))
+        if hardware.device() == "cpu":
+            print("\n" + "\n".join(verdicts(data_set, found)))
     print(f"\n{machine()}")
 
 
