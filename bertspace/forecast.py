@@ -29,6 +29,7 @@ ADAM_BYTES, GRADIENT_BYTES = 8, 4  # two fp32 values and one for each value that
 SLACK = 1.3  # by how much the heap outgrows what a step needs: sizes differ from batch to batch
 START_SECONDS, START_BYTES = 4.0, 650e6  # of a worker with its libraries, before it has read anything
 PROBE_SECONDS = 0.5
+LONG = 3.0  # seconds of the longest batch, from which on it is not tried again
 CHARACTERS_A_TOKEN = 4.5  # of English in the vocabularies of BERT and its kin
 MOST_LENGTHS = 2000  # rows that the page's forecast makes batches of
 
@@ -113,12 +114,18 @@ def padded(batches: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
 
 
 def _line(sizes: np.ndarray, work: Callable[[int], None]) -> Line:
-    """By working on the places 0 (the longest), 1 and 2."""
-    first = _seconds(work, 0)  # picks kernels and touches memory: counts only where more would take too long
-    if first > pace.PATIENCE:
-        return pace.fitted(sizes[:2].tolist(), [first, _seconds(work, 1)])
-    found = list(pace.rounds(lambda place: _seconds(work, place), (1, 2, 0)))
-    return pace.fitted([int(sizes[place]) for place, _ in found], [seconds for _, seconds in found])
+    """By working on the places 0 (the longest), 1 and 2; of each size its shortest time.
+
+    Kernels that are picked and memory that is touched for the first time only add to it, in the second
+    training step too: by a half where steps take a second.
+    """
+    first = _seconds(work, 0)
+    places = (2, 1, 0) if first < LONG else (2, 1)
+    found: dict[int, float] = {}
+    for place, seconds in pace.rounds(lambda place: _seconds(work, place), places):
+        size = int(sizes[place])
+        found[size] = min(seconds, found.get(size, seconds))
+    return pace.fitted(list(found), list(found.values()))
 
 
 def _seconds(work: Callable[[int], None], place: int) -> float:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hub_cache
+from bertspace import hub_cache, hub_room
 from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub_cache import Progress, RemoteFile
 from bertspace.hub_client import (
@@ -257,10 +257,10 @@ def _pulled(
         return found
     check_files(repo_id, [file.path for file in remote.files])
     progress.total = sum(file.size for file in files)
-    hub_cache.check_size(repo_id, progress.total)
+    hub_room.check_size(repo_id, progress.total)
     own = RIGHTS.get().folder
     cache = own if own and remote.is_restricted else hub_cache.common()
-    hub_cache.make_room(cache, progress.total, repo_id, remote.commit)
+    hub_room.make_room(cache, progress.total, repo_id, remote.commit)
     return hub_cache.bring(repo_id, revision, remote.commit, files, cache, progress, check)
 
 

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hub_cache
+from bertspace import hub_cache, hub_room
 from bertspace.errors import BertspaceError, DataError, HubError
 from bertspace.hub_cache import RemoteFile
 from bertspace.hub_client import RIGHTS, api
@@ -116,9 +116,9 @@ def _brought(name: str, info: DatasetInfo) -> Path:
     if len(files) > MOST_FILES or any(".." in Path(file.path).parts for file in files):
         raise HubError(f"{name} has too many files, or oddly named ones.", hint="Upload a file of its rows.")
     total, own, commit = sum(file.size for file in files), RIGHTS.get().folder, str(info.sha)
-    hub_cache.check_size(name, total)
+    hub_room.check_size(name, total)
     cache = own if own and (info.private or info.gated) else hub_cache.common()
-    hub_cache.make_room(cache, total, name, commit)
+    hub_room.make_room(cache, total, name, commit)
     progress = hub_cache.Progress(total, name)
     return hub_cache.bring(name, commit, commit, files, cache, progress, kind="dataset")
 

@@ -109,7 +109,7 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     """
     if name == "starter" or name.startswith(("run:", ".", "~", "/")) or _folder(name) is not None:
         return name
-    from bertspace import hub, hub_cache
+    from bertspace import hub, hub_cache, hub_room
 
     facts = hub.facts(name)
     hub.check_files(facts.repo_id, facts.files)
@@ -117,9 +117,9 @@ def pinned(name: str, *, seconds: float = 0) -> str:
         raise ModelError(why, hint="Choose another model.")
     fixed = f"{facts.repo_id}@{facts.revision}"
     if not facts.is_here:
-        hub_cache.check_size(facts.repo_id, facts.size)
+        hub_room.check_size(facts.repo_id, facts.size)
         if not (facts.private or facts.gated):
-            hub_cache.make_room(hub_cache.common(), facts.size, facts.repo_id, facts.revision)
+            hub_room.make_room(hub_cache.common(), facts.size, facts.repo_id, facts.revision)
     if facts.private or facts.gated:
         end = time.monotonic() + seconds
         try:

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "bertspace"
 # From low to high: a module imports from its own layer and from those before it. A folder is one name.
 LAYERS = [
     {"errors", "schema"},
-    {"tasks", "hub", "hub_client", "hub_cache", "hub_words", "hub_commit", "loadable"}
+    {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_commit", "loadable"}
     | {"metrics", "hardware", "runs", "scales"},
     {"data", "tables", "columns", "labels", "splitting", "origin", "hub_data"},
     {"models", "tuning", "probe", "batching", "evaluation", "recipes", "presets"}
