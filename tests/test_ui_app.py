@@ -60,6 +60,12 @@ def test_two_colours_mean_two_models() -> None:
     assert f"--bs-base: {theme.BASE}; --bs-tuned: {theme.TUNED};" in theme.css()
 
 
+def test_no_rule_of_ours_means_something_else_in_the_copy_that_gradio_makes_of_it() -> None:
+    rules = re.findall(r"^[^@/\n{}][^{}\n]*(?= \{)", theme.css(), re.MULTILINE)
+    hiding = [rule for rule in rules if re.search(r":(not|has)\([^)]*,", rule)]
+    assert hiding and all(rule.startswith(".gradio-container") for rule in hiding), hiding
+
+
 def test_the_header_tells_the_device_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Looking at this machine" in header.draw_header("", None)
     monkeypatch.setitem(warm._known, "device", "CPU, 2 cores, bf16")

@@ -91,7 +91,7 @@ def build_run_step() -> RunStep:
         )
         buttons = _build_buttons()
         published = gr.HTML("", apply_default_css=False, elem_id="run-published", elem_classes="bs-slot")
-        curves = gr.HTML("", apply_default_css=False, elem_id="curves")
+        curves = gr.HTML("", apply_default_css=False, elem_id="curves", elem_classes="bs-slot")
         more = build_more_fold(run_id)
         with gr.Accordion(
             "Log", open=False, visible=False, elem_classes="bs-fold", elem_id="run-log"
