@@ -27,7 +27,7 @@ Tell = Callable[[str], None]
 Stopped = Callable[[], bool]
 
 LOOK_SECONDS = 0.5  # between two looks at a run that is followed
-RECORD, PROBE = "published.json", "probe.safetensors"
+RECORD, WANTED, PROBE = "published.json", "to_publish.json", "probe.safetensors"
 KEPT = "Nothing is lost: the run keeps its model. Push it again; what has arrived is not sent twice."
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors", "adapter_config.json", PROBE)
 TRAINING = ("config.yaml", "events.jsonl", "result.json")  # go into training/
@@ -199,6 +199,26 @@ def follow(
             f"The run {run.id} is {state.status}: it was not published.", hint="Resume it, then publish it."
         )
     return push(run, destination, card=card, tell=tell, stopped=stopped)
+
+
+def note_wanted(run: Run, repo_id: str) -> None:
+    """Keep in the run's folder where it is to be published, "" for nowhere (any more).
+
+    Who waits for the run's end does so in memory, with a token that is written nowhere: after a restart this
+    is what tells that it has to be asked for again.
+    """
+    if repo_id:
+        write_atomically(run.path / WANTED, json.dumps({"repo_id": repo_id}))
+    else:
+        (run.path / WANTED).unlink(missing_ok=True)
+
+
+def wanted(run: Run) -> str:
+    """Where the run is to be published; "" for nowhere."""
+    try:
+        return str(json.loads((run.path / WANTED).read_text(encoding="utf-8"))["repo_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def published(run: Run) -> list[Published]:

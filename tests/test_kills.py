@@ -126,6 +126,7 @@ def test_looking_at_a_run_never_keeps_it_from_starting(home: Path) -> None:
     def look() -> None:
         while not over.is_set():
             run.is_locked()
+            time.sleep(0.0005)  # some thousand looks a second by all three; a page takes one
 
     lookers = [threading.Thread(target=look) for _ in range(3)]
     for looker in lookers:

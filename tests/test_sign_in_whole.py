@@ -204,7 +204,10 @@ def test_a_forged_cookie_is_nobodys(hub: Any, space: str) -> None:
     alice = signed_in(space, hub, "alice")
     name, _, value = alice.cookie.partition("=")
     payload, *rest = value.strip('"').split(".")
-    forged = base64.b64encode(re.sub(r'"bertspace": ".', '"bertspace": "x', opened(alice.cookie)).encode())
+    known = opened(alice.cookie)
+    other = re.sub(r'(?<="bertspace": ")(.)', lambda sign: "y" if sign[1] == "x" else "x", known)
+    assert other != known
+    forged = base64.b64encode(other.encode())
     for cookie in (f"{name}={'.'.join([forged.decode(), *rest])}", f"{name}={payload}", "bertspace=alice"):
         stranger = Person(space)
         stranger.client = Client(space, verbose=False, headers={"cookie": cookie})

@@ -1,6 +1,7 @@
 """The Hub on the page: searched in every picker, looked at, pulled, published, against a Hub of our own."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -529,6 +530,7 @@ def test_a_push_goes_on_when_the_page_is_gone_and_ends_when_the_run_does(
     found = transfers.wait("local", "push", run.id)
     assert found is not None and found.state == "done", found
     assert found.steps[0] == "Waiting for the run to end, to publish it as alice/greetings"
+    assert publish.wanted(run) == ""
 
 
 # From the run's own panel
@@ -567,6 +569,14 @@ def test_where_a_run_cannot_go_is_said_before_it_is_queued(
     assert not list(home.rglob("state.json")) and transfers.find("local", "push") is None
 
 
+def until(condition: Callable[[], Any], seconds: float = 20) -> bool:
+    """Whether it has come to hold."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return bool(condition())
+
+
 def started(**values: Any) -> tuple[Any, str]:
     """What a start on a sample says."""
     settings = {name: settings_form.shown(name, each.default) for name, each in settings_form.FIELDS.items()}
@@ -580,8 +590,14 @@ def test_a_run_that_is_to_be_published_waits_for_its_end_and_says_so(
     monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
     run_id, problem = started(**choice(publish_name="greetings"))
     assert problem == ""
+    words = "Waiting for the run to end, to publish it as alice/greetings – it can be cancelled"
+    assert until(lambda: words in hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL))
+    assert publish.wanted(Run(home / "local" / run_id)) == "alice/greetings"
+    monkeypatch.setattr(hub_publish, "TRANSFERS", Transfers())  # as after a restart
     said = hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL)
-    assert "Waiting for the run to end, to publish it as alice/greetings – it can be cancelled" in said
+    assert "It was to be published as alice/greetings, and the app was restarted since" in said
+    assert not any(alice.encode() in path.read_bytes() for path in home.rglob("*") if path.is_file())
+    monkeypatch.setattr(hub_publish, "TRANSFERS", transfers)
     transfers.cancel("local", "push", run_id)
     transfers.wait("local", "push", run_id)
     assert hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL) == ""

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from bertspace import companion, policy, publish
-from bertspace.errors import BertspaceError, HubError
+from bertspace.errors import BertspaceError, Cancelled, HubError
 from bertspace.hub import Account
 from bertspace.policy import Person
 from bertspace.publish import Destination
@@ -172,10 +172,11 @@ def told_briefly(seen: RunView | None, person: Person) -> str:
     if seen is None or not policy.allowed(person, "publish"):
         return ""
     try:
-        earlier = publish.published(find_run(seen.id, person.owner))
+        run = find_run(seen.id, person.owner)
     except BertspaceError:
         return ""  # it was deleted at this moment
-    return render_publish.draw_line(TRANSFERS.find(person.owner, "push", seen.id), earlier)
+    transfer = TRANSFERS.find(person.owner, "push", seen.id)
+    return render_publish.draw_line(transfer, publish.published(run), publish.wanted(run))
 
 
 def _standing(run: Run, seen: RunView, person: Person) -> tuple[str, Any, Any]:
@@ -222,9 +223,18 @@ def begin_push(
         publish.check_access(where)
 
     def send(job: Job) -> object:
+        publish.note_wanted(run, where.repo_id)
         if run.state().status not in ENDED:
             job.say(f"Waiting for the run to end, to publish it as {where.repo_id}")
-        return publish.follow(run, where, card=card, each_epoch=each_epoch, tell=job.say, stopped=job.stopped)
+        try:
+            done = publish.follow(
+                run, where, card=card, each_epoch=each_epoch, tell=job.say, stopped=job.stopped
+            )
+        except Cancelled:
+            publish.note_wanted(run, "")
+            raise
+        publish.note_wanted(run, "")
+        return done
 
     return TRANSFERS.start(person.owner, "push", run.id, send)
 

@@ -94,14 +94,20 @@ def draw_push(transfer: Transfer, earlier: Sequence[Published]) -> str:
     return f'<div class="hub-going">{done}{problem(error.message, error.hint)}</div>{draw_earlier(earlier)}'
 
 
-def draw_line(transfer: Transfer | None, earlier: Sequence[Published]) -> str:
-    """A push, or where the run was published last, in one line; "" for neither."""
+def draw_line(transfer: Transfer | None, earlier: Sequence[Published], wanted: str = "") -> str:
+    """A push, or where the run was published last, in one line; "" for neither.
+
+    wanted: where it is to be published; who was at that is gone where there is no transfer.
+    """
     if transfer and transfer.works:
         said = "being cancelled" if transfer.stopping else "it can be cancelled in the Hub tab"
         words = text(f"{transfer.step or 'Publishing'} – {said}")
         return f'<ul class="hub-checks" role="status"><li class="hub-now">{words}</li></ul>'
     if transfer and transfer.error and transfer.state != "cancelled":
         return problem(transfer.error.message, transfer.error.hint)
+    if wanted and transfer is None:
+        said = f"It was to be published as {text(wanted)}, and the app was restarted since: ask for it again"
+        return f'<ul class="hub-checks" role="status"><li class="hub-open">{said} in the Hub tab</li></ul>'
     if not earlier:
         return ""
     where = _line(earlier[0]).replace(">", ">Published: ", 1)
