@@ -222,10 +222,12 @@ def begin_push(
     if not checked:
         publish.check_access(where)
 
+    trains = run.state().status not in ENDED
+
     def send(job: Job) -> object:
-        publish.note_wanted(run, where.repo_id)
-        if run.state().status not in ENDED:
+        if trains:
             job.say(f"Waiting for the run to end, to publish it as {where.repo_id}")
+        publish.note_wanted(run, where.repo_id)
         try:
             done = publish.follow(
                 run, where, card=card, each_epoch=each_epoch, tell=job.say, stopped=job.stopped
