@@ -592,7 +592,7 @@ def test_a_run_that_is_to_be_published_waits_for_its_end_and_says_so(
     assert problem == ""
     words = "Waiting for the run to end, to publish it as alice/greetings – it can be cancelled"
     assert until(lambda: words in hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL))
-    assert publish.wanted(Run(home / "local" / run_id)) == "alice/greetings"
+    assert until(lambda: publish.wanted(Run(home / "local" / run_id)) == "alice/greetings")
     monkeypatch.setattr(hub_publish, "TRANSFERS", Transfers())  # as after a restart
     said = hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL)
     assert "It was to be published as alice/greetings, and the app was restarted since" in said
