@@ -89,6 +89,11 @@ class Account:
     organisations: tuple[str, ...]
     may_write: bool
 
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The names under which the account may own repositories, its own first."""
+        return self.name, *self.organisations
+
 
 @dataclass(frozen=True)
 class _Remote:

@@ -88,11 +88,10 @@ def check_access(destination: Destination) -> hub.Account:
         raise HubError(
             f"The token of {account.name} may read only.", hint="Sign in with a token that may write."
         )
-    if owner not in (account.name, *account.organisations) and not destination.pull_request:
-        mine = ", ".join((account.name, *account.organisations))
+    if owner not in account.owners and not destination.pull_request:
         raise HubError(
             f"{account.name} may not write to {owner} on the Hub.",
-            hint=f"Choose one of: {mine}; or make a pull request.",
+            hint=f"Choose one of: {', '.join(account.owners)}; or make a pull request.",
         )
     return account
 

@@ -97,10 +97,6 @@ def draw(login: Login | None) -> str:
         account = login.account()
     except HubError as error:
         return f'<p class="bs-note" role="status">With {source}: {text(str(error))}</p>'
-    may = (
-        ", ".join((account.name, *account.organisations))
-        if account.may_write
-        else "nothing: it may read only"
-    )
+    may = ", ".join(account.owners) if account.may_write else "nothing: it may read only"
     said = f"You are <b>{text(account.name)}</b> by {source}. It may write to {text(may)}."
     return f'<p class="bs-note" role="status">{said}</p>'

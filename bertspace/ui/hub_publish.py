@@ -136,7 +136,7 @@ def chosen(run_id: str | None, account: Account | None, request: gr.Request) -> 
     run, seen = find_run(run_id, person.owner), view(run_id, person.owner)
     earlier = publish.published(run)
     owner, name = earlier[0].repo_id.split("/", 1) if earlier else ("", suggested_name(seen.name))
-    owners = [account.name, *account.organisations] if account else []
+    owners = list(account.owners) if account else []
     return [
         render_publish.draw_run(seen),
         gr.Dropdown(choices=owners, value=owner or next(iter(owners), None), allow_custom_value=True),

@@ -59,7 +59,7 @@ def wanted(yes: bool, owner: str | None, request: gr.Request) -> tuple[Any, Any,
     if not yes:
         return gr.Column(visible=False), gr.skip(), gr.skip()
     account, said = hub_publish.account_of(request)
-    names = [account.name, *account.organisations] if account else []
+    names = list(account.owners) if account else []
     chosen = owner or next(iter(names), None)
     return gr.Column(visible=True), said, gr.Dropdown(choices=names, value=chosen, allow_custom_value=True)
 
