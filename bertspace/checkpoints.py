@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertspace import sharding
 from bertspace.errors import TrainingError
 from bertspace.runs import Run
 
@@ -61,9 +62,13 @@ def save(
 
     states = [_rng_state()]
     states = gather_object(states) if accelerator.num_processes > 1 else states
+    tensors = {}
+    for name, tensor in _state(model, optimizer):
+        whole = sharding.whole(tensor)  # of all processes together where they share the weights
+        if accelerator.is_main_process:
+            tensors[name] = whole
     if not accelerator.is_main_process:
         return
-    tensors = _state(model, optimizer)
     if not all(bool(torch.isfinite(each).all()) for each in tensors.values()):
         raise TrainingError(
             f"The weights are no longer finite after step {step}.",
@@ -134,7 +139,7 @@ def restore(
     import torch
 
     tensors = kept.tensors()
-    _set_state(model, optimizer, tensors, accelerator.device)
+    _set_state(model, optimizer, tensors)
     for group, rate in zip(optimizer.param_groups, kept.values["rates"], strict=True):
         group["lr"] = rate
     scheduler.load_state_dict(kept.values["scheduler"] | {"lr_lambdas": scheduler.state_dict()["lr_lambdas"]})
@@ -147,29 +152,29 @@ def restore(
     return {name: tensors[f"table.{name}"].numpy() for name in kept.values["columns"]}
 
 
-def _state(model: nn.Module, optimizer: Any) -> dict[str, torch.Tensor]:
+def _state(model: nn.Module, optimizer: Any) -> Iterator[tuple[str, torch.Tensor]]:
     """The trained tensors and what AdamW keeps of each, by the parameters' names."""
     import torch
 
-    found = {}
     for name, parameter in _trained(model):
-        found[f"model.{name}"] = parameter.detach()
+        yield f"model.{name}", parameter.detach()
         for key, value in optimizer.state.get(parameter, {}).items():
-            found[f"optimizer.{key}.{name}"] = torch.as_tensor(value)
-    return found
+            yield f"optimizer.{key}.{name}", torch.as_tensor(value)
 
 
-def _set_state(model: nn.Module, optimizer: Any, tensors: dict[str, torch.Tensor], device: Any) -> None:
+def _set_state(model: nn.Module, optimizer: Any, tensors: dict[str, torch.Tensor]) -> None:
     import torch
 
     with torch.no_grad():
         for name, parameter in _trained(model):
-            parameter.copy_(tensors[f"model.{name}"])
-            keys = ("step", "exp_avg", "exp_avg_sq")
-            found = {key: tensors.get(f"optimizer.{key}.{name}") for key in keys}
-            kept = {key: value.to(device) for key, value in found.items() if value is not None}
-            if kept:  # a parameter that no batch has reached yet has none
-                optimizer.state[parameter] = kept
+            sharding.fill(parameter, tensors[f"model.{name}"])
+            keys = ("exp_avg", "exp_avg_sq")
+            if (
+                step := tensors.get(f"optimizer.step.{name}")
+            ) is not None:  # else no batch has reached it yet
+                found = {key: tensors[f"optimizer.{key}.{name}"] for key in keys}
+                moments = {key: sharding.fill(torch.zeros_like(parameter), found[key]) for key in keys}
+                optimizer.state[parameter] = {"step": step.to(parameter.device), **moments}
 
 
 def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

@@ -54,11 +54,11 @@ def parts(
     import torch
 
     model.eval()
-    found = []
+    device, found = hardware.device(), []  # the model's own is the CPU where FSDP keeps weights there
     with torch.inference_mode(), autocast(config.precision):
         for numbers in batches:
             batch = task.collate([(0, int(row)) for row in numbers], rows, tokenizer, config)
-            results = table(model, {name: value.to(model.device) for name, value in batch.items()})
+            results = table(model, {name: value.to(device) for name, value in batch.items()})
             found.append((numbers, {name: value.cpu().numpy() for name, value in results.items()}))
     return found
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bertspace import evaluation, hardware, pace, tuning
+from bertspace import evaluation, hardware, pace, sharding, tuning
 from bertspace.batching import epoch_batches, sorted_batches
 from bertspace.data import Splits
 from bertspace.pace import Line
@@ -68,10 +68,10 @@ def tried(session: Session) -> Trial:
     sizes = padded(batches, lengths)
     before, held = pace.held_bytes(), [0]
     with _as_it_was(session):
-        training = _line(sizes, lambda place: _step(session, batches[place], held))
-        scoring = _line(sizes, lambda place: _score(session, batches[place]))
-        trained, _ = tuning.trained_count(session.model)
-        update = pace.update_seconds(trained, session.accelerator.device)
+        # Training first: FSDP2 makes its buffers at its first pass, and those of inference mode stay so.
+        training = _line(sizes, lambda place: _step(session, batches[place], held), session.sharded)
+        scoring = _line(sizes, lambda place: _score(session, batches[place]), session.sharded)
+        update = pace.update_seconds(_updated(session), next(session.model.parameters()).device)
     return Trial(training, scoring, update, int(before + SLACK * max(0, max(held) - before)))
 
 
@@ -83,7 +83,8 @@ def forecast(trial: Trial, session: Session, total_steps: int, done: int = 0) ->
     steps = steps_an_epoch(len(batches), config)
     seconds = trial.training.seconds(len(batches), batches.sum()) / processes * (total_steps - done) / steps
     seconds += trial.update_seconds * (total_steps - done)
-    trained, values = tuning.trained_count(session.model)
+    _, values = tuning.trained_count(session.model)
+    updated = _updated(session)
     epochs = math.ceil(total_steps / steps) - done // steps
     for name, times in (("validation", epochs), ("test", 1)):
         if name in session.rows:
@@ -91,9 +92,17 @@ def forecast(trial: Trial, session: Session, total_steps: int, done: int = 0) ->
             scored = padded(sorted_batches(lengths, config.batch_size), lengths)
             seconds += trial.scoring.seconds(len(scored), scored.sum()) / processes * times
     seconds += epochs * saving_seconds(values)
-    memory = trial.memory_bytes + ADAM_BYTES * trained
-    memory += GRADIENT_BYTES * trained if config.gradient_accumulation > 1 else 0
+    memory = trial.memory_bytes
+    if next(session.model.parameters()).device == session.accelerator.device:  # not kept in the host's
+        memory += ADAM_BYTES * updated
+        memory += GRADIENT_BYTES * updated if config.gradient_accumulation > 1 else 0
     return Forecast(seconds, max(hardware.peak_memory_bytes(), memory))
+
+
+def _updated(session: Session) -> int:
+    """Values that this process's optimizer changes and keeps a state of."""
+    trained, _ = tuning.trained_count(session.model)
+    return math.ceil(trained / session.accelerator.num_processes) if session.sharded else trained
 
 
 def steps_an_epoch(batches: int, config: TrainConfig) -> int:
@@ -113,16 +122,18 @@ def padded(batches: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
     return np.array([len(rows) * int(lengths[rows].max()) for rows in batches], dtype=np.int64)
 
 
-def _line(sizes: np.ndarray, work: Callable[[int], None]) -> Line:
+def _line(sizes: np.ndarray, work: Callable[[int], None], together: bool) -> Line:
     """By working on the places 0 (the longest), 1 and 2; of each size its shortest time.
 
     Kernels that are picked and memory that is touched for the first time only add to it, in the second
-    training step too: by a half where steps take a second.
+    training step too: by a half where steps take a second. together: all processes have to do as much, so
+    that no clock may decide.
     """
     first = _seconds(work, 0)
-    places = (2, 1, 0) if first < LONG else (2, 1)
+    places = (2, 1, 0) if together or first < LONG else (2, 1)
+    most = 1 if together else pace.ROUNDS
     found: dict[int, float] = {}
-    for place, seconds in pace.rounds(lambda place: _seconds(work, place), places):
+    for place, seconds in pace.rounds(lambda place: _seconds(work, place), places, most):
         size = int(sizes[place])
         found[size] = min(seconds, found.get(size, seconds))
     return pace.fitted(list(found), list(found.values()))
@@ -137,7 +148,7 @@ def _seconds(work: Callable[[int], None], place: int) -> float:
 def _step(session: Session, rows: np.ndarray, held: list[int]) -> None:
     """What training does with its part of a batch, up to the gradients, which are dropped.
 
-    Notes the bytes held. Without the wrapper of several processes, so that none waits for another.
+    Notes the bytes held. Without DistributedDataParallel's wrapper, so that no process waits for another.
     """
     accelerator, config, train = session.accelerator, session.config, session.rows["train"]
     own = rows[accelerator.process_index :: accelerator.num_processes]
@@ -170,6 +181,8 @@ def _as_it_was(session: Session) -> Iterator[None]:
         finally:
             session.model.zero_grad(set_to_none=True)
             session.model.train(training)
+            if session.sharded:
+                sharding.let_go(session.model)
 
 
 # Before the start, on the page

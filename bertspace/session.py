@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertspace import data, evaluation, hardware, models, tuning
+from bertspace import data, evaluation, hardware, models, sharding, tuning
 from bertspace.batching import sorted_batches
 from bertspace.errors import ConfigError
 from bertspace.runs import Run
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """What one training holds in memory."""
+    """What one training holds in memory.
+
+    outline: the model without values, where the processes share its weights; filled when it is saved.
+    """
 
     config: TrainConfig
     task: Task
@@ -38,6 +41,12 @@ class Session:
     rows: dict[str, Rows]
     model: PreTrainedModel
     accelerator: Accelerator
+    outline: PreTrainedModel | None = None
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the processes share the weights (FSDP2), so that none can compute without the others."""
+        return self.accelerator.is_fsdp2
 
     def everywhere(self, holds: bool) -> bool:
         """Whether it holds in every process."""
@@ -57,11 +66,15 @@ class Session:
         from accelerate.utils import gather_object
 
         world = self.accelerator
-        batches = sorted_batches(rows.lengths, self.config.batch_size)[
-            world.process_index :: world.num_processes
-        ]
+        batches = sorted_batches(rows.lengths, self.config.batch_size)
+        # As many for each, as shared weights are brought together by all. What is scored twice counts once.
+        rounds = math.ceil(len(batches) / world.num_processes)
+        turns = range(world.process_index, rounds * world.num_processes, world.num_processes)
+        batches = [batches[turn % len(batches)] for turn in turns]
         model = world.unwrap_model(self.model)
         found = evaluation.parts(model, table, batches, rows, self.task, self.tokenizer, self.config)
+        if self.sharded:
+            sharding.let_go(model)
         return evaluation.placed(gather_object(found) if world.num_processes > 1 else found, len(rows))
 
 
@@ -93,30 +106,33 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     precision = hardware.resolve(config.precision)
     if precision == "fp16" and hardware.device() != "cuda":
         raise ConfigError("precision is 'fp16', which needs a CUDA GPU.", hint="Choose auto, bf16 or fp32.")
+    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # every process scores with a whole base
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         gradient_accumulation_steps=config.gradient_accumulation,
         dataloader_config=DataLoaderConfiguration(split_batches=True),  # a step is one step of the schedule
         cpu=hardware.device() == "cpu",
     )
-    check_whole(accelerator)
+    check_launcher(accelerator)
     if config.learning_rate is None:
         config = replace(config, learning_rate=models.default_learning_rate(located, task.name))
     return Session(config, task, located, splits, tokenizer, rows, model, accelerator)
 
 
-def check_whole(accelerator: Accelerator) -> None:
-    """Raises ConfigError where the processes are to share the weights: here each of them holds all.
-
-    What is saved, scored and tried before step 1 is a whole model's, and at 16 bytes a parameter for weights,
-    gradients and AdamW's state even a model of a billion fits on one device.
-    """
+def check_launcher(accelerator: Accelerator) -> None:
+    """Raises ConfigError where it spreads the weights in a way that does not give them back whole here."""
     way = accelerator.distributed_type.value
-    if way in ("FSDP", "DEEPSPEED", "MEGATRON_LM"):
+    if way in ("DEEPSPEED", "MEGATRON_LM") or (way == "FSDP" and not accelerator.is_fsdp2):
         raise ConfigError(
-            f"The launcher asks for {way}, which spreads the weights over the devices.",
-            hint="Choose plain data parallelism (MULTI_GPU) in its config. Where memory is short: precision "
-            "bf16, a smaller batch_size with gradient_accumulation, lora_rank or freeze_layers.",
+            f"The launcher spreads the weights by {'FSDP version 1' if way == 'FSDP' else way}.",
+            hint="Choose FSDP with fsdp_version: 2 in its config, which does the same; fsdp_offload_params: "
+            "true keeps weights, gradients and the optimizer off the GPU.",
+        )
+    if accelerator.is_fsdp2 and accelerator.state.fsdp_plugin.activation_checkpointing:
+        raise ConfigError(
+            "The launcher asks for activation checkpointing, which is not offered here.",
+            hint="Leave fsdp_activation_checkpointing out of its config; a smaller batch_size with "
+            "gradient_accumulation takes less memory too.",
         )
 
 
@@ -141,8 +157,8 @@ def save_model(session: Session, folder: Path) -> None:
 
     LoRA's updates are merged into it, and kept alone in adapter/ too.
     """
+    model = whole_model(session)
     if session.accelerator.is_main_process:
-        model = session.accelerator.unwrap_model(session.model)
         weights = tuning.plain_weights(model) if session.config.lora_rank else None
         fresh = _emptied(folder.with_name(".model.new"))
         with models.quiet():
@@ -152,6 +168,17 @@ def save_model(session: Session, folder: Path) -> None:
             tuning.save_adapter(model, fresh / "adapter", *session.located.on_hub)
         _take_place(fresh, folder)
     session.accelerator.wait_for_everyone()
+
+
+def whole_model(session: Session) -> PreTrainedModel:
+    """The model as one process has it. Shared weights are brought together in the main one's host memory."""
+    if session.outline is None:
+        return session.accelerator.unwrap_model(session.model)
+    weights = session.accelerator.get_state_dict(session.model)
+    if session.accelerator.is_main_process:
+        session.outline.load_state_dict(weights, assign=True)
+        session.outline.tie_weights()
+    return session.outline
 
 
 def keep_aside(session: Session, run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Generator
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware, tuning
+from bertspace import hardware, sharding, tuning
 from bertspace.batching import EpochBatches, Keys
 from bertspace.errors import TrainingError
 from bertspace.runs import Run
@@ -61,6 +62,9 @@ def plan_steps(session: Session) -> Plan:
         collate_fn=partial(_collate, session=session),
         generator=torch.Generator(),  # else its iter() draws from the global one and shifts the dropout masks
     )
+    if session.sharded:
+        session.outline = copy.deepcopy(session.model).to("meta")
+        sharding.shard(session.model, accelerator.state.fsdp_plugin)
     groups = tuning.parameter_groups(session.model, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=hardware.device() != "mps")
     session.model, optimizer = accelerator.prepare(session.model, optimizer)

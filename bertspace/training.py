@@ -128,13 +128,15 @@ def _tried(session: Session) -> forecast.Trial:
     except Exception as error:
         if not hardware.is_out_of_memory(error):
             raise
-    if session.everywhere(found is not None) and found is not None:
+    # Where the processes share the weights they all meet it, out of step: none could ask the others.
+    if (session.sharded or session.everywhere(found is not None)) and found is not None:
         return found
     longest = int(session.rows["train"].lengths.max())
+    alone = session.accelerator.num_processes == 1 and not session.sharded
     raise OutOfMemory(
         f"Memory ran out on the longest batch: {session.config.batch_size} rows of up to {longest} tokens.",
         hint="Go on with the smaller settings, or free some memory and resume the run.",
-        advice=_fitting(session) if session.accelerator.num_processes == 1 else lighter(session.config),
+        advice=_fitting(session) if alone else lighter(session.config),
     )
 
 
@@ -219,6 +221,7 @@ def _circumstances(session: Session) -> dict[str, Any]:
         | {
             "precision": session.accelerator.mixed_precision,
             "processes": session.accelerator.num_processes,
+            "sharded": session.sharded,
         },
         "rows": {name: len(rows) for name, rows in session.rows.items()},
         "truncated": {name: rows.truncated for name, rows in session.rows.items()},

@@ -23,7 +23,7 @@ LAYERS = [
     {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_commit", "loadable"}
     | {"metrics", "hardware", "runs", "scales"},
     {"data", "tables", "columns", "labels", "splitting", "origin", "hub_data"},
-    {"models", "tuning", "probe", "batching", "evaluation", "recipes", "presets"}
+    {"models", "tuning", "sharding", "probe", "batching", "evaluation", "recipes", "presets"}
     | {"old_checkpoints", "old_bert", "tf_checkpoint"},
     {
         "session",

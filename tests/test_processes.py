@@ -91,6 +91,11 @@ def test_two_processes_train_stop_resume_and_score_as_one(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
 
+    equal(run, alone)
+
+
+def equal(run: Run, alone: Run) -> None:
+    """Rows, losses, scores and weights are those of the run in one process, within what sums differ by."""
     assert [(each.step, each.examples, each.tokens) for each in steps(run)] == [
         (each.step, each.examples, each.tokens) for each in steps(alone)
     ]
@@ -101,6 +106,7 @@ def test_two_processes_train_stop_resume_and_score_as_one(
     rows = [pd.read_parquet(each.path / "predictions.parquet") for each in (run, alone)]
     assert rows[0][["split", "row"]].equals(rows[1][["split", "row"]])
     weights = [weights_of(each) for each in (run, alone)]
+    assert weights[0].keys() == weights[1].keys()
     assert max(float((weights[0][name] - weights[1][name]).abs().max()) for name in weights[1]) < 2e-4
 
 

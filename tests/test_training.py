@@ -537,14 +537,28 @@ def test_a_precision_that_the_device_lacks_is_refused_in_words(base: TrainConfig
         list(training.train(run.config(), run))
 
 
-@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED"])
-def test_weights_spread_over_devices_are_refused_with_what_to_do(way: str) -> None:
+@pytest.mark.parametrize("way", ["FSDP", "DEEPSPEED", "MEGATRON_LM"])
+def test_launchers_whose_weights_do_not_come_back_whole_are_refused_with_what_to_do(way: str) -> None:
     from accelerate.utils import DistributedType
 
-    launched: Any = SimpleNamespace(distributed_type=DistributedType[way])
-    with pytest.raises(ConfigError, match=f"asks for {way}.*MULTI_GPU.*lora_rank"):
-        session.check_whole(launched)
-    session.check_whole(SimpleNamespace(distributed_type=DistributedType.MULTI_CPU))
+    named = "FSDP version 1" if way == "FSDP" else way
+    with pytest.raises(ConfigError, match=f"by {named}.*fsdp_version: 2.*fsdp_offload_params: true"):
+        session.check_launcher(launched(DistributedType[way]))
+    session.check_launcher(launched(DistributedType.MULTI_CPU))
+
+
+def test_fsdp_is_taken_but_for_activation_checkpointing() -> None:
+    from accelerate.utils import DistributedType
+
+    session.check_launcher(launched(DistributedType.FSDP, SimpleNamespace(activation_checkpointing=False)))
+    with pytest.raises(ConfigError, match="fsdp_activation_checkpointing out of its config"):
+        session.check_launcher(launched(DistributedType.FSDP, SimpleNamespace(activation_checkpointing=True)))
+
+
+def launched(way: Any, fsdp2: Any = None) -> Any:
+    """An Accelerator as far as it says how it was launched; fsdp2: its plugin, of the second version."""
+    state = SimpleNamespace(fsdp_plugin=fsdp2)
+    return SimpleNamespace(distributed_type=way, is_fsdp2=fsdp2 is not None, state=state)
 
 
 # LoRA and freezing

@@ -241,7 +241,8 @@ def _machine(told: Mapping[str, Any], more: tuple[str, ...]) -> Iterator[tuple[s
     environment = told["environment"]
     processes = int(environment.get("processes", 1))
     device = re.sub(r", (?:bf16|fp16|fp32)$", "", str(environment["device"]))  # its best, not the run's
-    yield "Hardware", f"{prose(device)}{f', {processes} processes' if processes > 1 else ''}"
+    shared = " that share the weights (FSDP)" if environment.get("sharded") else ""
+    yield "Hardware", f"{prose(device)}{f', {processes} processes{shared}' if processes > 1 else ''}"
     if memory := told.get("peak_memory_bytes"):
         yield "Peak memory", hardware.size(memory)
     known = [name for name in ("torch", "transformers", "accelerate", *more) if name in environment]
