@@ -487,10 +487,12 @@ def test_a_failed_push_is_told_with_its_steps_and_is_made_up_for(
     server: Any, alice: str, run: Run, transfers: Transfers
 ) -> None:
     server.fail(403, method="POST", path="/commit/", times=0)
-    found = published_run(transfers, run)
+    found = published_run(transfers, run, namespace="team", name="second")
     assert found.state == "failed"
     panel, button, _ = hub_publish.follow(run.id, PAGE)
     assert "bs-problem" in panel and "hub-no" in panel and button.interactive
+    _, owner, name, *_ = hub_publish.chosen(run.id, None, PAGE)  # what has to be asked for again
+    assert (owner.value, name) == ("team", "second")
     server.calm()
     assert published_run(transfers, run).state == "done"
 

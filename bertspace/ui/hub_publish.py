@@ -134,8 +134,9 @@ def chosen(run_id: str | None, account: Account | None, request: gr.Request) -> 
     if not run_id or not policy.allowed(person, "publish"):
         return [gr.skip()] * FILLED
     run, seen = find_run(run_id, person.owner), view(run_id, person.owner)
-    earlier = publish.published(run)
-    owner, name = earlier[0].repo_id.split("/", 1) if earlier else ("", suggested_name(seen.name))
+    places = [publish.wanted(run), *(each.repo_id for each in publish.published(run))]
+    place = next(filter(None, places), f"/{suggested_name(seen.name)}")
+    owner, name = place.split("/", 1)
     owners = list(account.owners) if account else []
     return [
         render_publish.draw_run(seen),
