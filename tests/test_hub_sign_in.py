@@ -4,7 +4,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
-from authlib.jose import JsonWebKey, jwt
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
 from bertspace import hub as client
 from bertspace.hub import Rights, acting
@@ -25,8 +26,8 @@ def test_a_code_is_changed_for_a_token_that_the_hub_knows(hub: Any) -> None:
         data={"code": query["code"][0], "grant_type": "authorization_code"},
         auth=(known["OAUTH_CLIENT_ID"], known["OAUTH_CLIENT_SECRET"]),
     ).json()
-    keys = JsonWebKey.import_key_set(httpx2.get(found["jwks_uri"]).json())
-    claims = jwt.decode(answer["id_token"], keys)
+    keys = KeySet.import_key_set(httpx2.get(found["jwks_uri"]).json())
+    claims = jwt.decode(answer["id_token"], keys).claims
     assert (claims["preferred_username"], claims["nonce"]) == ("alice", "n")
     assert [each["name"] for each in claims["orgs"]] == ["team"]
     with acting(Rights(token=answer["access_token"])):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
-from authlib.jose import JsonWebKey, jwt
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
@@ -35,7 +36,7 @@ class OAuth:
         self.store, self.url = store, url
         self.signs_in = ""
         self.codes: dict[str, Code] = {}
-        self.key = JsonWebKey.generate_key("RSA", 2048, {"kid": "test"}, is_private=True)
+        self.key = RSAKey.generate_key(2048, {"kid": "test"})
 
     async def configuration(self, request: Request, token: Token | None) -> Response:
         found = {
@@ -53,7 +54,7 @@ class OAuth:
         return JSONResponse(found)
 
     async def jwks(self, request: Request, token: Token | None) -> Response:
-        return JSONResponse({"keys": [self.key.as_dict(is_private=False)]})
+        return JSONResponse({"keys": [self.key.as_dict(private=False)]})
 
     async def authorize(self, request: Request, token: Token | None) -> Response:
         """A redirection back with a code; or the page on which one says who one is."""
@@ -86,7 +87,7 @@ class OAuth:
         claims = self._claims(code.user)
         claims |= {"iss": self.url, "aud": CLIENT, "iat": int(time.time()), "exp": int(time.time()) + SECONDS}
         claims |= {"nonce": code.nonce} if code.nonce else {}
-        signed = jwt.encode({"alg": "RS256", "kid": "test"}, claims, self.key).decode()
+        signed = jwt.encode({"alg": "RS256", "kid": "test"}, claims, self.key)
         return JSONResponse(
             {
                 "access_token": access,
