@@ -540,7 +540,7 @@ def test_a_push_goes_on_when_the_page_is_gone_and_ends_when_the_run_does(
 
 def choice(**values: Any) -> dict[str, Any]:
     """The controls under Start, ticked."""
-    ticked = {"publish": True, "publish_owner": "alice", "publish_name": "", "publish_private": True}
+    ticked = {"publish": True, "publish_namespace": "alice", "publish_name": "", "publish_private": True}
     return ticked | {"publish_when": "end"} | values
 
 
@@ -549,16 +549,18 @@ def test_a_run_that_is_to_be_published_is_named_like_the_run_or_as_asked(alice: 
     assert publish_choice.asked({}, "Tiny on greetings") is None
     where = publish_choice.asked(choice(), "Tiny on greetings")
     assert where == Destination("alice/tiny-on-greetings", private=True)
-    where = publish_choice.asked(choice(publish_owner="team", publish_name="x", publish_private=False), "")
+    where = publish_choice.asked(
+        choice(publish_namespace="team", publish_name="x", publish_private=False), ""
+    )
     assert where == Destination("team/x", private=False)
 
 
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"publish_owner": ""}, "there is no owner"),
-        ({"publish_owner": None}, "there is no owner"),
-        ({"publish_owner": "bob"}, "alice may not write to bob"),
+        ({"publish_namespace": ""}, "there is no owner"),
+        ({"publish_namespace": None}, "there is no owner"),
+        ({"publish_namespace": "bob"}, "alice may not write to bob"),
         ({"publish_name": "../x"}, "is no repository name"),
         ({"publish_name": "a/b"}, "is no repository name"),
     ],

@@ -82,7 +82,7 @@ def test_the_form_has_a_control_for_every_setting_but_the_hosts_folder() -> None
     with gr.Blocks() as app:
         train.build_train_tab()
     names = set(controls_of(app, "train")) - {"source", "sample"}
-    names -= {"publish", "publish_owner", "publish_name", "publish_private", "publish_when"}
+    names -= {"publish", "publish_namespace", "publish_name", "publish_private", "publish_when"}
     assert names == {field.name for field in fields(TrainConfig)} - {"data_dir"}
 
 

@@ -29,15 +29,7 @@ class DestinationForm:
 def build_form() -> DestinationForm:
     controls: dict[str, Any] = {}
     about = gr.HTML("", apply_default_css=False, elem_classes="hub-about")
-    with gr.Row():
-        controls["namespace"] = gr.Dropdown(
-            [], label="Owner", allow_custom_value=True, min_width=120, elem_id="hub-namespace"
-        )
-        controls["name"] = gr.Textbox("", label="Name", max_lines=1, min_width=160, elem_id="hub-name")
-    controls["private"] = gr.Radio(
-        [("Private", True), ("Public", False)], value=True, label="Who sees a new repository",
-        info="One that is there already stays as it is.", elem_classes="bs-segments",
-    )  # fmt: skip
+    controls |= build_place("hub")
     controls["where"] = gr.Radio(
         [(words, value) for value, words in WHERE.items()], value="main", label="Where it goes",
         elem_classes="bs-segments",
@@ -62,12 +54,31 @@ def build_form() -> DestinationForm:
     controls["message"] = gr.Textbox(
         "", label="Commit message", placeholder="What is new", max_lines=1, elem_id="hub-message"
     )
-    when = gr.Radio(
-        [(words, value) for value, words in WHEN.items()], value="end", label="When", visible=False,
-        info="The app has to stay open meanwhile; the page need not.", elem_classes="bs-segments",
-    )  # fmt: skip
+    when = build_when(visible=False, info="The app has to stay open meanwhile; the page need not.")
     controls["where"].change(show_branch, controls["where"], controls["branch"], **QUIET)
     return DestinationForm(controls, about, when)
+
+
+def build_place(part: str, placeholder: str = "") -> dict[str, Any]:
+    """Owner, name and who may see it, by the names that `destination` reads; part: of the page."""
+    with gr.Row():
+        owner = gr.Dropdown(
+            [], label="Owner", allow_custom_value=True, min_width=120, elem_id=f"{part}-namespace"
+        )
+        name = gr.Textbox(
+            "", label="Name", placeholder=placeholder, max_lines=1, min_width=160, elem_id=f"{part}-name"
+        )
+    private = gr.Radio(
+        [("Private", True), ("Public", False)], value=True, label="Who sees a new repository",
+        info="One that is there already stays as it is.", elem_classes="bs-segments",
+    )  # fmt: skip
+    return {"namespace": owner, "name": name, "private": private}
+
+
+def build_when(**options: Any) -> gr.Radio:
+    """Whether each epoch's model goes up too: "end" or "epochs"."""
+    choices = [(words, value) for value, words in WHEN.items()]
+    return gr.Radio(choices, value="end", label="When", elem_classes="bs-segments", **options)
 
 
 def destination(values: Mapping[str, Any]) -> Destination:

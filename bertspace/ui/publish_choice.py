@@ -11,7 +11,7 @@ from bertspace import publish
 from bertspace.errors import HubError
 from bertspace.publish import Destination
 from bertspace.ui import hub_publish
-from bertspace.ui.hub_form import WHEN, suggested_name
+from bertspace.ui.hub_form import build_place, build_when, suggested_name
 
 TITLE = "Publish it on the Hub when it is done"
 HINT = (
@@ -29,26 +29,13 @@ def build_publish_choice() -> dict[str, Any]:
     )
     with gr.Column(visible=False, elem_classes="bs-choice-more") as place:
         said = gr.HTML("", apply_default_css=False, elem_id="publish-account")
-        with gr.Row():
-            controls["publish_owner"] = gr.Dropdown(
-                [], label="Owner", allow_custom_value=True, min_width=160, elem_id="publish-owner"
-            )
-            controls["publish_name"] = gr.Textbox(
-                "", label="Name", placeholder="as the run is called", max_lines=1, min_width=160,
-                elem_id="publish-name",
-            )  # fmt: skip
-        with gr.Row():
-            controls["publish_private"] = gr.Radio(
-                [("Private", True), ("Public", False)], value=True, label="Who sees a new repository",
-                min_width=200, elem_classes="bs-segments",
-            )  # fmt: skip
-            controls["publish_when"] = gr.Radio(
-                [(words, value) for value, words in WHEN.items()], value="end", label="When",
-                min_width=260, elem_classes="bs-segments",
-            )  # fmt: skip
+        for name, control in build_place("publish", "as the run is called").items():
+            controls[f"publish_{name}"] = control
+        controls["publish_when"] = build_when()
         gr.HTML(HINT, apply_default_css=False)
+    owner = controls["publish_namespace"]
     controls["publish"].change(
-        wanted, [controls["publish"], controls["publish_owner"]], [place, said, controls["publish_owner"]],
+        wanted, [controls["publish"], owner], [place, said, owner],
         show_progress="hidden", api_visibility="private",
     )  # fmt: skip
     return controls
@@ -71,7 +58,7 @@ def asked(values: Mapping[str, Any], run_name: str) -> Destination | None:
     """
     if not values.get("publish"):
         return None
-    owner = str(values.get("publish_owner") or "").strip()
+    owner = str(values.get("publish_namespace") or "").strip()
     name = str(values.get("publish_name") or "").strip() or suggested_name(run_name)
     if not owner:
         raise HubError(
