@@ -135,15 +135,11 @@ def _training_names(run: Run, config: TrainConfig) -> dict[str, Any]:
     metric = config.best_metric or task.headline
     accumulate = config.gradient_accumulation > 1
     precision = _precision(run, config)
-    arguments = [
-        f'mixed_precision="{precision}"' if precision != "no" else "",
-        "gradient_accumulation_steps=ACCUMULATION" if accumulate else "",
-    ]
     steps = "max(1, math.ceil(steps_an_epoch * EPOCHS))"
     return {
         "learning_rate": _resolved(run, config).learning_rate,
         "accumulate": accumulate,
-        "accelerator_arguments": ", ".join(filter(None, arguments)),
+        "accelerator_arguments": f'mixed_precision="{precision}"' if precision != "no" else "",
         "fused": not _device(run).startswith("Apple"),  # as training has it
         "total_steps": f"min({steps}, {config.max_steps})" if config.max_steps else steps,
         "smoothing": ", label_smoothing=LABEL_SMOOTHING" if config.label_smoothing else "",

@@ -109,7 +109,6 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # every process scores with a whole base
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
-        gradient_accumulation_steps=config.gradient_accumulation,
         dataloader_config=DataLoaderConfiguration(split_batches=True),  # a step is one step of the schedule
         cpu=hardware.device() == "cpu",
     )

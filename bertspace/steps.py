@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from bertspace import hardware, sharding, tuning
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from torch.utils.data import DataLoader
 
     from bertspace.progress import Progress
+
+Batch = dict[str, Any]  # tensors by name, and how much there is of it
 
 STOP, PAUSE = "stop", "pause"
 NAMED_ROWS = 8  # rows that are named where a loss is not finite
@@ -114,14 +118,11 @@ def steps(
     plan.sampler.begin_at(progress.epoch, progress.batches, progress.seen)
     if progress.step >= plan.total_steps or not len(plan.sampler):
         return ""  # a checkpoint at the epoch's last step
-    step_loss, step_batches, mark = 0.0, 0, time.monotonic()
-    for batch in plan.loader:
-        step_loss, step_batches = step_loss + _train_on(batch, session, plan, progress), step_batches + 1
-        if not accelerator.sync_gradients:
-            continue
-        progress.step += 1
-        progress.epoch_loss += step_loss
-        progress.epoch_batches += step_batches
+    mark = time.monotonic()
+    for batches in _of_a_step(plan.loader, config.gradient_accumulation):
+        loss = _take_step(batches, session, plan, progress)
+        progress.epoch_loss += loss * len(batches)
+        progress.epoch_batches += len(batches)
         progress.trained_seconds += time.monotonic() - mark
         yield TrainEvent(
             "step",
@@ -129,12 +130,11 @@ def steps(
             plan.total_steps,
             epoch=round(progress.step / plan.steps_an_epoch, 4),
             seconds=clock(),
-            loss=step_loss / step_batches,
+            loss=loss,
             learning_rate=plan.scheduler.get_last_lr()[0],
             examples=progress.examples,
             tokens=progress.tokens,
         )
-        step_loss, step_batches = 0.0, 0
         # After the event, so that whoever goes on from here finds the step written down.
         asked, due = _requests(accelerator, config, run, progress, deadline)
         if asked or due:
@@ -145,47 +145,60 @@ def steps(
     return ""
 
 
-def _train_on(batch: dict[str, Any], session: Session, plan: Plan, progress: Progress) -> float:
-    """The batch's mean loss, after its gradients were added up and, where they all are, the step was taken.
+def _of_a_step(loader: Iterable[Batch], count: int) -> Iterator[list[Batch]]:
+    """The loader's batches, so many at a time; at the epoch's end those that are left."""
+    batches = iter(loader)
+    while found := list(islice(batches, count)):
+        yield found
 
-    Raises TrainingError for a loss that is not finite, before anything is changed by it.
+
+def _take_step(batches: list[Batch], session: Session, plan: Plan, progress: Progress) -> float:
+    """The mean loss over all rows (or masked tokens) of the batches, after the step by its gradient.
+
+    A row counts the same in whichever batch and process it lies. Raises TrainingError for a loss that is not
+    finite, before anything is changed by it.
     """
     config, accelerator, model = session.config, session.accelerator, session.model
-    with accelerator.accumulate(model):
-        rows, tokens, share = _counts(accelerator, batch)
-        with accelerator.autocast():
-            loss = session.task.loss(model, batch, config.label_smoothing)
-        accelerator.backward(loss if share == 1 else loss * share)
+    rows, tokens, shares = _counts(accelerator, batches)
+    told = 0.0
+    for batch, share in zip(batches, shares, strict=True):
+        # The processes' gradients are brought together once a step.
+        with nullcontext() if batch is batches[-1] else accelerator.no_sync(model):
+            with accelerator.autocast():
+                loss = session.task.loss(model, batch, config.label_smoothing)
+            accelerator.backward(loss if share == 1 else loss * share)
         value = _mean(accelerator, loss.detach() * share)
         if not math.isfinite(value):
             raise _not_finite(value, progress.step + 1, batch)
-        if accelerator.sync_gradients and config.max_grad_norm:
-            accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-        plan.optimizer.step()
-        plan.scheduler.step()
-        plan.optimizer.zero_grad()
-    progress.batches += 1
+        told += value
+    if config.max_grad_norm:
+        accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+    plan.optimizer.step()
+    plan.scheduler.step()
+    plan.optimizer.zero_grad()
+    progress.step += 1
+    progress.batches += len(batches)
     progress.examples += rows
     progress.tokens += tokens
-    return value
+    return told
 
 
-def _counts(accelerator: Accelerator, batch: dict[str, Any]) -> tuple[int, int, float]:
-    """Rows and tokens of the batch in all processes, and what this one's mean loss is to be multiplied by.
+def _counts(accelerator: Accelerator, batches: list[Batch]) -> tuple[int, int, list[float]]:
+    """Rows and tokens of a step in all processes, and what each batch's mean loss is to be multiplied by.
 
-    Processes' gradients are averaged, and their parts of a batch are not alike in size: weighted so, any
-    number of processes trains as one.
+    Gradients of batches are added up and those of processes averaged, however many rows or masks each has:
+    weighted so, any number of either trains as one batch in one process.
     """
-    own = [len(batch["rows"]), batch["tokens"], batch["weight"]]
-    if accelerator.num_processes == 1:
-        return own[0], own[1], 1.0
-    import torch
+    counts = [(len(batch["rows"]), batch["tokens"]) if batch["weight"] else (0, 0) for batch in batches]
+    weights = [batch["weight"] for batch in batches]
+    own = [*map(sum, zip(*counts, strict=True)), sum(weights)]
+    if accelerator.num_processes > 1:
+        import torch
 
-    if not batch["weight"]:
-        own = [0, 0, 0]
-    mine = torch.tensor(own, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
-    rows, tokens, weight = accelerator.reduce(mine.to(accelerator.device), "sum").tolist()
-    return int(rows), int(tokens), own[2] * accelerator.num_processes / weight
+        mine = torch.tensor(own, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
+        own = accelerator.reduce(mine.to(accelerator.device), "sum").tolist()
+    rows, tokens, whole = own
+    return int(rows), int(tokens), [each * accelerator.num_processes / whole for each in weights]
 
 
 def _mean(accelerator: Accelerator, value: torch.Tensor) -> float:

@@ -356,25 +356,30 @@ def test_the_same_seed_gives_the_same_losses_and_weights(base: TrainConfig, tmp_
     assert first.losses != other.losses
 
 
-def test_accumulated_batches_equal_one_large_batch(base: TrainConfig, tmp_path: Path) -> None:
-    """Rows of equal length and one step of all of them, so that only the accumulation differs."""
+@pytest.mark.parametrize("accumulation", [4, 7])
+@pytest.mark.parametrize("task", ["text-classification", "fill-mask"])
+def test_accumulated_batches_equal_one_large_batch(
+    task: str, accumulation: int, base: TrainConfig, tmp_path: Path
+) -> None:
+    """Batches of 4, 4, 4 and a single row, of unlike lengths and numbers of masks; a step of them all."""
     words = "good bad ship sea light storm keeper lamp".split()
-    frame = pd.DataFrame(
-        {
-            "text": pd.array([f"the {words[n % 8]} {words[n // 8]}" for n in range(64)], dtype="str"),
-            "label": 0,
-        }
-    ).assign(label=np.arange(64) % 2)
-    splits = replace(SPLITS, train=frame.astype({"label": "int64"}), test=None)
-    config = replace(base, epochs=1, dropout=0.0, weight_decay=0.0)
-    one = Trained(tmp_path / "one", replace(config, batch_size=64), splits)
-    four = Trained(tmp_path / "four", replace(config, batch_size=16, gradient_accumulation=4), splits)
+    texts = [" ".join(words[n % 3 : n % 3 + 1 + 7 * n % 6] * (1 + n % 4)) for n in range(13)]
+    frame = pd.DataFrame({"text": pd.array(texts, dtype="str")})
+    if task == "text-classification":
+        frame = frame.assign(label=np.arange(13) % 2).astype({"label": "int64"})
+    splits = replace(TEXTS if task == "fill-mask" else SPLITS, train=frame, test=None)
+    config = replace(base, task=task, epochs=1, dropout=0.0, weight_decay=0.0, chunk_size=0)
+    one = Trained(tmp_path / "one", replace(config, batch_size=13), splits)
+    several = replace(config, batch_size=4, gradient_accumulation=accumulation)
+    four = Trained(tmp_path / "four", several, splits)
     assert (len(one.losses), len(four.losses)) == (1, 1)
-    assert four.of("step")[0].examples == 64
+    assert four.of("step")[0].examples == 13
     assert four.losses == pytest.approx(one.losses, rel=1e-5)
+    for kept in (one, four):
+        assert kept.of("epoch")[0].metrics["train_loss"] == pytest.approx(one.losses[0], rel=1e-5)
     far = max((four.weights()[name] - tensor).abs().max().item() for name, tensor in one.weights().items())
     untrained = training.open_session(one.run.config(), one.run).model.state_dict()
-    name = "classifier.weight"
+    name = "bert.encoder.layer.0.output.dense.weight"
     moved = (untrained[name] - one.weights()[name]).abs().max().item()
     assert far < 2e-5 < 1e-4 < moved
 
