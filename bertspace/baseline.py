@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import DataError
 from bertspace.evaluation import write_tables
-from bertspace.probe import MOST_ROWS, Probe, mean_pooled
+from bertspace.probe import MOST_ROWS, Probe, answers, mean_pooled
 from bertspace.runs import Run, whole_file
 from bertspace.tasks import Rows
 
@@ -52,9 +52,9 @@ def _probed(
     tables, majority = {}, {}
     for name in held_out:
         truth = _labels(session.rows[name])
-        tables[name] = _table(probe.probabilities(_features(session, session.rows[name])), truth)
+        tables[name] = answers(probe.probabilities(_features(session, session.rows[name])), truth)
         always = np.eye(len(names))[np.full(len(truth), np.bincount(labels).argmax())]
-        scores = session.task.score(_table(always, truth))
+        scores = session.task.score(answers(always, truth))
         majority[name] = {metric: value for metric, value in scores.items() if metric != "loss"}
     return {"kind": "probe", "probe_rows": len(chosen), "majority": majority}, tables
 
@@ -69,14 +69,6 @@ def _take(rows: Rows, numbers: np.ndarray) -> Rows:
         rows.labels[numbers] if rows.labels is not None else None,
         [rows.segments[number] for number in numbers] if rows.segments is not None else None,
     )
-
-
-def _table(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """A classification's table, as the task's own."""
-    import numpy as np
-
-    loss = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1))
-    return {"probabilities": probabilities, "label": truth, "loss": loss}
 
 
 def _labels(rows: Rows) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import data, evaluation, inference, models
 from bertspace.errors import ModelError
-from bertspace.probe import Probe
+from bertspace.probe import Probe, answers, mean_pooled
 from bertspace.schema import Prediction, TrainConfig
 from bertspace.tasks import TASKS
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROBE = "probe.safetensors"
+LONGEST = 8192  # tokens, TrainConfig's most; a tokenizer cuts at what its model reads
 VERDICTS = ("fixed", "broken", "same right", "same wrong")
 
 
@@ -133,20 +134,15 @@ def evaluate_file(
 
 
 def _config(model: str, task: str, text_column: str, pair_column: str, label_column: str) -> TrainConfig:
-    """The settings that a model's held-out rows are encoded with: its run's own where it is a run."""
-    known: dict[str, Any] = {}
+    """The settings that a model's held-out rows are encoded with: its run's own where it is a run.
+
+    Any other model reads texts as far as it can, as it does when it is asked.
+    """
+    known: dict[str, Any] = {"max_length": LONGEST}
     if model.startswith("run:"):
         own = models.run_called(model).config()
-        names = (
-            "max_length",
-            "chunk_size",
-            "mask_probability",
-            "whole_words",
-            "batch_size",
-            "precision",
-            "seed",
-        )
-        known = {name: getattr(own, name) for name in names}
+        names = ("max_length", "chunk_size", "mask_probability", "whole_words", "batch_size", "precision")
+        known = {name: getattr(own, name) for name in (*names, "seed")}
     return TrainConfig(
         task=task,
         model=model,
@@ -169,11 +165,13 @@ def compare_file(
     """Both models on the same held-out rows; raises BertspaceError."""
     task = inference.task_of(tuned)
     config = _config(tuned, task, text_column, pair_column, label_column)
+    if task == "fill-mask":
+        _check_vocabularies(base, tuned)
     frame = data.load_held_out(Path(file), config, _label_names(tuned))
     after, tuned_table = evaluation.evaluate(models.locate(tuned), frame, config)
     words = base_words(base, tuned)
     if _needs_probe(base, task):
-        before, base_table = _probe_on(base, tuned, frame)
+        before, base_table = _probe_on(base, tuned, frame, config)
     else:
         before, base_table = evaluation.evaluate(models.locate(base), frame, config)
     if task == "fill-mask":
@@ -184,17 +182,26 @@ def compare_file(
     return FileComparison(words, tuned, len(table), before, after, table, fixed, broken)
 
 
-def _probe_on(base: str, tuned: str, frame: pd.DataFrame) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    import numpy as np
+def _probe_on(
+    base: str, tuned: str, frame: pd.DataFrame, config: TrainConfig
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """The metrics and the table of a frozen base, through the probe that was fitted on it."""
+    probe, located = _probe(base, tuned), models.locate(base)
+    pooled = evaluation.tabulate(
+        located, "features", lambda model, batch: {"features": mean_pooled(model, batch)}, frame, config
+    )
+    table = answers(probe.probabilities(pooled["features"]), frame["label"].to_numpy())
+    return TASKS[config.task].score(table), table
 
-    names = _label_names(tuned)
-    pairs = frame["pair"].tolist() if "pair" in frame else None
-    found = inference.predict_with_probe(base, _probe(base, tuned), names, frame["text"].tolist(), pairs)
-    probabilities = np.array([[each[0].scores[name] for name in names] for each in found])
-    labels = frame["label"].to_numpy()
-    loss = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1))
-    table = {"probabilities": probabilities, "label": labels, "loss": loss}
-    return TASKS["text-classification"].score(table), table
+
+def _check_vocabularies(base: str, tuned: str) -> None:
+    """Raises ModelError: a perplexity is a token's, and other tokens have another."""
+    found = [models.load_tokenizer(models.locate(name)).get_vocab() for name in (base, tuned)]
+    if found[0] != found[1]:
+        raise ModelError(
+            f"{base} and {tuned} have different vocabularies: their losses are not of the same words.",
+            hint="Compare a model with the base that it was trained from, or with another run of that base.",
+        )
 
 
 def _verdicts(

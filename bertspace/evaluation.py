@@ -33,12 +33,20 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """A finished model's metrics and table on a frame with the task's columns."""
     task = TASKS[config.task]
+    table = tabulate(located, task.name, task.table, frame, config)
+    return task.score(table), table
+
+
+def tabulate(
+    located: models.Located, head: str, table: Table, frame: pd.DataFrame, config: TrainConfig
+) -> dict[str, np.ndarray]:
+    """What the model with that head gives for each row, which is encoded as training encodes it."""
+    task = TASKS[config.task]
     tokenizer = models.load_tokenizer(located)
-    model = models.load_model(located, task.name).to(hardware.device())
+    model = models.load_model(located, head).to(hardware.device())
     rows = task.encode(tokenizer, frame, config, config.max_train_rows)
     batches = sorted_batches(rows.lengths, config.batch_size)
-    table = placed(parts(model, task.table, batches, rows, task, tokenizer, config), len(rows))
-    return task.score(table), table
+    return placed(parts(model, table, batches, rows, task, tokenizer, config), len(rows))
 
 
 def parts(

@@ -85,3 +85,11 @@ def mean_pooled(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch
     hidden = inner.base_model(**inputs).last_hidden_state.float()
     mask = batch["attention_mask"].unsqueeze(-1).float()
     return (hidden * mask).sum(1) / mask.sum(1)
+
+
+def answers(probabilities: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """The table of a classification, as its task's own: (N, labels) probabilities, (N,) label, (N,) loss."""
+    import numpy as np
+
+    loss = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-12, 1))
+    return {"probabilities": probabilities, "label": truth, "loss": loss}
