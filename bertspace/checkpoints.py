@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 KEPT = 2
 TENSORS, VALUES = "state.safetensors", "state.json"
+OLD = ".old.tmp"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _write_whole(target: Path, tensors: dict[str, torch.Tensor], values: dict[st
     """Both files, written to a folder beside, synced, and renamed to `target`."""
     from safetensors.torch import save_file
 
-    unfinished, old = (target.with_name(f".{target.name}{end}") for end in (".tmp", ".old.tmp"))
+    unfinished, old = (target.with_name(f".{target.name}{end}") for end in (".tmp", OLD))
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -115,6 +116,17 @@ def clean(run: Run, kept: int) -> None:
     folder = run.path / "checkpoints"
     for path in (*run.checkpoints()[: -kept or None], *folder.glob(".*")):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def put_back(run: Run) -> None:
+    """Undo a writing that was killed between its renames: the checkpoint that was to be replaced is whole.
+
+    For the process that works on the run, and no other.
+    """
+    for old in (run.path / "checkpoints").glob(f".step-*{OLD}"):
+        target = old.with_name(old.name.removeprefix(".").removesuffix(OLD))
+        if not target.exists():
+            old.rename(target)
 
 
 def newest(run: Run) -> Checkpoint | None:

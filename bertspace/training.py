@@ -38,8 +38,6 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     yield TrainEvent("status", message="Reading the texts", seconds=clock())
     session = open_session(config, run)
     config, accelerator = session.config, session.accelerator
-    if accelerator.is_main_process:
-        forget_result(run)
     if not kept:
         yield TrainEvent("status", message="Scoring the base model", seconds=clock())
         progress.base = score_base(session, run)
@@ -51,6 +49,8 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     yield TrainEvent("forecast", progress.step, seconds=clock(), metrics=asdict(thought))
     best = Best(session.task, config)
     set_seed(config.seed)  # dropout starts from here, whatever was drawn before
+    if accelerator.is_main_process:
+        forget_result(run)  # no sooner: it stands where this is stopped before it goes on
     if kept:
         go_on(kept, session, plan, progress, best, run)
         yield TrainEvent(

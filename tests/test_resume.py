@@ -229,6 +229,42 @@ def test_a_checkpoint_cut_short_leaves_the_one_before(
     assert outcome(run) == wanted
 
 
+def test_a_checkpoint_killed_while_it_replaced_one_of_the_same_step_leaves_that_one(tmp_path: Path) -> None:
+    """The second rename did not come: a step is written again when its epoch has been scored."""
+    import torch
+
+    run = Run.create(TrainConfig(), folder=tmp_path / "run")
+    target = run.path / "checkpoints" / "step-000000007"
+    checkpoints._write_whole(target, {"a": torch.ones(2)}, {"step": 7})
+    target.rename(target.with_name(".step-000000007.old.tmp"))
+    shutil.copytree(target.with_name(".step-000000007.old.tmp"), target.with_name(".step-000000007.tmp"))
+    assert checkpoints.newest(run) is None
+    checkpoints.put_back(run)
+    checkpoints.clean(run, 2)
+    kept = checkpoints.newest(run)
+    assert kept is not None and kept.folder == target and kept.values == {"step": 7}
+    assert [path.name for path in target.parent.iterdir()] == ["step-000000007"]
+
+
+def test_a_stopped_run_that_is_stopped_again_before_it_goes_on_keeps_its_result(
+    base: TrainConfig, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path, replace(base, epochs=3))
+    for event in training.train(run.config(), run):
+        if event.step == 3:
+            run.request_stop()
+    run.clear_requests()
+    before = run.result()
+    again = training.train(run.config(), run)
+    next(event for event in again if event.kind == "forecast")
+    again.close()
+    assert run.result() == before and (run.path / "predictions.parquet").is_file()
+    again = training.train(run.config(), run)
+    next(event for event in again if event.kind == "step")
+    assert run.result() is None and not (run.path / "predictions.parquet").exists()
+    again.close()
+
+
 def test_the_newest_two_checkpoints_are_kept_and_hold_nothing_pickled(
     base: TrainConfig, tmp_path: Path
 ) -> None:
