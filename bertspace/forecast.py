@@ -80,7 +80,7 @@ def forecast(trial: Trial, session: Session, total_steps: int, done: int = 0) ->
     config, processes = session.config, session.accelerator.num_processes
     train = session.rows["train"].lengths
     batches = padded(epoch_batches(train, config.batch_size, config.seed, 1), train)
-    steps = steps_an_epoch(len(batches), config)
+    steps = config.steps_an_epoch(len(batches))
     seconds = trial.training.seconds(len(batches), batches.sum()) / processes * (total_steps - done) / steps
     seconds += trial.update_seconds * (total_steps - done)
     _, values = tuning.trained_count(session.model)
@@ -103,11 +103,6 @@ def _updated(session: Session) -> int:
     """Values that this process's optimizer changes and keeps a state of."""
     trained, _ = tuning.trained_count(session.model)
     return math.ceil(trained / session.accelerator.num_processes) if session.sharded else trained
-
-
-def steps_an_epoch(batches: int, config: TrainConfig) -> int:
-    """Optimizer steps that an epoch of so many batches has."""
-    return math.ceil(batches / config.gradient_accumulation)
 
 
 def saving_seconds(values: int) -> float:
@@ -200,9 +195,7 @@ def before(
     train, sizes = _expected(config, splits, lengths, model.longest)
     count = sizes.pop("train")
     batches = math.ceil(count / config.batch_size)
-    steps = steps_an_epoch(batches, config)
-    total = max(1, math.ceil(steps * config.epochs))
-    total = min(total, config.max_steps) if config.max_steps else total
+    steps, total = config.steps_an_epoch(batches), config.total_steps(batches)
     epochs, trained = math.ceil(total / steps), model.trained(config)
 
     made = epoch_batches(train, config.batch_size, config.seed, 1)
@@ -237,11 +230,14 @@ def _expected(
         texts = splits.train["text"].head(MOST_LENGTHS)
         lengths = [2 + int(len(text) / CHARACTERS_A_TOKEN) for text in texts]
     found = np.array(lengths[:MOST_LENGTHS], dtype=np.int64)
-    if config.task != "fill-mask" or not config.chunk_size:
+    if config.task != "fill-mask":
         return np.minimum(found, min(config.max_length, longest)), sizes
-    size = min(config.chunk_size, longest)
-    chunks = {name: max(1, int(found.mean() * rows / size)) for name, rows in sizes.items()}
+    if config.chunk_size:
+        size = min(config.chunk_size, longest)
+        sizes = {name: max(1, int(found.mean() * rows / size)) for name, rows in sizes.items()}
     if most := config.max_train_rows:
         held_out = math.ceil(most * config.validation_share)
-        chunks = {name: min(rows, most if name == "train" else held_out) for name, rows in chunks.items()}
-    return np.full(min(chunks["train"], MOST_LENGTHS), size), chunks
+        sizes = {name: min(rows, most if name == "train" else held_out) for name, rows in sizes.items()}
+    if config.chunk_size:
+        return np.full(min(sizes["train"], MOST_LENGTHS), size), sizes
+    return np.minimum(found, min(config.max_length, longest)), sizes

@@ -195,5 +195,5 @@ def planned_steps(config: TrainConfig, splits: Splits) -> int:
     rows = float(len(splits.train))
     if config.task == "fill-mask" and config.chunk_size:
         rows = float(splits.train["text"].str.len().sum()) / CHARACTERS_A_TOKEN / config.chunk_size
-    steps = math.ceil(config.epochs * math.ceil(rows / config.batch_size) / config.gradient_accumulation)
-    return min(steps, config.max_steps) if config.max_steps else steps
+    rows = min(rows, config.max_train_rows) if config.max_train_rows else rows
+    return config.total_steps(math.ceil(rows / config.batch_size))

@@ -147,6 +147,15 @@ class TrainConfig:
         for each in fields(self):
             _check(each.name, getattr(self, each.name), each.metadata)
 
+    def steps_an_epoch(self, batches: int) -> int:
+        """Optimizer steps of an epoch of so many batches; the last one may have fewer of them."""
+        return math.ceil(batches / self.gradient_accumulation)
+
+    def total_steps(self, batches: int) -> int:
+        """Optimizer steps of the whole training, with epochs of so many batches."""
+        steps = max(1, math.ceil(self.steps_an_epoch(batches) * self.epochs))
+        return min(steps, self.max_steps) if self.max_steps else steps
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -72,9 +72,7 @@ def plan_steps(session: Session) -> Plan:
     groups = tuning.parameter_groups(session.model, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=hardware.device() != "mps")
     session.model, optimizer = accelerator.prepare(session.model, optimizer)
-    steps = math.ceil(len(sampler) / config.gradient_accumulation)
-    total = max(1, math.ceil(steps * config.epochs))
-    total = min(total, config.max_steps) if config.max_steps else total
+    steps, total = config.steps_an_epoch(len(sampler)), config.total_steps(len(sampler))
     scheduler = get_scheduler(
         config.schedule,
         optimizer,

@@ -234,3 +234,12 @@ def test_what_a_forward_pass_keeps_grows_with_tokens_and_their_pairs(tiny_bert: 
     a_token, a_pair = measured.activations
     # Two layers of two heads: eager attention keeps the scores' softmax, and its dropout, for every pair.
     assert a_token > 2 * 32 * 4 and a_pair > 2 * 2 * 4
+
+
+@pytest.mark.parametrize("chunk_size", [0, 16])
+def test_no_more_lines_and_chunks_are_expected_than_are_trained_on(chunk_size: int) -> None:
+    few = {"max_train_rows": 16, "validation_share": 0.1, "batch_size": 8}
+    config = TrainConfig(task="fill-mask", chunk_size=chunk_size, **few)
+    lengths, sizes = forecast._expected(config, TEXTS, [20] * 64, 128)
+    assert (sizes["train"], sizes["validation"]) == (16, 2)
+    assert set(lengths) == {chunk_size or 20}

@@ -96,6 +96,8 @@ def test_a_limit_that_binds_is_named_with_the_value(rows: int, config: TrainConf
     [
         (TrainConfig(epochs=3), 12),  # 100 rows, 32 a batch
         (TrainConfig(epochs=3, gradient_accumulation=2), 6),
+        (TrainConfig(epochs=3, gradient_accumulation=3), 6),  # the second step of an epoch takes what is left
+        (TrainConfig(task="fill-mask", chunk_size=4, batch_size=8, max_train_rows=16, epochs=1), 2),
         (TrainConfig(epochs=3, max_steps=5), 5),
         (TrainConfig(epochs=0.5), 2),
         (TrainConfig(task="fill-mask", chunk_size=0, epochs=1), 4),
