@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
+
+CONTAINER_LIMITS = (  # of control groups, version 2 and 1
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
 
 
 def share_cores() -> None:
@@ -97,13 +104,19 @@ def memory_bytes() -> int:
 def memory_limit_bytes() -> int:
     """The memory that this process may take: the control group's limit or the machine's, the smaller one."""
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(name, encoding="ascii") as file:
-                limit = min(limit, int(file.read()))
-        except (OSError, ValueError):
-            continue  # no control groups, or "max"
+    for path in CONTAINER_LIMITS:
+        with suppress(OSError, ValueError):  # no control groups, or "max"
+            limit = min(limit, int(path.read_text(encoding="ascii")))
     return limit
+
+
+def memory_there_bytes() -> int:
+    """The memory in which models are kept: the GPU's, or what this process may take."""
+    if device() != "cuda":
+        return memory_limit_bytes()
+    import torch
+
+    return int(torch.cuda.get_device_properties(0).total_memory)
 
 
 def size(count: float) -> str:

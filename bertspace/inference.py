@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 SHARE_OF_MEMORY = 0.25  # of the machine's, or of the GPU's: what the kept models may take
-CONTAINER_LIMITS = (  # of control groups, version 2 and 1
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
 
 
 @dataclass(frozen=True)
@@ -125,23 +121,10 @@ _CACHE = ModelCache()
 def most_bytes() -> int:
     """What the kept models may take: BERTSPACE_MODEL_CACHE_BYTES, else a share of the memory there is."""
     if not (given := os.environ.get("BERTSPACE_MODEL_CACHE_BYTES", "").strip()):
-        return int(SHARE_OF_MEMORY * _memory_bytes())
+        return int(SHARE_OF_MEMORY * hardware.memory_there_bytes())
     if not given.isdecimal():
         raise ConfigError(f"BERTSPACE_MODEL_CACHE_BYTES is {given!r}.", hint="Give a whole number of bytes.")
     return int(given)
-
-
-def _memory_bytes() -> int:
-    """The GPU's memory where there is one, else the machine's, or what a container's limit leaves of it."""
-    if hardware.device() == "cuda":
-        import torch
-
-        return int(torch.cuda.get_device_properties(0).total_memory)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for path in CONTAINER_LIMITS:
-        with suppress(OSError, ValueError):  # no container, no Linux, or "max"
-            memory = min(memory, int(path.read_text(encoding="ascii")))
-    return memory
 
 
 def _written(located: models.Located) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bertspace import inference, models
+from bertspace import hardware, inference, models
 from bertspace.errors import BertspaceError, ConfigError, ModelError, TimeLimitError
 
 TEXT = "the ship is [MASK]"
@@ -110,10 +110,10 @@ def test_one_model_is_kept_however_large_it_is(
 def test_the_limit_is_a_share_of_the_memory_unless_it_is_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(inference, "CONTAINER_LIMITS", (tmp_path / "none",))
+    monkeypatch.setattr(hardware, "CONTAINER_LIMITS", (tmp_path / "none",))
     whole = inference.most_bytes()
     limit = tmp_path / "memory.max"
-    monkeypatch.setattr(inference, "CONTAINER_LIMITS", (limit,))
+    monkeypatch.setattr(hardware, "CONTAINER_LIMITS", (limit,))
     limit.write_text("max\n")
     assert inference.most_bytes() == whole > 2**20
     limit.write_text(f"{2**22}\n")
