@@ -432,3 +432,17 @@ def test_the_same_upload_is_read_once(home: Path, tmp_path: Path, monkeypatch: p
     assert len(count) == 1
     look.load(replace(config, validation_share=0.2))
     assert len(count) == 2
+
+
+def test_choosing_other_columns_reads_the_file_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "notes.csv"
+    file.write_text("text,title,label\n" + "the lamp,a note,x\nthe sea,a word,y\n" * 8)
+    read = []
+    read_table = data.read_table
+    monkeypatch.setattr(data, "read_table", lambda path: read.append(path) or read_table(path))
+    for column in ("text", "title", "text"):
+        config = TrainConfig(train_file=str(file), text_column=column)
+        assert look.columns_of(config) == ["text", "title", "label"]
+    assert read == [str(file)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 20
 # The settings that rows depend on.
 OF_DATA = ("task", "seed", *(each.name for each in fields(TrainConfig) if each.metadata["group"] == "data"))
+PLACES = ("dataset", "dataset_config", "train_split", "validation_split", "test_split", "train_file")
 ROWS_MEASURED = 2000  # lengths are counted on so many rows at most
 
 
@@ -80,12 +81,19 @@ def measure(model: str, train: pd.DataFrame) -> Lengths:
 
 def columns_of(config: TrainConfig) -> list[str]:
     """The columns that the config's training rows have, in their order; raises DataError or HubError."""
+    rights = RIGHTS.get()
+    places = {name: getattr(config, name) for name in PLACES}
+    return list(_columns(TrainConfig(**places), rights.folder, rights.guest))
+
+
+@lru_cache(maxsize=64)  # names alone: choosing another column reads nothing anew
+def _columns(config: TrainConfig, folder: Path | None, guest: bool) -> tuple[str, ...]:
     if config.dataset.startswith(data.SAMPLE_PREFIX):
         sample = data.SAMPLES.get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
-        return list(data.read_table(sample.path).columns) if sample else []
+        return tuple(data.read_table(sample.path).columns) if sample else ()
     if config.dataset:
-        return [str(name) for name in load_hub(config)["train"].frame.columns]
-    return [str(name) for name in data.read_table(config.train_file).columns]
+        return tuple(str(name) for name in load_hub(config)["train"].frame.columns)
+    return tuple(str(name) for name in data.read_table(config.train_file).columns)
 
 
 def guess_task(config: TrainConfig, columns: Sequence[str]) -> str:
