@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 2 * 1024**3  # of the file, and of what a gzipped file unpacks to
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
+MAX_COLUMNS = 1000
+# A frame has a cell for every row and column, a file of objects only those that are written: a table of more
+# cells than that is refused where fewer than one in so many is written, before it is built.
+MANY_CELLS, ONE_WRITTEN_IN = 10_000_000, 20
+FEWER_COLUMNS = "Keep the columns with the texts and the labels."
 ROWS_NAMED = 5  # as many rows as a message lists before it only counts
 
 
@@ -274,7 +279,7 @@ def _read_json(content: bytes, name: str) -> pd.DataFrame:
     import pandas as pd
 
     as_list = content.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
-    records = []
+    records, columns, cells = [], set[str](), 0
     for row, value in _json_list(content, name) if as_list else _json_lines(content, name):
         if not isinstance(value, dict):
             raise DataError(
@@ -282,11 +287,27 @@ def _read_json(content: bytes, name: str) -> pd.DataFrame:
                 hint='Write every row as {"text": "…", "label": "…"}.',
             )
         records.append(value)
+        columns.update(value)
+        cells += len(value)
+        _check_spread(f"Row {row:,} of {name}", row, len(columns), cells)
     if not any(records):
         raise DataError(
             f"{name} has no rows with a column.", hint='Write every row as {"text": "…", "label": "…"}.'
         )
     return pd.DataFrame(records)
+
+
+def _check_spread(place: str, rows: int, columns: int, cells: int) -> None:
+    """Raises DataError where the objects so far have too many keys, or make a table of next to no cells."""
+    if columns > MAX_COLUMNS:
+        raise DataError(
+            f"{place} brings the columns to {columns:,}; the limit is {MAX_COLUMNS:,}.", hint=FEWER_COLUMNS
+        )
+    if rows * columns > max(MANY_CELLS, ONE_WRITTEN_IN * cells):
+        raise DataError(
+            f"{place} is one too many: the rows up to it have {cells / rows:.3g} of {columns:,} columns.",
+            hint="Use the same keys in every row, or make smaller files.",
+        )
 
 
 def _json_lines(content: bytes, name: str) -> Iterator[tuple[int, Any]]:

@@ -211,6 +211,27 @@ def test_a_faulty_file_is_refused_by_name_and_place(
     assert message == says if says.endswith(".") else message.startswith(says)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "json"])
+def test_rows_that_each_bring_another_column_are_refused_at_the_limit(tmp_path: Path, kind: str) -> None:
+    rows = [json.dumps({f"key {row}": row}) for row in range(1500)]
+    content = "\n".join(rows) if kind == "jsonl" else f"[{','.join(rows)}]"
+    said = refusal(written(tmp_path, f"a.{kind}", content))
+    assert said == f"Row 1,001 of a.{kind} brings the columns to 1,001; the limit is 1,000."
+    few = written(tmp_path, "few.jsonl", "\n".join(rows[:1000]))
+    assert read_table(few).shape == (1000, 1000)
+
+
+def test_many_rows_with_next_to_none_of_the_columns_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MANY_CELLS", 2000)
+    rows = [json.dumps({f"key {row % 50}": row}) for row in range(60)]
+    said = refusal(written(tmp_path, "a.jsonl", "\n".join(rows)))
+    assert said == "Row 45 of a.jsonl is one too many: the rows up to it have 1 of 45 columns."
+    filled = [json.dumps({f"key {column}": row for column in range(50)}) for row in range(60)]
+    assert read_table(written(tmp_path, "b.jsonl", "\n".join(filled))).shape == (60, 50)
+
+
 @pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"text,label\na,b\n" * 99, mtime=0)[:-20]])
 def test_a_bad_or_torn_gzip_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.csv.gz"
