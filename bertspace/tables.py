@@ -13,6 +13,7 @@ import json
 import os
 import stat
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,11 +185,18 @@ def _place(content: bytes, position: int) -> str:
 
 
 def _column_names(found: list[str], name: str) -> list[str]:
+    _check_width(len(found), name)
     names = [each.strip() or f"Unnamed: {place}" for place, each in enumerate(found)]
-    for each in names:
-        if names.count(each) > 1:
-            raise DataError(f"Two columns of {name} are named {shortened(each)}.", hint="Rename one of them.")
+    if doubles := [each for each, count in Counter(names).items() if count > 1]:
+        raise DataError(
+            f"Two columns of {name} are named {shortened(doubles[0])}.", hint="Rename one of them."
+        )
     return names
+
+
+def _check_width(columns: int, name: str) -> None:
+    if columns > MAX_COLUMNS:
+        raise DataError(f"{name} has {columns:,} columns; the limit is {MAX_COLUMNS:,}.", hint=FEWER_COLUMNS)
 
 
 def _read_csv(content: bytes, name: str) -> pd.DataFrame:
@@ -205,6 +213,7 @@ def _read_cells(content: bytes, name: str, separator: str) -> pd.DataFrame:
 
     rows = _records(content, name, separator)
     _, header = next(rows)
+    _check_width(len(header), name)  # a Series a column is made before the names are looked at
     if len(header) == 1:
         _check_separator(header[0], name, separator)
     cells: list[list[str]] = []

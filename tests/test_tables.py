@@ -221,6 +221,21 @@ def test_rows_that_each_bring_another_column_are_refused_at_the_limit(tmp_path: 
     assert read_table(few).shape == (1000, 1000)
 
 
+@pytest.mark.parametrize("kind", ["csv", "tsv", "parquet"])
+def test_a_header_with_too_many_columns_is_refused(tmp_path: Path, kind: str) -> None:
+    columns = {f"column {number}": ["a"] for number in range(1001)}
+    said = refusal(written(tmp_path, f"a.{kind}", WRITERS[kind](columns)))
+    assert said == f"a.{kind} has 1,001 columns; the limit is 1,000."
+    columns.popitem()
+    assert read_table(written(tmp_path, f"a.{kind}", WRITERS[kind](columns))).shape == (1, 1000)
+
+
+def test_a_name_that_stands_twice_among_many_is_found(tmp_path: Path) -> None:
+    header = ",".join([*(f"column {number}" for number in range(990)), " column 7 "])
+    said = refusal(written(tmp_path, "a.csv", f"{header}\n{',' * 990}\n"))
+    assert said == "Two columns of a.csv are named 'column 7'."
+
+
 def test_many_rows_with_next_to_none_of_the_columns_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
