@@ -6,20 +6,37 @@ Knows nothing of where they come from.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")  # and SentencePiece's *.model
 # What each task's checkpoints call themselves in config.json, "architectures".
 HEADS = {"text-classification": "ForSequenceClassification", "fill-mask": "ForMaskedLM"}
 
+# Keys of which transformers makes lists when it reads config.json: names of labels, types of layers.
+COUNTED = ("num_labels", "num_hidden_layers", "num_layers", "n_layers", "n_layer")
+MOST_COUNTED = 10_000
+# How much larger a model may be than its weights. A decoder that is tied to the embeddings is built as well,
+# a pooler and a head may be new: at their usual sizes the encoders that transformers has are built of 0.9 to
+# 1.7 times the values of the bare encoder; of 2.2, in 6.6 times the tensors, is I-BERT, which quantizes.
+TIMES_VALUES, MORE_VALUES = 3, 10_000_000
+TIMES_TENSORS, MORE_TENSORS = 8, 100
+
 _IMPORTING = threading.Lock()
+_BUILDING = threading.local()  # .room: what the model that this thread builds may take
 
 
 def library() -> Any:
@@ -72,6 +89,7 @@ def checked_folder(folder: Path, name: str) -> Path:
             "bertspace import FOLDER",
         )
     check_tokenizer(folder, name)
+    check_counts(folder, name)
     return folder
 
 
@@ -88,6 +106,82 @@ def check_tokenizer(folder: Path, name: str) -> None:
                 f"{name} names a file outside its folder in tokenizer_config.json ({key}).",
                 hint="Choose another model, or take that line out.",
             )
+
+
+def check_counts(folder: Path, name: str) -> None:
+    """Raises ModelError where config.json has so many labels or layers that reading it takes gigabytes."""
+    config = read_config(folder / "config.json")
+    for key in COUNTED:
+        if isinstance(count := config.get(key), int) and count > MOST_COUNTED:
+            raise ModelError(
+                f"The config.json of {name} says {key}: {count:,}; the limit is {MOST_COUNTED:,}.",
+                hint="Choose another model.",
+            )
+
+
+@dataclass
+class _Room:
+    """What a model may still take while it is built: values, and tensors that hold them."""
+
+    name: str
+    held: int
+    values: int
+    tensors: int
+
+    def take(self, values: int) -> None:
+        self.values, self.tensors = self.values - values, self.tensors - 1
+        if self.values < 0 or self.tensors < 0:
+            raise ModelError(
+                f"The config.json of {self.name} asks for a far larger model than its weights are: they are "
+                f"{self.held:,} values.",
+                hint="Choose another model, or put back the config.json that came with the weights.",
+            )
+
+
+@contextmanager
+def no_larger_than_files(folder: Path, name: str) -> Iterator[None]:
+    """In the block, a model that this thread builds for this folder is refused as soon as it is far larger
+    than the folder's weights: by ModelError, and before it takes memory.
+
+    transformers builds a model on torch's meta device, where a tensor is its shape alone, and reads the
+    weights then: what is counted is the meta tensors. Of the weights only the headers are read.
+    """
+    _count_tensors()
+    values, tensors = _held(folder)
+    _BUILDING.room = _Room(
+        name, values, TIMES_VALUES * values + MORE_VALUES, TIMES_TENSORS * tensors + MORE_TENSORS
+    )
+    try:
+        yield
+    finally:
+        _BUILDING.room = None
+
+
+@lru_cache(maxsize=1)
+def _count_tensors() -> None:
+    """Let torch tell of every tensor that a module gets; for good: other threads may go through its hooks."""
+    from torch.nn.modules import module
+
+    def tell(_: Module, name: str, tensor: Tensor | None) -> None:
+        room: _Room | None = getattr(_BUILDING, "room", None)
+        if room is not None and tensor is not None and tensor.is_meta:
+            room.take(tensor.numel())
+
+    module.register_module_parameter_registration_hook(tell)
+    module.register_module_buffer_registration_hook(tell)
+
+
+def _held(folder: Path) -> tuple[int, int]:
+    """How many values the folder's safetensors hold, and in how many tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    values, tensors = 0, 0
+    for file in folder.glob("*.safetensors"):
+        # A broken one is told by who loads it; it may be none of the model's.
+        with suppress(OSError, SafetensorError), safe_open(file, "numpy") as opened:
+            shapes = [opened.get_slice(key).get_shape() for key in opened.keys()]
+            values, tensors = values + sum(map(math.prod, shapes)), tensors + len(shapes)
+    return values, tensors
 
 
 def _is_in(folder: Path, name: object) -> bool:

@@ -23,10 +23,12 @@ from bertspace import runs
 from bertspace.errors import Cancelled, ModelError
 from bertspace.loadable import (
     HEADS,
+    check_counts,
     check_tokenizer,
     checked_folder,
     lacking_head,
     library,
+    no_larger_than_files,
     read_config,
     why_not,
 )
@@ -136,6 +138,7 @@ def _check_before_weights(folder: Path, name: str, task: str) -> None:
     if why := why_not(name, read_config(folder / "config.json"), files, task):
         raise ModelError(why, hint="Choose another model.")
     check_tokenizer(folder, name)
+    check_counts(folder, name)
 
 
 def _folder(name: str) -> Path | None:
@@ -251,7 +254,7 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
         raise ModelError(why, hint="Choose another model.")
     transformers = library()
     auto = getattr(transformers, f"AutoModel{HEADS.get(task, '')}")
-    with LOADING, quiet(), _named(located.name):
+    with LOADING, quiet(), _named(located.name), no_larger_than_files(located.path, located.name):
         model, report = auto.from_pretrained(
             located.path,
             dtype=torch.float32,

@@ -4,12 +4,13 @@ import importlib.machinery
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bertspace import models, runs
+from bertspace import loadable, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError
 from bertspace.models import Located
 from bertspace.schema import RunState, TrainConfig
@@ -266,6 +267,63 @@ def test_a_checkpoint_that_lacks_its_head_is_refused_for_prediction(copy: Path) 
     with pytest.raises(ModelError, match="lacks weights: cls.predictions.transform"):
         models.load_model(models.locate(str(copy)), "fill-mask")
     models.load_model(models.locate(str(copy)), "fill-mask", new_head=True)
+
+
+@pytest.mark.parametrize("new_head", [False, True])
+@pytest.mark.parametrize(
+    "changes", [{"num_hidden_layers": 2000}, {"vocab_size": 2**30}, {"intermediate_size": 2**40}]
+)
+def test_a_config_that_asks_for_far_more_than_the_weights_hold_is_refused_before_it_is_built(
+    changes: dict[str, int], new_head: bool, copy: Path
+) -> None:
+    edit_config(copy, **changes)
+    begun = time.monotonic()
+    with pytest.raises(ModelError, match="asks for a far larger model than its weights are"):
+        models.load_model(models.locate(str(copy)), "fill-mask", new_head=new_head)
+    assert time.monotonic() - begun < 2  # it was 15 seconds for so many layers
+
+
+@pytest.mark.parametrize("key", ["num_labels", "num_hidden_layers"])
+def test_a_config_with_countless_labels_or_layers_is_not_even_read_by_transformers(
+    key: str, copy: Path
+) -> None:
+    edit_config(copy, **{key: 10_000_000})
+    assert refusal(copy) == (
+        f"The config.json of copy says {key}: 10,000,000; the limit is 10,000. Choose another model."
+    )
+
+
+def lightened(tiny_bert: Path, folder: Path, kind: str) -> Path:
+    """A folder with weights of this kind, each far smaller than the model that is built from it."""
+    import torch
+    from transformers import AlbertConfig, AlbertForMaskedLM, BertForMaskedLM, BertModel
+
+    shutil.copytree(tiny_bert, folder)
+    (folder / "model.safetensors").unlink()
+    bert = BertForMaskedLM.from_pretrained(tiny_bert)
+    if kind == "albert":
+        layers = {"num_hidden_layers": 12, "num_attention_heads": 2, "intermediate_size": 16}
+        sizes = {"vocab_size": 30_000, "hidden_size": 16, "embedding_size": 8}
+        AlbertForMaskedLM(AlbertConfig(**sizes, **layers)).save_pretrained(folder)
+    elif kind == "fp16":
+        bert.to(torch.float16).save_pretrained(folder)
+    elif kind == "sharded":
+        bert.save_pretrained(folder, max_shard_size="20KB")
+    else:
+        BertModel.from_pretrained(tiny_bert, add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("slack", [True, False])
+@pytest.mark.parametrize("kind", ["bare encoder", "albert", "fp16", "sharded"])
+def test_what_shares_or_lacks_weights_is_no_larger_than_its_files(
+    kind: str, slack: bool, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not slack:  # as for a model of hundreds of millions, of which these values are next to nothing
+        monkeypatch.setattr(loadable, "MORE_VALUES", 5000)
+    folder = lightened(tiny_bert, tmp_path / "light", kind)
+    for task in ("fill-mask", "text-classification"):
+        assert models.load_model(models.locate(str(folder)), task, new_head=True)
 
 
 def test_loading_a_new_head_is_quiet(tiny_bert: Path, capfd: pytest.CaptureFixture[str]) -> None:
