@@ -27,6 +27,7 @@ Tell = Callable[[str], None]
 Stopped = Callable[[], bool]
 
 LOOK_SECONDS = 0.5  # between two looks at a run that is followed
+COPIES, COPY_SECONDS = 10, 0.1  # how often a model that is replaced meanwhile is copied, and after what time
 RECORD, WANTED, PROBE = "published.json", "to_publish.json", "probe.safetensors"
 KEPT = "Nothing is lost: the run keeps its model. Push it again; what has arrived is not sent twice."
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors", "adapter_config.json", PROBE)
@@ -173,7 +174,7 @@ def push_epochs(run: Run, destination: Destination, *, tell: Tell, stopped: Stop
         try:
             with _copied(run, destination.adapter) as folder:
                 _sent(run, folder, replace(destination, message=""), title, tell, lambda: False)
-        except HubError as error:
+        except (HubError, RunError, OSError) as error:
             tell(f"{title} was not pushed: {error}")
 
 
@@ -235,17 +236,12 @@ def _record(run: Run, done: Published) -> None:
 
 @contextmanager
 def _copied(run: Run, adapter: bool) -> Iterator[Path]:
-    """A folder of what goes up, as links: the run may replace its model meanwhile."""
+    """A folder of what goes up, as links: the run may replace its model meanwhile.
+
+    Raises RunError where it does so at every try.
+    """
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".push-") as name:
-        folder = Path(name)
-        model = run.path / "model"
-        for path in (model / "adapter" if adapter else model).iterdir():
-            if path.is_file():
-                _link(path, folder / path.name)
-        if adapter:
-            for path in model.iterdir():
-                if path.is_file() and path.suffix != ".safetensors" and path.name != "config.json":
-                    _link(path, folder / path.name)
+        folder = _copied_whole(run, adapter, Path(name))
         _copy_probe(run, folder)
         (folder / "training").mkdir()
         for file in TRAINING:
@@ -253,6 +249,39 @@ def _copied(run: Run, adapter: bool) -> Iterator[Path]:
                 text = (run.path / file).read_text(encoding="utf-8")
                 (folder / "training" / file).write_text(_without_paths(text, run), encoding="utf-8")
         yield folder
+
+
+def _copied_whole(run: Run, adapter: bool, place: Path) -> Path:
+    """A folder in `place` with links to one model's files, all of them."""
+    for number in range(COPIES):
+        time.sleep(COPY_SECONDS if number else 0)
+        folder = place / str(number)
+        folder.mkdir()
+        with suppress(FileNotFoundError), _same_after(run.path / "model") as same:
+            _link_model(run.path / "model", adapter, folder)
+            if same():
+                return folder
+    raise RunError(f"The model of run {run.id} is replaced time and again.", hint="Push it again.")
+
+
+@contextmanager
+def _same_after(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Whether the path still leads to the folder that it led to: a new model takes its place by a rename."""
+    held = os.open(folder, os.O_RDONLY)  # while it is open, no new folder can have its number
+    try:
+        yield lambda: os.path.samestat(os.fstat(held), os.stat(folder))
+    finally:
+        os.close(held)
+
+
+def _link_model(model: Path, adapter: bool, folder: Path) -> None:
+    for path in (model / "adapter" if adapter else model).iterdir():
+        if path.is_file():
+            _link(path, folder / path.name)
+    if adapter:
+        for path in model.iterdir():
+            if path.is_file() and path.suffix != ".safetensors" and path.name != "config.json":
+                _link(path, folder / path.name)
 
 
 def _copy_probe(run: Run, folder: Path) -> None:

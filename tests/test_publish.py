@@ -1,7 +1,9 @@
 """A run's model on the Hub: access, the commit, what goes wrong on the way, and the check of what arrived."""
 
 import json
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from test_training import FAST, Trained
 
 from bertspace import hub as client
-from bertspace import models, publish
+from bertspace import models, publish, session
 from bertspace.errors import BertspaceError, Cancelled, HubError, HubUnreachable, RunError
 from bertspace.hub import Rights, acting
 from bertspace.publish import Destination
@@ -437,6 +439,77 @@ def test_an_epoch_that_cannot_be_pushed_is_told_and_made_up_for(
     assert publish.follow(run, Destination(NAME), each_epoch=True, tell=told.append).verified
     assert any(words.startswith("Epoch 1 was not pushed") for words in told)
     assert hub.commits(NAME) == [f"{run.name} by bertspace", "initial commit"]
+
+
+def test_a_model_is_copied_whole_while_the_run_replaces_it(run: Run, tiny_bert: Path) -> None:
+    twin = Run(run.path.with_name("twin"))
+    shutil.copytree(run.path, twin.path)
+    model, names = twin.path / "model", {path.name for path in (run.path / "model").iterdir()}
+    over = threading.Event()
+
+    def replace_it() -> None:
+        while not over.is_set():
+            shutil.copytree(run.path / "model", twin.path / ".model.new")
+            session._take_place(twin.path / ".model.new", model)
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=replace_it)
+    thread.start()
+    try:
+        for _ in range(100):
+            with publish._copied(twin, False) as folder:
+                assert names <= {path.name for path in folder.iterdir()}
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_model_that_is_half_removed_is_copied_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The copying began in the old folder, and goes on while the new one takes its place."""
+    real, twin = publish._link_model, Run(run.path.with_name("replaced"))
+    shutil.copytree(run.path, twin.path)
+    seen = []
+
+    def link(model: Path, adapter: bool, folder: Path) -> None:
+        seen.append(folder.name)
+        if len(seen) == 1:  # a file is gone already, and then the folder another one
+            (model / HEAVY).unlink()
+            real(model, adapter, folder)
+            shutil.copytree(run.path / "model", twin.path / ".model.new")
+            session._take_place(twin.path / ".model.new", model)
+        elif len(seen) == 2:
+            raise FileNotFoundError(2, "No such file or directory")
+        else:
+            real(model, adapter, folder)
+
+    monkeypatch.setattr(publish, "_link_model", link)
+    with publish._copied(twin, False) as folder:
+        assert (folder / HEAVY).read_bytes() == weights(run)
+    assert seen == ["0", "1", "2"]
+
+
+def test_a_model_that_never_holds_still_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "COPY_SECONDS", 0)
+    gone = Run(run.path.with_name("gone"))
+    gone.path.mkdir()
+    with pytest.raises(RunError, match="is replaced time and again"), publish._copied(gone, False):
+        pass
+
+
+def test_an_epoch_that_cannot_be_copied_is_told_and_made_up_for(
+    hub: Any, alice: str, run: Run, ends: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, full = publish._link_model, [OSError(28, "No space left on device")]
+
+    def link(*args: Any) -> None:
+        if full:
+            raise full.pop()
+        real(*args)
+
+    monkeypatch.setattr(publish, "_link_model", link)
+    told: list[str] = []
+    assert publish.follow(run, Destination(NAME), each_epoch=True, tell=told.append).verified
+    assert "Epoch 1 was not pushed: [Errno 28] No space left on device" in told
 
 
 def test_a_run_that_failed_is_not_published(
