@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -240,8 +239,8 @@ def _copied(run: Run, adapter: bool) -> Iterator[Path]:
 
     Raises RunError where it does so at every try.
     """
-    with tempfile.TemporaryDirectory(dir=run.path, prefix=".push-") as name:
-        folder = _copied_whole(run, adapter, Path(name))
+    with run.pushing() as place:
+        folder = _copied_whole(run, adapter, place)
         _copy_probe(run, folder)
         (folder / "training").mkdir()
         for file in TRAINING:

@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -33,6 +34,7 @@ NEAR = 0.85  # of the memory there is: a process killed above it was likely kill
 # Nothing works on it, and nothing will unasked.
 ENDED = ("done", "stopped", "paused", "failed", "interrupted")
 RESUMABLE = ("stopped", "paused", "failed", "interrupted")
+PUSHED = ".push-"  # how the folders begin in which pushes put together what they send
 _ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 _CHECKPOINT = re.compile(r"step-\d{9}")
 
@@ -287,6 +289,23 @@ class Run:
             path.unlink(missing_ok=True)
         for name in (".model.new", ".model.old"):
             shutil.rmtree(self.path / name, ignore_errors=True)
+        self.sweep_pushes()
+
+    def sweep_pushes(self) -> None:
+        """Remove what pushes that were killed had copied, unless one is at work."""
+        with suppress(OSError), _locked_folder(self.path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            for path in self.path.glob(f"{PUSHED}*"):
+                shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def pushing(self) -> Iterator[Path]:
+        """A hidden folder for what a push sends, which goes at its end."""
+        self.sweep_pushes()
+        with (
+            _locked_folder(self.path, fcntl.LOCK_SH),
+            tempfile.TemporaryDirectory(dir=self.path, prefix=PUSHED) as name,
+        ):
+            yield Path(name)
 
     def take_lock(self, file: IO[bytes]) -> bool:
         """Hold the lock by this open file; False where a worker has it. A reader's look lasts a moment."""
@@ -307,6 +326,17 @@ class Run:
             return True
         except FileNotFoundError:
             return False
+
+
+@contextmanager
+def _locked_folder(folder: Path, how: int) -> Iterator[None]:
+    """Hold a lock on the folder itself, which `lock` in it has nothing to do with; raises BlockingIOError."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, how)
+        yield
+    finally:
+        os.close(held)
 
 
 def list_runs(owner: str = LOCAL_OWNER) -> list[Run]:

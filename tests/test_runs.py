@@ -279,3 +279,28 @@ def test_a_source_and_a_result_are_read_as_they_were_written(run: Run) -> None:
     write_atomically(run.path / "data" / "source.json", json.dumps(told))
     write_atomically(run.path / "result.json", json.dumps({"steps": 3}))
     assert (run.source(), run.result()) == (told, {"steps": 3})
+
+
+# Pushes
+
+
+def test_what_a_killed_push_left_goes_when_the_run_is_swept_or_pushed_again(run: Run) -> None:
+    def push() -> None:
+        with run.pushing():
+            pass
+
+    for clean in (run.sweep, push):
+        (run.path / ".push-dead" / "0").mkdir(parents=True)
+        (run.path / ".push-dead" / "0" / "model.safetensors").write_text("old weights")
+        clean()
+        assert not (run.path / ".push-dead").exists()
+
+
+def test_the_folders_of_pushes_at_work_are_left_to_them(run: Run) -> None:
+    with run.pushing() as first:
+        (first / "model.safetensors").write_text("weights")
+        with run.pushing() as second:
+            run.sweep()
+            assert first != second and second.is_dir()
+            assert (first / "model.safetensors").read_text() == "weights"
+    assert not list(run.path.glob(".push-*"))
