@@ -172,7 +172,7 @@ def push_epochs(run: Run, destination: Destination, *, tell: Tell, stopped: Stop
         title = f"Epoch {epochs[-1].epoch:g}"
         try:
             with _copied(run, destination.adapter) as folder:
-                _sent(run, folder, replace(destination, message=""), title, tell, lambda: False)
+                _sent(run, folder, replace(destination, message=""), title, tell, stopped)
         except (HubError, RunError, OSError) as error:
             tell(f"{title} was not pushed: {error}")
 

@@ -535,6 +535,29 @@ def test_a_push_goes_on_when_the_page_is_gone_and_ends_when_the_run_does(
     assert publish.wanted(run) == ""
 
 
+def test_a_push_whose_token_is_forgotten_is_still_wanted_and_the_panels_say_so(
+    alice: str, run: Run, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run.state()
+    run.write_state(RunState(status="queued", name=before.name))
+    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+    try:
+        hub_publish.begin_push(run, policy.LOCAL, Destination("alice/greetings", private=True))
+        assert until(lambda: publish.wanted(run) == "alice/greetings")
+        transfers.disown(alice)
+        found = transfers.wait("local", "push", run.id)
+        assert found is not None and found.state == "failed"
+        assert publish.wanted(run) == "alice/greetings"
+        for drawn in (
+            hub_publish.follow(run.id, PAGE)[0],
+            hub_publish.told_briefly(run_view.view(run.id, "local"), policy.LOCAL),
+        ):
+            assert "Sign in or give a token, and begin it again." in drawn
+    finally:
+        run.write_state(before)
+        publish.note_wanted(run, "")
+
+
 # From the run's own panel
 
 

@@ -13,11 +13,12 @@ import pytest
 
 from bertspace import policy
 from bertspace.errors import HubError, HubUnreachable
-from bertspace.hub_client import RIGHTS, Rights
+from bertspace.hub_client import RIGHTS, Rights, acting
 from bertspace.ui import account, gate, header, sessions, sign_in, who
 from bertspace.ui.gate import Page
 from bertspace.ui.sessions import Login, OwnersLogin, Sessions
 from bertspace.ui.sign_in import SignIn
+from bertspace.ui.transfers import Job, Transfers
 from bertspace.ui.who import Door
 
 ID = "0123456789abcdef01234567"
@@ -46,6 +47,15 @@ def own_sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
 def asked(session: dict[str, Any] | None = None, **cookies: str) -> Any:
     """A request of which only the cookies are asked, gradio's one already read."""
     return SimpleNamespace(request=SimpleNamespace(cookies=cookies, scope={"session": session or {}}))
+
+
+@pytest.fixture
+def transfers(monkeypatch: pytest.MonkeyPatch) -> Transfers:
+    """The test's own."""
+    found = Transfers()
+    for module in (account, sign_in):
+        monkeypatch.setattr(module, "TRANSFERS", found)
+    return found
 
 
 @pytest.fixture
@@ -193,6 +203,31 @@ def test_signing_out_forgets_the_token_and_clears_the_cookie(own_sessions: Sessi
     assert who.person(asked(kept)) == policy.PASSER_BY
 
 
+def waiting_push(transfers: Transfers, token: str | None, run: str) -> None:
+    """A push that waits for its run's end until it is to stop."""
+
+    def wait(job: Job) -> None:
+        while True:
+            job.wait(0.01)
+
+    with acting(Rights(token)):
+        transfers.start("whose", "push", run, wait)
+
+
+def test_signing_out_ends_the_pushes_that_wait_with_its_token(
+    own_sessions: Sessions, transfers: Transfers
+) -> None:
+    cookie: dict[str, Any] = {}
+    through(cookie, answer=ANSWER)
+    waiting_push(transfers, TOKEN, "hers")
+    waiting_push(transfers, "hf_of_another_browser", "also hers")
+    through(cookie, "/logout")
+    last, other = (transfers.wait("whose", "push", run, seconds=1) for run in ("hers", "also hers"))
+    assert last is not None and last.state == "failed" and "ended with the sign-in" in str(last.error)
+    assert other is not None and other.works
+    transfers.cancel("whose", "push", "also hers")
+
+
 @pytest.mark.parametrize("lacks", ["sub", "access_token"])
 def test_an_answer_that_says_not_who_it_is_signs_nobody_in(
     lacks: str, own_sessions: Sessions, caplog: pytest.LogCaptureFixture
@@ -316,7 +351,7 @@ def local(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pasted_token_serves_until_it_is_forgotten(
-    hub: Any, local: None, monkeypatch: pytest.MonkeyPatch
+    hub: Any, local: None, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", hub.user("machine", role="read"))
     fold, said, forget = account.opened(asked())
@@ -327,8 +362,13 @@ def test_a_pasted_token_serves_until_it_is_forgotten(
     assert box == "" and fold.label.endswith("ada") and forget.visible
     assert "the token that you pasted. It may write to ada, team." in said
     assert who.rights(None).token == pasted
+    waiting_push(transfers, pasted, "run-1")
+    waiting_push(transfers, None, "run-2")
     box, fold, *_ = account.forget_token(asked())
     assert fold.label.endswith("machine") and who.rights(None).token is None
+    ends = [transfers.wait("whose", "push", run, seconds=1) for run in ("run-1", "run-2")]
+    assert [each.state for each in ends if each] == ["failed", "working"]
+    transfers.cancel("whose", "push", "run-2")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from bertspace.errors import BertspaceError, Cancelled, ForbiddenError, HubError
+from bertspace.hub_client import Rights, acting
 from bertspace.ui import transfers
 from bertspace.ui.transfers import Job, Transfer, Transfers, seconds_left
 
@@ -93,6 +94,22 @@ def test_a_cancelled_one_ends_when_it_next_looks(held: Held) -> None:
     assert (last.state, last.stopping) == ("cancelled", True)
     assert isinstance(last.error, Cancelled)
     all_of_them.cancel("ada", "push", "none")  # nothing to cancel is nothing wrong
+
+
+def test_a_token_that_is_forgotten_ends_what_acts_with_it_and_nothing_else(held: Held) -> None:
+    all_of_them = Transfers()
+    for token, run in (("hf_hers", "run-1"), ("hf_hers", "run-2"), ("hf_his", "run-3"), (None, "run-4")):
+        with acting(Rights(token)):
+            all_of_them.start("ada", "push", run, held)
+    all_of_them.disown("hf_hers")
+    for run in ("run-1", "run-2"):
+        last = ended(all_of_them.wait("ada", "push", run))
+        assert last.state == "failed" and isinstance(last.error, HubError)
+        assert last.error.message == "The push ended with the sign-in or token that it was begun with."
+    assert not any("hf_hers" in repr(vars(job)) for job in all_of_them._jobs.values())
+    held.go.set()
+    for run in ("run-3", "run-4"):
+        assert ended(all_of_them.wait("ada", "push", run)).state == "done"
 
 
 def test_a_person_pulls_one_model_at_a_time(held: Held) -> None:

@@ -13,6 +13,7 @@ from bertspace.ui import render_run, who
 from bertspace.ui.render import text
 from bertspace.ui.sessions import OWNERS, Login
 from bertspace.ui.settings_step import QUIET
+from bertspace.ui.transfers import TRANSFERS
 
 TITLE = "Hugging Face account"
 HINT = (
@@ -73,9 +74,10 @@ def use_token(token: str, request: gr.Request) -> tuple[Any, ...]:
 
 
 def forget_token(request: gr.Request) -> tuple[Any, ...]:
-    """Forget the pasted token; the machine's own login serves again, if there is one."""
+    """Forget the pasted token, and end what acts with it; the machine's own login serves again."""
     who.allowed(request, "give a token")
-    OWNERS.forget()
+    if pasted := OWNERS.forget():
+        TRANSFERS.disown(pasted.token)
     return "", *opened(request)
 
 

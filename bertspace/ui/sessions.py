@@ -109,10 +109,10 @@ class Sessions:
                 return None
             return found
 
-    def close(self, name: object) -> None:
+    def close(self, name: object) -> Session | None:
+        """The session that was open by this id, which is so no more."""
         with self._lock:
-            if isinstance(name, str):
-                self._open.pop(name, None)
+            return self._open.pop(name, None) if isinstance(name, str) else None
 
 
 class OwnersLogin:
@@ -136,9 +136,10 @@ class OwnersLogin:
         login.account()
         self._pasted = login
 
-    def forget(self) -> None:
-        """Forget what was pasted; the machine's own login stays."""
-        self._pasted = None
+    def forget(self) -> Login | None:
+        """Forget what was pasted, and give it back; the machine's own login stays."""
+        pasted, self._pasted = self._pasted, None
+        return pasted
 
     def machines(self) -> Login | None:
         """The machine's login as it is now: HF_TOKEN, or what `hf auth login` has left; None without one."""

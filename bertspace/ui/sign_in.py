@@ -14,6 +14,7 @@ import gradio as gr
 
 from bertspace.ui import sessions, who
 from bertspace.ui.sessions import SESSIONS
+from bertspace.ui.transfers import TRANSFERS
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -55,7 +56,8 @@ class SignIn:
             return
         _distrust(cookie)
         if scope["path"].rstrip("/").endswith("/logout"):
-            SESSIONS.close(cookie.get(who.IN_SESSION))
+            if session := SESSIONS.close(cookie.get(who.IN_SESSION)):
+                TRANSFERS.disown(session.login.token)
             cookie.clear()
 
         async def sending(message: Mapping[str, Any]) -> None:

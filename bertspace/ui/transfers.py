@@ -1,8 +1,8 @@
 """Pulls and pushes at work in threads of the app, which the pages of their owner look at.
 
 They go on when the tab is closed, can be cancelled from any page of the same person, and are kept for a while
-after their end. Knows nothing of gradio and the Hub: a thread acts in the context that it was started in, and
-with it with the rights of who asked.
+after their end. A thread acts in the context that it was started in, and with it with the rights of who
+asked; where the token of these is forgotten, it ends. Knows nothing of gradio, and asks nothing of the Hub.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bertspace.errors import BertspaceError, Cancelled, ForbiddenError
+from bertspace.errors import BertspaceError, Cancelled, ForbiddenError, HubError
+from bertspace.hub_client import RIGHTS
 
 MOST_AT_ONCE = {"pull": 8, "push": 32}  # a push may wait for its run to end
 MOST_KEPT = 64  # that have ended, of everybody
@@ -72,6 +73,8 @@ class Job:
         self._marks: deque[tuple[float, int]] = deque()
         self._result: object = None
         self._error: BertspaceError | None = None
+        self._token = RIGHTS.get().token
+        self.disowned = False  # its token was forgotten
 
     def say(self, words: str) -> None:
         """What is being done now, in words."""
@@ -102,6 +105,12 @@ class Job:
     def cancel(self) -> None:
         self._stop.set()
 
+    def disown(self, token: str) -> None:
+        """Ask it to stop if it acts with this token, which is not to be used any more."""
+        if self._token == token:
+            self.disowned = True
+            self.cancel()
+
     def ended(self, seconds: float) -> bool:
         """Wait for its end; False where it has not come by then."""
         return self._ended.wait(seconds)
@@ -111,7 +120,11 @@ class Job:
         try:
             self._end("done", work(self))
         except Cancelled as cancelled:
-            self._end("cancelled", error=cancelled)
+            if self.disowned:
+                said = f"The {self._kind} ended with the sign-in or token that it was begun with."
+                self._end("failed", error=HubError(said, hint="Sign in or give a token, and begin it again."))
+            else:
+                self._end("cancelled", error=cancelled)
         except BertspaceError as error:
             self._end("failed", error=error)
         except Exception as error:  # a bug: the page tells its name, the log keeps the traceback
@@ -119,6 +132,7 @@ class Job:
             said = f"The {self._kind} of {self.about} met a fault of bertspace ({type(error).__name__})."
             self._end("failed", error=BertspaceError(said, hint="The app's log has the details."))
         finally:
+            self._token = None
             self._ended.set()
 
     def _end(self, state: str, result: object = None, error: BertspaceError | None = None) -> None:
@@ -200,6 +214,13 @@ class Transfers:
         """Ask it to stop; nothing where there is none."""
         if job := self._job(owner, kind, about):
             job.cancel()
+
+    def disown(self, token: str) -> None:
+        """Ask all that act with this token to stop: nothing keeps it when they have."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.disown(token)
 
     def forget(self, owner: str, kind: str, about: str = "") -> None:
         """Drop one that has ended, so that it is shown no more."""
