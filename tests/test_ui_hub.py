@@ -13,7 +13,7 @@ from test_training import FAST, Trained
 
 from bertspace import hub as client
 from bertspace import inference, policy, publish, queue
-from bertspace.errors import DataError, HubError, HubUnreachable
+from bertspace.errors import DataError, ForbiddenError, HubError, HubUnreachable
 from bertspace.hub import Facts, Found, Rights, acting
 from bertspace.publish import Destination, Published
 from bertspace.runs import Run
@@ -527,6 +527,9 @@ def test_a_push_goes_on_when_the_page_is_gone_and_ends_when_the_run_does(
     try:
         first = hub_publish.begin_push(run, policy.LOCAL, Destination("alice/greetings", private=True))
         assert first.works and not waiting.is_set()
+        assert until(lambda: publish.wanted(run) != "")
+        with pytest.raises(ForbiddenError, match=r"published otherwise at the moment.*as alice/greetings"):
+            hub_publish.begin_push(run, policy.LOCAL, Destination("alice/other"))
     finally:
         run.write_state(before)
     found = transfers.wait("local", "push", run.id)

@@ -137,6 +137,28 @@ def test_a_run_is_pushed_once_at_a_time_and_runs_beside_each_other(held: Held) -
         assert ended(all_of_them.wait("ada", "push", run)).result == "there"
 
 
+def test_a_push_that_asks_for_something_else_is_told_of_the_one_at_work(held: Held) -> None:
+    all_of_them = Transfers()
+
+    def work(job: Job) -> str:
+        job.say("Waiting for the run to end")
+        return held(job)
+
+    first = all_of_them.start("ada", "push", "run-1", work, asked="ada/first")
+    assert held.begun.wait(30)
+    assert all_of_them.start("ada", "push", "run-1", work, asked="ada/first").id == first.id
+    with pytest.raises(ForbiddenError) as caught:
+        all_of_them.start("ada", "push", "run-1", work, asked="ada/second")
+    assert str(caught.value) == (
+        "run-1 is being published otherwise at the moment (Waiting for the run to end). "
+        "Wait for it, or cancel it first."
+    )
+    held.go.set()
+    ended(all_of_them.wait("ada", "push", "run-1"))
+    all_of_them.start("ada", "push", "run-1", work, asked="ada/second")
+    assert ended(all_of_them.wait("ada", "push", "run-1")).result == "there"
+
+
 def test_only_so_many_are_at_work_at_once(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(transfers.MOST_AT_ONCE, "pull", 2)
     all_of_them = Transfers()

@@ -218,7 +218,8 @@ def begin_push(
 ) -> Transfer:
     """Raises HubError at once where the person may not write there: not after hours of training.
 
-    checked: this was looked at already.
+    ForbiddenError where the run is being published already, but elsewhere or otherwise. checked: whether one
+    may write there was looked at already.
     """
     if not checked:
         publish.check_access(where)
@@ -240,7 +241,7 @@ def begin_push(
         publish.note_wanted(run, "")
         return done
 
-    return TRANSFERS.start(person.owner, "push", run.id, send)
+    return TRANSFERS.start(person.owner, "push", run.id, send, asked=(where, card, each_epoch))
 
 
 def act(run_id: str | None, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:

@@ -62,8 +62,8 @@ class Transfer:
 class Job:
     """What a transfer's work is given: it tells how far it is, and asks whether it is to stop."""
 
-    def __init__(self, number: int, owner: str, kind: str, about: str) -> None:
-        self._id, self._owner, self._kind, self.about = number, owner, kind, about
+    def __init__(self, number: int, owner: str, kind: str, about: str, asked: object = None) -> None:
+        self._id, self._owner, self._kind, self.about, self.asked = number, owner, kind, about, asked
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -167,22 +167,22 @@ class Transfers:
         self._jobs: OrderedDict[Key, Job] = OrderedDict()
         self._numbers = itertools.count(1)
 
-    def start(self, owner: str, kind: str, about: str, work: Callable[[Job], object]) -> Transfer:
+    def start(
+        self, owner: str, kind: str, about: str, work: Callable[[Job], object], *, asked: object = None
+    ) -> Transfer:
         """Begin the work in a thread of its own, with this thread's context; what is at it already stays.
 
-        kind: "pull" or "push". Raises ForbiddenError where another one of the person's, or too many in all,
-        are at work.
+        kind: "pull" or "push". asked: what tells it from another with the same model or run. Raises
+        ForbiddenError where another one of the person's, or too many in all, are at work.
         """
         with self._lock:
             key = _key(owner, kind, about)
             if (known := self._jobs.get(key)) and known.look().works:
-                if known.about == about:
+                if (known.about, known.asked) == (about, asked):
                     return known.look()
-                raise ForbiddenError(
-                    f"{known.about} is being pulled at the moment.", hint="Wait for it, or cancel it."
-                )
+                raise _is_at_work(known.look())
             self._check_room(kind)
-            job = Job(next(self._numbers), owner, kind, about)
+            job = Job(next(self._numbers), owner, kind, about, asked)
             self._jobs[key] = job
             self._jobs.move_to_end(key)
             self._drop_old()
@@ -238,6 +238,12 @@ class Transfers:
     def _job(self, owner: str, kind: str, about: str) -> Job | None:
         with self._lock:
             return self._jobs.get(_key(owner, kind, about))
+
+
+def _is_at_work(other: Transfer) -> ForbiddenError:
+    said = {"pull": "is being pulled at the moment", "push": "is being published otherwise at the moment"}
+    step = f" ({other.step})" if other.kind == "push" and other.step else ""
+    return ForbiddenError(f"{other.about} {said[other.kind]}{step}.", hint="Wait for it, or cancel it first.")
 
 
 def _key(owner: str, kind: str, about: str) -> Key:
