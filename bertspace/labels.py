@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 MAX_LABELS = 1000
 FEW_ROWS = 10  # a label with fewer training rows is rarely learned
-_WHOLE = re.compile(r"-?(?:0|[1-9]\d*)(?:\.0+)?", re.ASCII)
-_DECIMAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+# What has more than 100 digits is a word: Python reads no number of more than 4,300.
+_WHOLE = re.compile(r"-?(?:0|[1-9]\d{,99})(?:\.0+)?", re.ASCII)
+_DECIMAL = re.compile(r"-?(?:0|[1-9]\d{,99})(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def parse_names(text: str) -> tuple[str, ...]:
     if text.lstrip().startswith("["):
         try:
             names = tuple(json.loads(text))
-        except (json.JSONDecodeError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise DataError(f"label_names is {shortened(text)}.", hint='Write a,b or ["a", "b"].') from error
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(
@@ -116,7 +117,13 @@ def code_known(table: Table, column: str, names: Sequence[str]) -> list[int]:
 def natural(name: str) -> tuple[list[Any], str]:
     """A sort key by which a2 comes before a10, and b after A."""
     parts = re.split(r"([0-9]+)", name.casefold())
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+    return [_size(part) if place % 2 else part for place, part in enumerate(parts)], name
+
+
+def _size(digits: str) -> tuple[int, str]:
+    """A key by which whole numbers are ordered, however many digits they have."""
+    found = digits.lstrip("0")
+    return len(found), found
 
 
 def _read(table: Table, column: str, findings: list[str]) -> _Labels:

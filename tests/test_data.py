@@ -210,6 +210,8 @@ def test_documents_need_no_label_and_may_come_from_files_of_two_kinds(tmp_path: 
         ((True, False), "no,yes", ("no", "yes")),
         (("007", "7"), "", ("007", "7")),
         (("1.5", "x"), "", ("1.5", "x")),
+        (("9" * 5000, "2"), "", ("2", "9" * 5000)),  # more digits than Python reads as a number
+        ((f"a{'9' * 5000}", "a10"), "", ("a10", f"a{'9' * 5000}")),
     ],
 )
 @pytest.mark.parametrize("file", ["train.jsonl", "train.parquet"])
@@ -264,6 +266,8 @@ def test_missing_labels_are_refused_with_their_rows(tmp_path: Path) -> None:
         (("a", "b"), "a,,b", "label_names has an empty name: 'a,,b'."),
         (("a", "b"), "a,a", "label_names has 'a' twice."),
         (("a", "b"), "[a,b", "label_names is '[a,b'."),
+        (("a", "b"), f"[{'9' * 5000}]", f"label_names is '[{'9' * 38}…'."),
+        (("a", "b"), "[" * 200_000, f"label_names is '{'[' * 39}…'."),
         (
             tuple(range(100, 120)),
             "",
