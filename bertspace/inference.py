@@ -192,7 +192,10 @@ def predict_with_probe(
     *,
     seconds: float = 0,
 ) -> list[list[Prediction]]:
-    """What the frozen base says through a probe of its features; the same shape as `predict`'s."""
+    """What the frozen base says through a probe of its features; the same shape as `predict`'s.
+
+    Raises ModelError where the probe is none of these labels or of this base.
+    """
     import torch
 
     from bertspace.probe import mean_pooled
@@ -206,6 +209,7 @@ def predict_with_probe(
         others = [pairs[place] for place in places] if pairs else None
         with limit.holding(loaded.lock), torch.inference_mode():
             features = mean_pooled(loaded.model, pair_inputs(loaded.model, loaded.tokenizer, own, others))
+        probe.check(len(names), features.shape[1])
         rows = probe.probabilities(features.cpu().numpy()).tolist()
         for place, prediction in zip(places, ranked(rows, dict(enumerate(names)), own, others), strict=True):
             found[place] = [prediction]

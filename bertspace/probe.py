@@ -5,9 +5,12 @@ It tells what the encoder knew of the labels before it was fine-tuned (Alain and
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bertspace.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,9 +65,26 @@ class Probe:
 
     @classmethod
     def load(cls, path: Path) -> Probe:
+        """Raises ModelError for a file that holds no probe: it may come from the Hub, and be anybody's."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        return cls(**load_file(path))
+        # KeyError and TypeError: a dtype that numpy does not have.
+        with suppress(OSError, SafetensorError, TypeError, ValueError, KeyError):
+            found = load_file(path)
+            fits = set(found) == {"weight", "bias"} and found["bias"].shape == found["weight"].shape[:1]
+            if fits and found["weight"].ndim == 2 and {each.dtype.kind for each in found.values()} == {"f"}:
+                return cls(**found)
+        raise ModelError(f"{path.name} holds no probe.", hint="Name a base model that classifies.")
+
+    def check(self, labels: int, features: int) -> None:
+        """Raises ModelError where it is not one of so many labels and features."""
+        if self.weight.shape != (labels, features):
+            raise ModelError(
+                f"The probe is of {self.weight.shape[0]} labels and {self.weight.shape[1]} features; "
+                f"the model has {labels} labels, and its base {features} features.",
+                hint="Name a base model that classifies.",
+            )
 
     @staticmethod
     def base_of(path: Path) -> str:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
+from bertspace.errors import ModelError
 from bertspace.probe import Probe, mean_pooled
 
 
@@ -63,6 +65,57 @@ def test_it_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
     again = Probe.load(tmp_path / "probe.safetensors")
     assert (again.weight == probe.weight).all() and (again.bias == probe.bias).all()
     assert (again.weight.shape, again.weight.dtype, again.bias.shape) == ((3, 6), np.float32, (3,))
+
+
+def shaped(*shape: int, kind: type = np.float32) -> np.ndarray:
+    return np.zeros(shape, kind)
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"x": shaped(2)},
+        {"weight": shaped(2, 6)},
+        {"weight": shaped(2, 6), "bias": shaped(2), "x": shaped(2)},
+        {"weight": shaped(2, 6), "bias": shaped(3)},
+        {"weight": shaped(6), "bias": shaped(6)},
+        {"weight": shaped(), "bias": shaped()},
+        {"weight": shaped(2, 6, kind=np.int64), "bias": shaped(2)},
+    ],
+)
+def test_a_file_that_holds_no_probe_is_refused_in_words(
+    tensors: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "probe.safetensors"
+    save_file(tensors, path, metadata={"base": "starter"})
+    with pytest.raises(ModelError, match="probe.safetensors holds no probe"):
+        Probe.load(path)
+
+
+def test_a_file_that_cannot_be_read_holds_no_probe(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save
+
+    bfloat16 = torch.zeros(2, 6, dtype=torch.bfloat16)  # which numpy does not have
+    for content in (b"", b"not safetensors", save({"weight": bfloat16, "bias": bfloat16[:, 0].clone()})):
+        (tmp_path / "probe.safetensors").write_bytes(content)
+        with pytest.raises(ModelError, match="holds no probe"):
+            Probe.load(tmp_path / "probe.safetensors")
+
+
+def test_a_probe_of_another_model_is_refused_where_it_would_be_asked(tiny_bert: Path) -> None:
+    from bertspace import inference, models
+
+    width = models.locate(str(tiny_bert)).config["hidden_size"]
+    for probe, fits in (((2, width), True), ((3, width), False), ((2, width + 1), False)):
+        found = Probe(shaped(*probe), shaped(probe[0]))
+        if fits:
+            assert len(inference.predict_with_probe(str(tiny_bert), found, ("no", "yes"), ["good"])) == 1
+        else:
+            with pytest.raises(
+                ModelError, match=f"The probe is of {probe[0]} labels and {probe[1]} features"
+            ):
+                inference.predict_with_probe(str(tiny_bert), found, ("no", "yes"), ["good"])
 
 
 def test_features_are_the_mean_over_a_rows_own_tokens(tiny_bert: Path) -> None:
