@@ -27,7 +27,7 @@ from bertspace.schema import RunState
 EVERY = 10.0  # seconds between two looks of the app
 
 _log = logging.getLogger(__name__)
-_SECRET = re.compile("TOKEN|SECRET|PASSWORD|API_KEY", re.IGNORECASE)
+_SECRET = re.compile("TOKEN|SECRET|PASSWORD|API_?KEY|OWNER_KEY", re.IGNORECASE)
 # What torchrun tells the processes of one run is not for the next one's.
 _OF_A_LAUNCHER = re.compile(
     "(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"

@@ -15,6 +15,7 @@ from bertspace import engine, queue, runs
 from bertspace.errors import RunError
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
+from bertspace.ui import who
 
 
 def ready(name: str = "", created: float = 0.0, config: str = "epochs: broken") -> Run:
@@ -181,6 +182,7 @@ def test_a_workers_environment_has_no_secret_and_finds_the_package(
 ) -> None:
     for name in ("HF_TOKEN", "MY_API_KEY", "db_password", "OAUTH_CLIENT_SECRET", "hugging_face_hub_token"):
         monkeypatch.setenv(name, "s3cr3t")
+    monkeypatch.setenv(who.KEY_VARIABLE, "s3cr3t")
     monkeypatch.setenv("BERTSPACE_HOME", os.path.relpath(home))
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     found = queue.worker_environment()
