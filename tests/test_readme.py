@@ -49,7 +49,9 @@ def test_every_command_of_the_readme_has_flags_that_exist(capsys: pytest.Capture
 
 
 def test_the_picture_is_there() -> None:
-    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
+    assert pictures
+    for picture in pictures:
         assert (ROOT / picture).is_file()
 
 
