@@ -190,6 +190,7 @@ def _probe_on(
     pooled = evaluation.tabulate(
         located, "features", lambda model, batch: {"features": mean_pooled(model, batch)}, frame, config
     )
+    probe.check(len(_label_names(tuned)), pooled["features"].shape[1])
     table = answers(probe.probabilities(pooled["features"]), frame["label"].to_numpy())
     return TASKS[config.task].score(table), table
 
