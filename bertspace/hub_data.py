@@ -13,7 +13,7 @@ from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hub_cache, hub_room
+from bertspace import hub_cache, hub_confined, hub_room
 from bertspace.errors import BertspaceError, DataError, HubError
 from bertspace.hub_cache import RemoteFile
 from bertspace.hub_client import RIGHTS, api
@@ -43,7 +43,7 @@ def load_hub(config: TrainConfig) -> dict[str, Table]:
         if info is None:
             splits, load = _cached(config)
         elif guest:
-            splits, load = _online(config, str(_brought(name, info)), folder)
+            splits, load = _confined(config, _brought(name, info), info, Path(folder))
         else:  # by this prefix no folder and no file format of the same name is taken instead
             splits, load = _online(config, f"hf://datasets/{name}", None)
         wanted = {
@@ -113,7 +113,7 @@ def _brought(name: str, info: DatasetInfo) -> Path:
         RemoteFile(each.rfilename, each.size or 0, each.lfs.sha256 if each.lfs else str(each.blob_id))
         for each in info.siblings or ()
     ]
-    if len(files) > MOST_FILES or any(".." in Path(file.path).parts for file in files):
+    if len(files) > MOST_FILES or any({"..", "/"} & set(Path(file.path).parts) for file in files):
         raise HubError(f"{name} has too many files, or oddly named ones.", hint="Upload a file of its rows.")
     total, own, commit = sum(file.size for file in files), RIGHTS.get().folder, str(info.sha)
     hub_room.check_size(name, total)
@@ -124,6 +124,20 @@ def _brought(name: str, info: DatasetInfo) -> Path:
 
 
 _Loader = Callable[[str], "datasets.Dataset"]
+
+
+def _confined(
+    config: TrainConfig, snapshot: Path, info: DatasetInfo, folder: Path
+) -> tuple[list[str], _Loader]:
+    """The same of a stranger's repository, out of which no file leads. folder: for what is made meanwhile."""
+    import datasets
+
+    place, cache = folder / config.dataset.replace("/", "--"), str(folder / "cache")
+    hub_confined.lay_out(snapshot, [each.rfilename for each in info.siblings or ()], place)
+    name = config.dataset_config or None
+    builder = _guarded(lambda: datasets.load_dataset_builder(str(place), name, cache_dir=cache), config)
+    hub_confined.check(builder, place)
+    return _online(config, str(place), cache)
 
 
 def _online(config: TrainConfig, path: str, cache: str | None) -> tuple[list[str], _Loader]:

@@ -1,6 +1,8 @@
 """Data sets of a Hub of our own, read over HTTP by the datasets library as users have it."""
 
 import io
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,3 +186,109 @@ def test_no_program_of_a_data_set_is_run(hub: Any, tmp_path: Path, rights: Right
     with pytest.raises(DataError, match=NAME):
         loaded()
     assert not ran.exists()
+
+
+def front(**settings: Any) -> bytes:
+    """A card whose only configuration has these settings."""
+    return f"---\nconfigs: {json.dumps([{'config_name': 'all'} | settings])}\n---\n".encode()
+
+
+@pytest.fixture
+def guest(hub: Any, tmp_path: Path) -> Iterator[None]:
+    hub.user("alice")
+    with acting(Rights(False, tmp_path / "own", True)):
+        yield
+
+
+@pytest.mark.parametrize("place", ["README.md", ".huggingface.yaml"])
+@pytest.mark.parametrize(
+    "how", ["absolute", "above", "globbed", "user", "http", "chained", "data_dir", "drive"]
+)
+def test_a_guests_data_set_names_no_file_outside_it(
+    hub: Any, guest: None, tmp_path: Path, how: str, place: str
+) -> None:
+    secret = tmp_path / "secret" / "train.csv"
+    secret.parent.mkdir()
+    secret.write_bytes(csv(60))
+    named = {
+        "absolute": str(secret),
+        "above": "../" * 12 + str(secret)[1:],
+        "globbed": f"{tmp_path}/*/train.csv",
+        "user": "~/train.csv",
+        "http": f"{os.environ['HF_ENDPOINT']}/api/whoami-v2.csv",
+        "chained": f"zip://train.csv::{secret}",
+        "drive": f"file:{secret}",
+    }
+    settings = {"data_dir": str(secret.parent)} if how == "data_dir" else {"data_files": named[how]}
+    card = front(**settings) if place == "README.md" else front(**settings)[4:-5]
+    hub.put(NAME, {place: card, "data.csv": csv(60)}, kind="dataset")
+    before = len(hub.requests)
+    with pytest.raises(DataError, match="no path within it|leads out of it"):
+        loaded()
+    assert not [each for each in hub.requests[before:] if "whoami" in str(each)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"data_files": "*a*a*a*a*a*b.csv"}, "too many stars"),
+        ({"sep": "(a+)+$"}, "sets sep in a way"),
+        ({"sep": None}, "sets sep in a way"),
+        ({"skiprows": 10**12}, "sets skiprows in a way"),
+        ({"chunksize": 0}, "sets chunksize in a way"),
+        ({"converters": {"text": "x"}}, "sets converters in a way"),
+    ],
+)
+def test_a_guests_data_set_sets_nothing_that_takes_forever(
+    hub: Any, guest: None, settings: dict[str, Any], told: str
+) -> None:
+    hub.put(NAME, {"README.md": front(**settings), "data.csv": csv(60)}, kind="dataset")
+    with pytest.raises(DataError, match=told):
+        loaded()
+
+
+def test_a_guests_front_matter_is_bounded(hub: Any, guest: None) -> None:
+    bombs = {
+        "too long": ("README.md", b"---\n" + b"# abcd\n" * 30_000 + b"---\n"),
+        "aliases": (".huggingface.yaml", b"a: &a [x, x]\nb: &b [*a, *a]\nconfigs: [*b]\n"),
+        "no YAML": (".huggingface.yaml", b"[" * 3000),
+    }
+    for told, (name, text) in bombs.items():
+        other = f"alice/{told.replace(' ', '-')}"
+        hub.put(other, {name: text, "data.csv": csv(60)}, kind="dataset")
+        with pytest.raises(DataError, match=told):
+            loaded(dataset=other)
+
+
+def test_empty_lines_of_a_guests_card_take_no_time(hub: Any, guest: None) -> None:
+    hub.put(NAME, {"README.md": b"---\n" + b"\n" * 100_000, "data.csv": csv(60)}, kind="dataset")
+    assert len(loaded().train) == 54
+
+
+def test_label_names_of_a_guests_data_set_come_from_no_file(hub: Any, guest: None, tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("secret one\nsecret two\n")
+    for setting in ({"names_file": str(tmp_path / "names")}, {"num_classes": 10**12}):
+        features = [{"name": "text", "dtype": "string"}, {"name": "label", "dtype": {"class_label": setting}}]
+        card = f"---\ndataset_info: {json.dumps({'features': features})}\n---\n".encode()
+        hub.put(NAME, {"README.md": card, "data.csv": csv(60)}, kind="dataset")
+        with pytest.raises(DataError, match="provide either num_classes, names or names_file"):
+            loaded()
+
+
+def test_a_guests_card_says_how_its_tables_are_read(hub: Any, guest: None) -> None:
+    features = [
+        {"name": "text", "dtype": "string"},
+        {"name": "label", "dtype": {"class_label": {"names": {"0": "so", "1": "why"}}}},
+    ]
+    info = f"dataset_info: {json.dumps([{'config_name': 'all', 'features': features}])}\n---\n".encode()
+    card = front(data_dir="rows", sep=";", license="mit").removesuffix(b"---\n") + info
+    table = "\n".join(["text;label", *(f"{text};{kind}" for text, kind in rows(60))]).encode()
+    hub.put(NAME, {"README.md": card, "rows/train.csv": table, "other.csv": b"a,b\n"}, kind="dataset")
+    assert loaded().label_names == ("so", "why")
+
+
+@pytest.mark.parametrize("name", ["train.arrow", "train.xml", "x.arrow.json", "train.zip", "train.tar"])
+def test_a_guest_reads_tables_alone(hub: Any, guest: None, name: str) -> None:
+    hub.put(NAME, {name: csv(60)}, kind="dataset")
+    with pytest.raises(DataError, match="doesn't contain any data files|not read here"):
+        loaded()
