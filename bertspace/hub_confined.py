@@ -7,11 +7,12 @@ repository, and of the front matter only what is known here and was looked throu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace.errors import DataError
+from bertspace import unpacked
+from bertspace.errors import DataError, ForbiddenError
 
 if TYPE_CHECKING:
     import datasets
@@ -21,6 +22,7 @@ PACKED = tuple(f"{each}.gz" for each in TABLES[:-1])
 BUILDERS = ("csv", "json", "text", "parquet")
 FRONT_BYTES = 128 * 1024  # of a front matter: its parser takes seconds for that
 MOST_CONFIGS, MOST_PATTERNS, MOST_STARS = 500, 1000, 3  # stars: between two slashes, tried in every way
+MOST_UNPACKED = 512 * 1024 * 1024  # bytes: beside them, what is made of the rows takes memory too
 LARGEST_NUMBER = 1000  # of a setting: of rows to be skipped the library makes a list
 _CHARACTERS = ("sep", "delimiter", "quotechar")  # more than one would be a pattern, none a guess
 _SETTINGS = (
@@ -67,6 +69,29 @@ def check(builder: datasets.DatasetBuilder, target: Path) -> list[Path]:
         if path.resolve() not in ours:
             raise DataError(f"The data set names {path.name}, which is no table of its own.", hint=_HINT)
     return found
+
+
+def check_packed(files: Sequence[Path], most: int = 0) -> None:
+    """Raises ForbiddenError where parquet and gzip files hold too much, DataError for other packing.
+
+    most: bytes, where it is less than MOST_UNPACKED.
+    """
+    from datasets.utils.extract import Extractor
+
+    for path in files:  # the library unpacks by what a file is, not by its name
+        if Extractor.infer_extractor_format(path) != ("gzip" if path.suffix.lower() == ".gz" else None):
+            raise DataError(
+                f"{path.name} is not packed as its name says.", hint="Give it as it is, or as .gz."
+            )
+    packed = [path for path in files if path.suffix.lower() in (".parquet", ".gz")]
+    most = min(most or MOST_UNPACKED, MOST_UNPACKED)
+    if packed and not unpacked.fits(packed, most):
+        from bertspace.hardware import size
+
+        raise ForbiddenError(
+            f"The data set's packed files hold more than {size(most)}, the limit here, or are damaged.",
+            hint="Choose a smaller configuration, or upload a file of its rows.",
+        )
 
 
 def _front(snapshot: Path) -> dict[str, Any]:

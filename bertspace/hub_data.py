@@ -136,7 +136,8 @@ def _confined(
     hub_confined.lay_out(snapshot, [each.rfilename for each in info.siblings or ()], place)
     name = config.dataset_config or None
     builder = _guarded(lambda: datasets.load_dataset_builder(str(place), name, cache_dir=cache), config)
-    hub_confined.check(builder, place)
+    files = hub_confined.check(builder, place)
+    _guarded(lambda: hub_confined.check_packed(files, RIGHTS.get().most_bytes), config)
     return _online(config, str(place), cache)
 
 

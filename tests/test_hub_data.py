@@ -1,15 +1,17 @@
 """Data sets of a Hub of our own, read over HTTP by the datasets library as users have it."""
 
+import gzip
 import io
 import json
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bertspace import hub_cache
+from bertspace import hub_cache, hub_confined
 from bertspace.data import Splits, load_splits
 from bertspace.errors import DataError, ForbiddenError, HubError
 from bertspace.hub_client import Rights, acting
@@ -292,3 +294,30 @@ def test_a_guest_reads_tables_alone(hub: Any, guest: None, name: str) -> None:
     hub.put(NAME, {name: csv(60)}, kind="dataset")
     with pytest.raises(DataError, match="doesn't contain any data files|not read here"):
         loaded()
+
+
+def test_a_guests_small_files_that_hold_a_lot_are_not_read(
+    hub: Any, guest: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_confined, "MOST_UNPACKED", len(csv(6000)) - 1)
+    for name, content in (("rows.parquet", parquet(6000)), ("rows.csv.gz", gzip.compress(csv(6000)))):
+        other = f"alice/{name}"
+        hub.put(other, {name: content}, kind="dataset")
+        with pytest.raises(ForbiddenError, match=r"packed files hold more than 200 kB"):
+            loaded(dataset=other)
+    hub.put("alice/few", {"rows.csv.gz": gzip.compress(csv(60))}, kind="dataset")
+    assert len(loaded(dataset="alice/few").train) == 54
+
+
+def test_a_guests_files_are_packed_as_their_names_say(hub: Any, guest: None) -> None:
+    for name, content in (("a.csv", gzip.compress(csv(60))), ("b.csv.gz", csv(60)), ("c.csv", zipped())):
+        hub.put(f"alice/{name}", {name: content}, kind="dataset")
+        with pytest.raises(DataError, match="not packed as its name says"):
+            loaded(dataset=f"alice/{name}")
+
+
+def zipped() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("rows.csv", csv(60))
+    return target.getvalue()
