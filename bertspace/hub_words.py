@@ -8,12 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 FIRST_LINES = 600  # characters of a card
+READ = 6000  # of them: some patterns take the square of a hostile card's length, in which nothing else moves
 
 
 def first_lines(card: str) -> str:
     """The first sentences of a card as plain text: no front matter, headings, pictures, tables, code."""
-    body = re.sub(r"\A---\n.*?\n---\n", "", card.replace("\r\n", "\n"), flags=re.DOTALL)
-    body = re.sub(r"```.*?```|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = _without_front(card.replace("\r\n", "\n"))[:READ]
+    body = re.sub(r"```.*?(?:```|\Z)|<!--.*?(?:-->|\Z)", "", body, flags=re.DOTALL)
     kept: list[str] = []
     for line in body.splitlines():
         line = re.sub(r"!\[[^\]]*\]\([^)]*\)|<[^>]*>", "", line)
@@ -22,6 +23,11 @@ def first_lines(card: str) -> str:
             kept.append(re.sub(r"[*_`]{1,3}(\S.*?)[*_`]{1,3}", r"\1", line))
     words = " ".join(kept)
     return words if len(words) <= FIRST_LINES else words[:FIRST_LINES].rsplit(" ", 1)[0] + " …"
+
+
+def _without_front(card: str) -> str:
+    end = card.find("\n---\n", 3) if card.startswith("---\n") else -1
+    return card[end + 5 :] if end >= 0 else card
 
 
 def labels(config: dict[str, Any]) -> tuple[str, ...]:
