@@ -118,7 +118,7 @@ def _brought(name: str, info: DatasetInfo) -> Path:
     total, own, commit = sum(file.size for file in files), RIGHTS.get().folder, str(info.sha)
     hub_room.check_size(name, total)
     cache = own if own and (info.private or info.gated) else hub_cache.common()
-    hub_room.make_room(cache, total, name, commit)
+    hub_room.make_room(cache, total, name, commit, "dataset")
     progress = hub_cache.Progress(total, name)
     return hub_cache.bring(name, commit, commit, files, cache, progress, kind="dataset")
 

@@ -93,8 +93,8 @@ class Limits:
 
     rows: of a data set, all parts together. minutes: of training. waiting: runs queued or at work.
     stored_bytes: of runs, and once more of models and data sets that they alone may see. characters and
-    seconds: of one call to the page. model_bytes: of one model or data set of the Hub; hub_bytes: of all in
-    the cache that everybody shares, where what was used longest ago makes room.
+    seconds: of one call to the page. model_bytes: of one model or data set of the Hub; hub_bytes: of all that
+    guests brought to the cache that everybody shares, where what they used longest ago makes room.
     """
 
     rows: int = 20_000

@@ -362,10 +362,11 @@ def test_a_pull_that_is_cancelled_at_its_lock_lets_go_of_it(
 
 @pytest.fixture
 def three(hub_server: Any, model: str, tiny_bert: Path) -> int:
-    """Two models more; what one takes on disk."""
+    """Two models more, the first brought by a guest; what one takes on disk."""
     for name in ("alice/second", "alice/third"):
         hub_server.put(name, contents(tiny_bert))
-    return sum(path.stat().st_size for path in hub.snapshot(model).iterdir())
+    with acting(Rights(token=False, guest=True)):
+        return sum(path.stat().st_size for path in hub.snapshot(model).iterdir())
 
 
 def used_long_ago(cache: Path, name: str) -> None:
@@ -373,12 +374,12 @@ def used_long_ago(cache: Path, name: str) -> None:
         os.utime(blob, (time.time() - 3600, time.time() - 3600))
 
 
-def test_what_was_used_longest_ago_makes_room_where_there_is_a_bound(
+def test_what_guests_used_longest_ago_makes_room_where_there_is_a_bound(
     three: int, model: str, cache: Path
 ) -> None:
-    hub.snapshot("alice/second")
-    used_long_ago(cache, "alice/second")
     with acting(Rights(token=False, guest=True, cache_bytes=int(2.5 * three))):
+        hub.snapshot("alice/second")
+        used_long_ago(cache, "alice/second")
         hub.snapshot("alice/third")
         assert list(hub_cache.models_in(cache)) == ["alice/third", model]
         used_long_ago(cache, model)
@@ -387,6 +388,34 @@ def test_what_was_used_longest_ago_makes_room_where_there_is_a_bound(
     hub.snapshot(model)
     hub.snapshot("alice/second")  # the owner's cache has none
     assert len(list(hub_cache.models_in(cache))) == 3
+    with acting(Rights(token=False, guest=True, cache_bytes=int(1.5 * three))):
+        used_long_ago(cache, "alice/third")
+        hub.snapshot(model)
+        assert len(list(hub_cache.models_in(cache))) == 3
+
+
+def test_only_what_guests_brought_makes_room(
+    hub_server: Any, tiny_bert: Path, three: int, model: str, cache: Path
+) -> None:
+    hub.snapshot("alice/second")  # the owner's
+    fork = hub_cache.repo_folder(cache, "owner/fork")  # and of the same commit as a guest's
+    shutil.copytree(hub_cache.repo_folder(cache, model), fork, symlinks=True)
+    data = hub_cache.repo_folder(cache, "owner/set", "dataset")
+    (data / "blobs").mkdir(parents=True)
+    (data / "blobs" / "rows").write_bytes(bytes(5 * three))
+    (data / "snapshots" / ("b" * 40)).mkdir(parents=True)
+    (data / "snapshots" / ("b" * 40) / "rows.csv").symlink_to("../../blobs/rows")
+    newer = contents(tiny_bert, **{"vocab.txt": b"[PAD]\n[UNK]\n"})
+    hub_server.put("alice/second", newer)
+    with acting(Rights(token=False, guest=True, cache_bytes=int(1.5 * three))):
+        for name in (model, "owner/fork", "alice/second"):
+            used_long_ago(cache, name)
+        hub.snapshot("alice/third")
+        assert list(hub_cache.models_in(cache)) == ["alice/second", "alice/third", "owner/fork"]
+        hub.snapshot("alice/second")  # a commit beside the owner's
+        assert list(hub_cache.models_in(cache)) == ["alice/second", "owner/fork"]
+    assert len(list((hub_cache.repo_folder(cache, "alice/second") / "snapshots").iterdir())) == 2
+    assert (data / "blobs" / "rows").stat().st_size == 5 * three
 
 
 def test_nothing_is_removed_for_what_would_not_fit_anyhow(three: int, model: str, cache: Path) -> None:
