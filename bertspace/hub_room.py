@@ -6,6 +6,7 @@ other programs: only what guests brought is counted, and only that is removed.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +16,7 @@ from bertspace.errors import ForbiddenError
 from bertspace.hub_client import RIGHTS
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from huggingface_hub import CachedRepoInfo, DeleteCacheStrategy, HFCacheInfo
 
 
@@ -47,23 +49,70 @@ def _made_room(own: bool, wanted: int, most: int, folder: Path, commit: str) -> 
     folder.parent.mkdir(parents=True, exist_ok=True)
     plan = _Plan(scan_cache_dir(folder.parent))
     brought = [
-        (repo, revision.commit_hash)
+        _Revision(repo, revision.commit_hash)
         for repo in sorted(plan.found.repos, key=lambda each: each.last_accessed)
         for revision in sorted(repo.revisions, key=lambda each: each.last_modified)
         if (repo.repo_path.name, revision.commit_hash) != (folder.name, commit)
         and (own or _notes(repo.repo_path, revision.commit_hash).exists())
     ]
-    everything = _Plan(plan.found)
-    for repo, revision in brought:
-        everything.add(repo, revision)
-    over = everything.size + wanted - most
-    for repo, revision in brought:
-        if plan.size < over:
-            plan.add(repo, revision)
+    parts = _parts(folder.parent, own)
+    ours = [each for each in parts if each.is_of(folder)]  # may be what this pull goes on with: last
+    elsewhere = [each for each in parts if each not in ours]
+    in_order: list[_Revision | _Part] = [*elsewhere, *brought, *ours]
+    over = _Plan(plan.found, in_order).size + wanted - most
+    for each in in_order:
+        if plan.size < over and not (isinstance(each, _Part) and each.is_arriving()):
+            plan.doomed.append(each)
     if plan.size < over:
         return False
     plan.execute()
     return True
+
+
+@dataclass(frozen=True)
+class _Revision:
+    """A commit on disk."""
+
+    repo: CachedRepoInfo
+    commit: str
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A file that has not arrived whole, named after its hash as hub_cache names it."""
+
+    path: Path
+    size: int
+
+    def is_of(self, folder: Path) -> bool:
+        return self.path.parent.parent == folder
+
+    def is_arriving(self) -> bool:
+        """Whether somebody is at it; at one that nobody is at, a cancelled pull was."""
+        try:
+            with self._lock():
+                return False
+        except TimeoutError:  # filelock's Timeout is one
+            return True
+
+    def remove(self) -> None:
+        with suppress(TimeoutError), self._lock():
+            self.path.unlink(missing_ok=True)
+
+    def _lock(self) -> FileLock:
+        from filelock import FileLock
+
+        return FileLock(_locks(self.path.parent.parent) / f"{self.path.stem}.lock", timeout=0)
+
+
+def _parts(cache: Path, own: bool) -> list[_Part]:
+    """What has not arrived whole, of the repositories that guests' pulls brought something of."""
+    found = []
+    for path in cache.glob("*--*/blobs/*.incomplete"):
+        if "." not in path.stem and (own or any(_locks(path.parent.parent).glob("*.guest"))):
+            with suppress(FileNotFoundError):  # it is whole by now
+                found.append(_Part(path, path.stat().st_size))
+    return found
 
 
 @dataclass
@@ -71,34 +120,42 @@ class _Plan:
     """What is to be removed, a repository at a time: forks have commits in common, and are not each other."""
 
     found: HFCacheInfo
-    doomed: dict[CachedRepoInfo, list[str]] = field(default_factory=dict)
-
-    def add(self, repo: CachedRepoInfo, revision: str) -> None:
-        self.doomed.setdefault(repo, []).append(revision)
+    doomed: list[_Revision | _Part] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         """Bytes that this frees."""
-        return sum(each.expected_freed_size for each in self._strategies())
+        parts = sum(each.size for each in self.doomed if isinstance(each, _Part))
+        return parts + sum(each.expected_freed_size for each in self._strategies())
 
     def _strategies(self) -> list[DeleteCacheStrategy]:
+        commits: dict[CachedRepoInfo, list[str]] = {}
+        for each in self.doomed:
+            if isinstance(each, _Revision):
+                commits.setdefault(each.repo, []).append(each.commit)
         return [
-            replace(self.found, repos=frozenset([repo])).delete_revisions(*revisions)
-            for repo, revisions in self.doomed.items()
+            replace(self.found, repos=frozenset([repo])).delete_revisions(*those)
+            for repo, those in commits.items()
         ]
 
     def execute(self) -> None:
         for strategy in self._strategies():
             strategy.execute()
-        for repo, revisions in self.doomed.items():
-            for revision in revisions:
-                _notes(repo.repo_path, revision).unlink(missing_ok=True)
+        for each in self.doomed:
+            if isinstance(each, _Part):
+                each.remove()
+            else:
+                _notes(each.repo.repo_path, each.commit).unlink(missing_ok=True)
 
 
 def _notes(folder: Path, commit: str) -> Path:
     """The file that says that a guest's pull brought a repository's commit; among the client's locks, which
     nobody takes for a model's files."""
-    return folder.parent / ".locks" / folder.name / f"{commit}.guest"
+    return _locks(folder) / f"{commit}.guest"
+
+
+def _locks(folder: Path) -> Path:
+    return folder.parent / ".locks" / folder.name
 
 
 def _note(folder: Path, commit: str) -> None:

@@ -418,6 +418,53 @@ def test_only_what_guests_brought_makes_room(
     assert (data / "blobs" / "rows").stat().st_size == 5 * three
 
 
+def cancelled_half_way(name: str) -> None:
+    enough = threading.Event()
+    with pytest.raises(Cancelled):
+        hub.snapshot(
+            name,
+            progress=lambda done, total: enough.set() if done > total / 2 else None,
+            stopped=enough.is_set,
+        )
+
+
+def parts(cache: Path) -> list[str]:
+    return [path.parent.parent.name.split("--")[-1] for path in sorted(cache.rglob("*.incomplete"))]
+
+
+def test_what_cancelled_pulls_left_is_counted_and_makes_room_first(
+    three: int, model: str, cache: Path
+) -> None:
+    with acting(Rights(token=False, guest=True, cache_bytes=int(2.2 * three))):
+        cancelled_half_way("alice/second")
+        assert parts(cache) == ["second"]
+        hub.snapshot("alice/third")
+        assert parts(cache) == [] and list(hub_cache.models_in(cache)) == ["alice/third", model]
+
+
+def test_what_a_pull_goes_on_with_makes_room_last(three: int, model: str, cache: Path) -> None:
+    with acting(Rights(token=False, guest=True, cache_bytes=int(2.2 * three))):
+        cancelled_half_way("alice/second")
+        with pytest.raises(Cancelled):
+            hub.snapshot("alice/second", stopped=lambda: True)
+        assert parts(cache) == ["second"] and list(hub_cache.models_in(cache)) == []
+
+
+def test_what_is_arriving_makes_no_room(three: int, model: str, cache: Path) -> None:
+    from filelock import FileLock
+
+    with acting(Rights(token=False, guest=True, cache_bytes=int(1.2 * three))):
+        cancelled_half_way("alice/second")
+        used_long_ago(cache, "alice/second")
+        [part] = cache.rglob("*.incomplete")
+        with FileLock(cache / ".locks" / part.parent.parent.name / f"{part.stem}.lock"):
+            with pytest.raises(ForbiddenError, match="alice/third takes"):
+                hub.snapshot("alice/third")
+        assert part.exists()
+        hub.snapshot("alice/third")
+        assert not part.exists()
+
+
 def test_nothing_is_removed_for_what_would_not_fit_anyhow(three: int, model: str, cache: Path) -> None:
     with acting(Rights(token=False, guest=True, cache_bytes=three // 2)):
         with pytest.raises(ForbiddenError, match="alice/second takes .*; the limit here is"):
