@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bertspace import hub_cache
-from bertspace.errors import ForbiddenError
+from bertspace import hub_cache, runs
+from bertspace.errors import BertspaceError, ForbiddenError
 from bertspace.hub_client import RIGHTS
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ def _made_room(own: bool, wanted: int, most: int, folder: Path, commit: str) -> 
     elsewhere = [each for each in parts if each not in ours]
     in_order: list[_Revision | _Part] = [*elsewhere, *brought, *ours]
     over = _Plan(plan.found, in_order).size + wanted - most
+    awaited = _awaited() if over > 0 else set()
     for each in in_order:
-        if plan.size < over and not (isinstance(each, _Part) and each.is_arriving()):
+        if plan.size < over and not (each.is_arriving() if isinstance(each, _Part) else each.name in awaited):
             plan.doomed.append(each)
     if plan.size < over:
         return False
@@ -75,6 +76,11 @@ class _Revision:
 
     repo: CachedRepoInfo
     commit: str
+
+    @property
+    def name(self) -> str:
+        """As a run names its base."""
+        return f"{self.repo.repo_id}@{self.commit}"
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,17 @@ class _Part:
         from filelock import FileLock
 
         return FileLock(_locks(self.path.parent.parent) / f"{self.path.stem}.lock", timeout=0)
+
+
+def _awaited() -> set[str]:
+    """The bases of all runs that have not ended: their workers, who may not bring them, read them later."""
+    owners = [path.name for path in runs.home().iterdir() if path.is_dir()] if runs.home().is_dir() else []
+    found = set()
+    for run in (run for owner in owners for run in runs.list_runs(owner)):
+        with suppress(BertspaceError):  # it is being made or deleted at this moment
+            if run.state().status not in runs.ENDED:
+                found.add(run.config().model)
+    return found
 
 
 def _parts(cache: Path, own: bool) -> list[_Part]:

@@ -15,6 +15,8 @@ import pytest
 from bertspace import hub, hub_cache, models
 from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable, ModelError, TokenRefused
 from bertspace.hub import Rights, acting
+from bertspace.runs import Run
+from bertspace.schema import RunState, TrainConfig
 
 FRONT = "---\nlicense: mit\nlanguage: en\nbase_model: a/base\npipeline_tag: fill-mask\n---\n"
 CARD = f"{FRONT}# Tiny\n\nA **tiny** model.\n"
@@ -463,6 +465,23 @@ def test_what_is_arriving_makes_no_room(three: int, model: str, cache: Path) -> 
         assert part.exists()
         hub.snapshot("alice/third")
         assert not part.exists()
+
+
+def test_the_base_of_a_run_that_waits_makes_no_room(hub_server: Any, tiny_bert: Path) -> None:
+    bob, own = hub_server.user("bob"), hub_cache.of_owner("u-bob")
+    for name in ("bob/first", "bob/second"):
+        hub_server.put(name, contents(tiny_bert), private=True)
+    size = sum(map(len, contents(tiny_bert).values()))
+    with acting(Rights(bob, own, True, own_bytes=int(1.5 * size))):
+        base = models.pinned("bob/first")
+        run = Run.create(TrainConfig(model=base), owner="u-bob")
+        with pytest.raises(ForbiddenError, match="bob/second takes"):
+            models.pinned("bob/second")
+    with acting(Rights(False, own)):  # as the run's worker
+        assert (models.locate(base).path / "model.safetensors").is_file()
+    run.write_state(RunState(status="done"))
+    with acting(Rights(bob, own, True, own_bytes=int(1.5 * size))):
+        models.pinned("bob/second")
 
 
 def test_nothing_is_removed_for_what_would_not_fit_anyhow(three: int, model: str, cache: Path) -> None:
