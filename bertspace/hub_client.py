@@ -5,13 +5,16 @@ Knows nothing of models and files.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +27,11 @@ ANSWER_SECONDS = (
 # hf_xet goes on silently for five minutes and more where the storage is away; here what happens is told, and
 # tried again by us.
 XET_PATIENCE = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_RETRY_MAX_DURATION": "20s"}
+# Seconds without a byte after which a request that names no time-out of its own fails; commits may be slow.
+SILENCE = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 10.0}
 OFFLINE = "Use the model named starter, which needs no network, or check the connection."
+_UNTIL: ContextVar[float] = ContextVar("_UNTIL", default=math.inf)  # of time.monotonic()
+_FIRST = threading.Lock()
 _NAME = r"\w(?:[\w.-]{0,94}\w)?"
 _REPO_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
 
@@ -66,9 +73,45 @@ def api(token: str | bool | None = None) -> Any:
     """huggingface_hub's client with the rights at hand, or with another token."""
     for name, value in XET_PATIENCE.items():
         os.environ.setdefault(name, value)  # read when hf_xet sends its first file
+    _give_up_on_silence()
     from huggingface_hub import HfApi
 
     return HfApi(token=RIGHTS.get().token if token is None else token)
+
+
+def _give_up_on_silence() -> None:
+    """Let no request of this process wait for ever: each holds a thread and one of a hundred connections."""
+    with _FIRST:  # setting a factory closes the client that there is, under whoever uses it
+        _set_factory()
+
+
+@cache
+def _set_factory() -> None:
+    """The client (2.4) has no time-outs of its own, and many of its calls ask for none by name."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def make() -> Any:
+        client = default_client_factory()
+        hooks = client.event_hooks
+        client.event_hooks = hooks | {"request": [*hooks["request"], _bound_silence]}
+        return client
+
+    set_client_factory(make)
+
+
+def _bound_silence(request: Any) -> None:
+    """Give the request time-outs, and none of them beyond the time when nobody waits for its answer any more.
+
+    Raises HubUnreachable after that: the client would try five times more.
+    """
+    left = _UNTIL.get() - time.monotonic()
+    if left <= 0:
+        raise HubUnreachable("The Hub did not answer in time.", hint=OFFLINE)
+    asked = request.extensions.get("timeout") or {}
+    bounds = SILENCE | {name: seconds for name, seconds in asked.items() if seconds is not None}
+    bounds = {name: min(seconds, left) for name, seconds in bounds.items()}
+    request.extensions = {**request.extensions, "timeout": bounds}
 
 
 def check_id(repo_id: str, kind: str = "model") -> str:
@@ -108,6 +151,7 @@ def answered(call: Callable[[], T], about: str, seconds: float = ANSWER_SECONDS,
     """
     found: list[Any] = []
     context = copy_context()
+    context.run(_UNTIL.set, time.monotonic() + seconds)
     thread = threading.Thread(
         target=lambda: found.append(context.run(_tried, call, about, revision)), daemon=True
     )

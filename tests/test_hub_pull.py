@@ -4,15 +4,18 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
-from bertspace import hub, hub_cache, models
+from bertspace import hub, hub_cache, hub_client, models
 from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable, ModelError, TokenRefused
 from bertspace.hub import Rights, acting
 from bertspace.runs import Run
@@ -109,6 +112,46 @@ def test_an_answer_that_does_not_come_is_told_in_words_and_the_disk_serves(
     assert hub.snapshot(model) == folder
     assert hub.facts(model).is_here
     assert hub.on_disk() == [model]
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
+    """A Hub that takes every connection and says nothing; the connections."""
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            with suppress(OSError):
+                while True:
+                    taken.append(server.accept()[0])
+
+        threading.Thread(target=take, daemon=True).start()
+        from huggingface_hub import constants
+
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(hub_client, "SILENCE", dict.fromkeys(hub_client.SILENCE, 0.5))
+        yield taken
+        server.shutdown(socket.SHUT_RDWR)
+    for each in taken:
+        each.close()
+
+
+def test_a_hub_that_says_nothing_keeps_no_thread_and_no_connection(silent: list[socket.socket]) -> None:
+    before = threading.active_count()
+    with acting(Rights("hf_a")):
+        for call in (lambda: hub_client.api().list_models(), lambda: hub_client.api().whoami()):
+            with pytest.raises(HubUnreachable):
+                hub_client.answered(lambda call=call: list(call()), "the search", 0.4)
+        with pytest.raises(httpx2.ReadTimeout):
+            hub_client.api().repo_info("alice/tiny")
+    ended = time.monotonic() + 5  # the client waits for a second before its second try, which is its last
+    while threading.active_count() > before and time.monotonic() < ended:
+        time.sleep(0.05)
+    assert threading.active_count() == before and len(silent) == 3
+    for each in silent:  # closed by the client: the request, then its end
+        each.settimeout(5)
+        while each.recv(65536):
+            pass
 
 
 # Pulling
