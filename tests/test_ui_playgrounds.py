@@ -285,7 +285,7 @@ def test_a_model_of_pairs_wants_two_columns(of_pairs: str, tmp_path: Path) -> No
 
 
 def test_compare_begins_with_the_verdict_and_names_how_the_base_answers(classifier: str) -> None:
-    base, text, *_ = compare.settle(classifier, "starter", "", "")
+    base, text, *_ = compare.settle(classifier, "", "")
     panel = compare.answer(text, classifier, base, "")[0]
     assert panel.startswith('<p class="pg-verdict"')
     assert "frozen, with a logistic-regression probe" in panel
@@ -293,14 +293,14 @@ def test_compare_begins_with_the_verdict_and_names_how_the_base_answers(classifi
 
 
 def test_compare_fills_masks_side_by_side(masked: str) -> None:
-    base, text, *_ = compare.settle(masked, "starter", "a text without", "")
+    base, text, *_ = compare.settle(masked, "a text without", "")
     assert text == "The [MASK] walked to the light."
     assert "Both say “" in compare.answer(text, masked, base, "")[0]
 
 
 def test_compare_without_a_run_says_what_will_be_here() -> None:
-    base, text, pair, _, button = compare.settle("", "starter", "", "")
-    assert (base, text, button.visible) == ("starter", "", True)
+    base, text, pair, _, button = compare.settle("", "", "")
+    assert (base, text, button.visible) == (gr.skip(), gr.skip(), True)
     assert "Nothing to compare yet" in compare.answer("", "", "starter", "")[0]
 
 

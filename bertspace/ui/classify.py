@@ -17,7 +17,7 @@ from bertspace.tables import SUFFIXES, Table, row_words
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
-from bertspace.ui.model_picker import model_picker
+from bertspace.ui.model_picker import model_picker, page_opens
 from bertspace.ui.render import BASE, TUNED, Side
 
 if TYPE_CHECKING:
@@ -62,10 +62,11 @@ def build_classify_tab() -> ClassifyTab:
     codes = as_code.code_fold()
 
     gr.on(
-        None,  # when the page opens, and whenever another model is chosen
+        [page_opens(), model.change],  # not the texts: what is being typed would be put back
         settle,
         inputs=[model, text, pair],
         outputs=[text, pair, two, examples, to_fine_tune],
+        trigger_mode="always_last",  # what comes while the page opens is not lost
         **quiet,
     )
     two.change(show_pair, two, pair, **quiet)
@@ -123,11 +124,10 @@ def settle(model: str | None, text: str, pair: str, request: gr.Request | None =
     why = picker.misfit(model, TASK)
     rows = [] if why else picker.own_examples(model)
     pairs = picker.takes_pair(model) and not why
-    if rows and (not text.strip() or (pairs and not pair.strip())):
-        text, pair = rows[0]
+    filled = bool(rows) and (not text.strip() or (pairs and not pair.strip()))
     return (
-        text,
-        gr.Textbox(pair, visible=pairs),
+        rows[0][0] if filled else gr.skip(),
+        gr.Textbox(visible=pairs, **({"value": rows[0][1]} if filled else {})),
         gr.Checkbox(pairs, visible=not why and not picker.is_tuned(model)),
         chips_of(rows),
         gr.Button(visible=bool(why)),

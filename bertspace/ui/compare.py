@@ -15,7 +15,7 @@ from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.classify import FILE_TYPES, chips_of, example_chips
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
-from bertspace.ui.model_picker import model_picker
+from bertspace.ui.model_picker import model_picker, page_opens
 from bertspace.ui.render import BASE, TUNED, Side
 
 if TYPE_CHECKING:
@@ -69,10 +69,12 @@ def build_compare_tab() -> CompareTab:
     _build_file_part(base, tuned)
     codes = as_code.code_fold()
 
-    settling: dict[str, Any] = {"inputs": [tuned, base, text, pair], "show_progress": "hidden"}
+    settling: dict[str, Any] = {"inputs": [tuned, text, pair], "show_progress": "hidden"}
     settling |= {"outputs": [base, text, pair, examples, to_fine_tune], "api_visibility": "private"}
-    gr.on(None, settle, **settling)  # when the page opens, and whenever another tuned model is chosen
-    arrived.change(settle, **settling)
+    settling |= {"trigger_mode": "always_last"}  # what comes while the page opens is not lost
+    # Not the texts, nor the base: what is being typed or was chosen would be put back.
+    gr.on([page_opens(), tuned.change], settle, **settling)
+    arrived.change(settle_arrived, **settling | {"inputs": [arrived, *settling["inputs"]]})
     gr.on(
         [base.change, tuned.change, arrived.change, text.change, pair.change],
         answer,
@@ -87,9 +89,7 @@ def build_compare_tab() -> CompareTab:
     return CompareTab(base, tuned, text, pair, to_fine_tune)
 
 
-def settle(
-    tuned: str | None, base: str | None, text: str, pair: str, request: gr.Request | None = None
-) -> tuple[Any, ...]:
+def settle(tuned: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
     """What a chosen run brings with it: its base, a second text, rows to try, a text that fits its task."""
     tuned = picker.known_model(tuned, who.person(request))
     fits = bool(tuned) and not picker.misfit(tuned, "")
@@ -97,10 +97,24 @@ def settle(
     masks = picker.task_of_run(tuned) == "fill-mask"
     pairs = picker.takes_pair(tuned)
     wanted = bool(render.WRITTEN_MASK.search(text)) == masks and (not pairs or pair.strip())
-    if rows and not (text.strip() and wanted):
-        text, pair = rows[0]
+    filled = bool(rows) and not (text.strip() and wanted)
     own = own_base(tuned, who.person(request)) if fits else ""
-    return own or base, text, gr.Textbox(pair, visible=pairs), chips_of(rows), gr.Button(visible=not fits)
+    return (
+        own or gr.skip(),
+        rows[0][0] if filled else gr.skip(),
+        gr.Textbox(visible=pairs, **({"value": rows[0][1]} if filled else {})),
+        chips_of(rows),
+        gr.Button(visible=not fits),
+    )
+
+
+def settle_arrived(
+    arrived: str, tuned: str | None, text: str, pair: str, request: gr.Request | None = None
+) -> tuple[Any, ...]:
+    """What a tuned model brings with it that has just been pulled; another one changes nothing."""
+    if arrived != tuned:
+        return (gr.skip(),) * 5
+    return settle(tuned, text, pair, request)
 
 
 def answer(

@@ -45,6 +45,7 @@ FOR_ALL = (
     "classify.answer", "classify.chosen_row", "classify.classify", "classify.classify_file",
     "classify.settle", "classify.show_pair",
     "compare.answer", "compare.compare", "compare.compare_file", "compare.compare_own_rows", "compare.settle",
+    "compare.settle_arrived",
     "fill_mask.answer", "fill_mask.chosen_text", "fill_mask.fill_mask", "fill_mask.show_second",
     "header.first_look", "header.look", "hub_publish.opened",
     "hub_pull.facts", "hub_pull.first_list", "hub_pull.look_for", "hub_pull.mark", "hub_pull.named_model",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.context import Context
 
 from bertspace import hub, policy
 from bertspace.errors import HubError, HubUnreachable
@@ -62,6 +63,11 @@ def model_picker(
     gr.on(None, _opened(task, newest), outputs=chosen, queue=False, **quiet)
     chosen.key_up(_typed(task), words, [chosen, said], js=TYPED, **quiet)
     return chosen
+
+
+def page_opens() -> Any:
+    """The trigger of the page's opening; has to be called inside its Blocks."""
+    return Context.root_block.load
 
 
 def _opened(task: str, newest: bool) -> Callable[[gr.Request], Any]:

@@ -89,8 +89,10 @@ def best_metrics(task: str) -> list[tuple[str, str]]:
     return [("the last epoch", ""), *((METRIC_WORDS.get(name, (name,))[0], name) for name in names)]
 
 
-def _fits_task(task: str, metric: str | None) -> tuple[Any, Any]:
+def _fits_task(task: str | None, metric: str | None) -> tuple[Any, Any]:
     """The masks' settings for fill-mask only; the metrics of the task, of which the chosen one may be one."""
+    if task not in TASKS:  # a page may send none
+        return gr.skip(), gr.skip()
     choices = best_metrics(task)
     kept = metric if metric in dict(choices).values() else ""
     return gr.Column(visible=task == "fill-mask"), gr.Dropdown(choices=choices, value=kept)

@@ -1,0 +1,48 @@
+"""A person's own hands on the playgrounds: what is typed, emptied and chosen stays."""
+
+from pathlib import Path
+
+import pytest
+from conftest import running
+from playwright.sync_api import Locator, Page, expect
+from test_ui_playgrounds import ROWS, make_classifier
+
+KEY = 90  # milliseconds between two keys
+SAID = "I will bring the boxes tomorrow."
+
+
+def shown_box(page: Page, label: str) -> Locator:
+    return page.get_by_role("tabpanel").filter(visible=True).get_by_label(label, exact=True)
+
+
+@pytest.mark.parametrize("tab", ["classify", "compare"])
+def test_what_is_typed_stays_and_a_text_can_be_emptied(
+    tab: str, tiny_bert: Path, home: Path, page: Page
+) -> None:
+    make_classifier(tiny_bert, "parcels", ROWS)
+    with running(home.parent / "app.log") as address:
+        page.goto(f"{address}/?tab={tab}")
+        text = shown_box(page, "Text")
+        expect(text).to_have_value("my parcel is late")
+        text.press("Control+a")
+        text.press("Delete")
+        text.press_sequentially(SAID, delay=KEY)
+        page.wait_for_timeout(3000)
+        expect(text).to_have_value(SAID)
+        text.press("Control+a")
+        text.press("Delete")
+        page.wait_for_timeout(3000)
+        expect(text).to_have_value("")
+
+
+def test_another_base_can_be_chosen_to_compare_with(tiny_bert: Path, home: Path, page: Page) -> None:
+    for name in ("parcels", "letters"):
+        make_classifier(tiny_bert, name, ROWS)
+    with running(home.parent / "app.log") as address:
+        page.goto(f"{address}/?tab=compare")
+        expect(shown_box(page, "Text")).to_have_value("my parcel is late")
+        base = shown_box(page, "Base")
+        base.click()
+        page.get_by_role("option").filter(has_text="parcels").filter(visible=True).first.click()
+        page.wait_for_timeout(3000)
+        assert "parcels" in base.input_value()
