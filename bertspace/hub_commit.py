@@ -43,7 +43,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Committed:
-    """changed: whether there was anything new. pull_request: its address, where one was opened."""
+    """changed: whether this made a commit. pull_request: its address, where one was opened."""
 
     commit: str
     url: str
@@ -67,9 +67,10 @@ def commit(
     gone: files to be removed where the repository has them and the folder has not. kept: what a person is
     told beside an error. tell: the step at work, in words.
     """
+    begun = _Begun()
     for attempt in range(TRIES):
         try:
-            return _once(folder, target, message, gone, tell, stopped)
+            return _once(folder, target, message, gone, begun, tell, stopped)
         except HubUnreachable as error:
             wait = error.seconds or 2.0**attempt
             if attempt == TRIES - 1 or wait > LONGEST_WAIT:
@@ -83,8 +84,25 @@ def commit(
     raise AssertionError("the last try returns or raises")
 
 
+@dataclass
+class _Begun:
+    """How it was when a commit was first asked for: where the answer is lost, what is new since then is ours.
+
+    head: the commit of the revision, "" before.
+    """
+
+    head: str = ""
+    pull_requests: frozenset[str] = frozenset()
+
+
 def _once(
-    folder: Path, target: Target, message: str, gone: Sequence[str], tell: Tell, stopped: Stopped
+    folder: Path,
+    target: Target,
+    message: str,
+    gone: Sequence[str],
+    begun: _Begun,
+    tell: Tell,
+    stopped: Stopped,
 ) -> Committed:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -97,6 +115,13 @@ def _once(
     tell(f"Opening {repo_id}")
     ask(lambda: _opened(client, target))
     head = ask(lambda: client.repo_info(repo_id, **at))
+    prefix = "" if target.kind == "model" else f"{target.kind}s/"
+    place = f"{client.endpoint}/{prefix}{repo_id}"
+    url = place if target.revision == "main" else f"{place}/tree/{target.revision}"
+    if begun.head and target.new_pull_request:
+        made = ask(lambda: _opened_since(client, target, message, begun.pull_requests))
+        for number, oid in made.items():
+            return Committed(oid, url, f"{place}/discussions/{number}", bool(head.private), True)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     names = [path.relative_to(folder).as_posix() for path in files]
     there = {each.rfilename for each in head.siblings or ()}
@@ -108,13 +133,30 @@ def _once(
     tell(f"Sending {size(sum(path.stat().st_size for path in files))}")
     ask(lambda: client.preupload_lfs_files(repo_id, added, **at))
     tell("Making the commit")
+    if not begun.head:
+        if target.new_pull_request:
+            begun.pull_requests = frozenset(ask(lambda: _pull_requests(client, target)))
+        begun.head = head.sha
     at |= {"commit_message": message, "parent_commit": head.sha}
     done = ask(lambda: client.create_commit(repo_id, [*added, *deleted], **at), None)
-    changed = done.oid != head.sha
-    prefix = "" if target.kind == "model" else f"{target.kind}s/"
-    where = "" if target.revision == "main" else f"/tree/{target.revision}"
-    url = f"{client.endpoint}/{prefix}{repo_id}{where}"
-    return Committed(done.oid, url, done.pr_url or "", bool(head.private), changed)
+    return Committed(done.oid, url, done.pr_url or "", bool(head.private), done.oid != begun.head)
+
+
+def _pull_requests(client: Any, target: Target) -> dict[str, str]:
+    """The commit that each pull request is at, by its number."""
+    found = client.list_repo_refs(target.repo_id, repo_type=target.kind, include_pull_requests=True)
+    return {each.ref.rpartition("/")[2]: each.target_commit for each in found.pull_requests or ()}
+
+
+def _opened_since(client: Any, target: Target, message: str, before: frozenset[str]) -> dict[str, str]:
+    """The pull requests not there before whose commit says what ours does."""
+    since = {number: oid for number, oid in _pull_requests(client, target).items() if number not in before}
+    return {
+        number: oid
+        for number, oid in since.items()
+        if client.list_repo_commits(target.repo_id, repo_type=target.kind, revision=oid)[0].title
+        == message.partition("\n")[0]
+    }
 
 
 def _opened(client: Any, target: Target) -> None:

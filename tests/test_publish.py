@@ -12,7 +12,7 @@ import pytest
 from test_training import FAST, Trained
 
 from bertspace import hub as client
-from bertspace import models, publish, session
+from bertspace import hub_commit, models, publish, session
 from bertspace.errors import BertspaceError, Cancelled, HubError, HubUnreachable, RunError
 from bertspace.hub import Rights, acting
 from bertspace.publish import Destination
@@ -219,7 +219,30 @@ def test_what_may_pass_is_tried_again_and_makes_one_commit(
 ) -> None:
     hub.fail(**fault)
     done = publish.push(run, Destination(NAME))
-    assert (done.verified, len(hub.commits(NAME))) == (True, 2)
+    assert (done.verified, done.changed, len(hub.commits(NAME))) == (True, True, 2)
+
+
+@pytest.mark.parametrize("what", [503, "lost"])
+def test_what_may_pass_is_tried_again_and_opens_one_pull_request(
+    what: int | str, hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    hub.put(NAME, {"notes.txt": b"Of somebody else."})
+    token, wait = hub.user("bob"), hub_commit._wait
+
+    def meanwhile(*given: Any) -> None:
+        added = [CommitOperationAdd("a.txt", b"Bob's.")]
+        HfApi(token=token).create_commit(NAME, added, commit_message="Bob's", create_pr=True)
+        wait(*given)
+
+    monkeypatch.setattr(hub_commit, "_wait", meanwhile)
+    hub.fail(what, path="/commit/", method="POST", times=1)
+    done = publish.push(run, Destination(NAME, pull_request=True))
+    ours = 1 if what == "lost" else 2
+    assert (done.verified, done.changed, hub.repo(NAME).pull_requests) == (True, True, 2)
+    assert done.pull_request.endswith(f"/{NAME}/discussions/{ours}")
+    assert done.commit == hub.repo(NAME).refs[f"refs/pr/{ours}"]
 
 
 @pytest.fixture

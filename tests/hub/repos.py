@@ -178,7 +178,13 @@ class Repos:
             for name, oid in repo.refs.items()
             if not name.startswith("refs/")
         ]
-        return JSONResponse({"branches": branches, "converts": [], "tags": [], "pullRequests": []})
+        asked = request.query_params.get("include_prs") in ("1", "true", "True")
+        pulls = [
+            {"name": name.removeprefix("refs/"), "ref": name, "targetCommit": oid}
+            for name, oid in repo.refs.items()
+            if asked and name.startswith("refs/pr/")
+        ]
+        return JSONResponse({"branches": branches, "converts": [], "tags": [], "pullRequests": pulls})
 
     async def commits(
         self, request: Request, token: Token | None, kind: str, repo_id: str, revision: str
