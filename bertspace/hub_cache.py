@@ -137,7 +137,10 @@ def needed(files: Sequence[RemoteFile]) -> list[RemoteFile]:
         for file in files
         if "/" not in file.path and (file.path.endswith(ENDINGS) or file.path == "README.md")
     ]
-    if any(file.path == f"model{WEIGHTS}" for file in found):  # other variants beside it are not read
+    names = {file.path for file in found}
+    if names & {f"model{WEIGHTS}", f"model{WEIGHTS}.index.json"}:  # whole: an adapter would be loaded instead
+        found = [file for file in found if not file.path.startswith("adapter_")]
+    if f"model{WEIGHTS}" in names:  # other variants beside it are not read
         found = [file for file in found if not file.path.endswith(WEIGHTS) or file.path in WITH_MODEL]
     return sorted(found, key=lambda file: (file.path.endswith(WEIGHTS), file.path))
 

@@ -376,6 +376,18 @@ def test_a_model_of_pickles_only_is_refused_with_what_to_do(hub_server: Any, tin
     assert "bertspace import" in caught.value.hint
 
 
+def test_a_whole_model_comes_without_the_adapter_beside_it(hub_server: Any, tiny_bert: Path) -> None:
+    hub_server.user("alice")
+    adapter = {
+        "adapter_config.json": b'{"base_model_name_or_path": "a/base"}',
+        "adapter_model.safetensors": b"",
+    }
+    hub_server.put("alice/both", contents(tiny_bert, **adapter))
+    folder = hub.snapshot("alice/both")
+    assert not list(folder.glob("adapter_*"))
+    assert models.load_model(models.locate("alice/both"), "fill-mask") is not None
+
+
 def test_a_guest_pulls_no_more_than_the_limit(hub_server: Any, model: str) -> None:
     with (
         acting(Rights(token=False, guest=True, most_bytes=1000)),
