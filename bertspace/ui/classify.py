@@ -27,6 +27,11 @@ TASK = "text-classification"
 SHOWN_ROWS = 100
 AT_ONCE = 1000  # rows between two looks at the progress bar; sorted by length within
 FILE_TYPES = [*SUFFIXES, ".gz"]
+BEFORE_A_FILE = (
+    "A label for every row",
+    "The text column is found by its name. The first rows are shown here; the file that comes back has all "
+    "of them, with the label and every score.",
+)
 TO_MAKE_ONE = (
     "A classifier is made by fine-tuning: load a sample there, press Start, and try the result here."
 )
@@ -189,25 +194,28 @@ def _build_file_part(model: gr.Dropdown) -> None:
                 )
                 start = gr.Button("Classify every row", variant="primary", elem_classes="bs-small")
             with gr.Column(scale=6, min_width=320):
-                summary = gr.HTML(
-                    render.note(
-                        "A label for every row",
-                        "The text column is found by its name. The first rows are shown here; the file that "
-                        "comes back has all of them, with the label and every score.",
-                    )
-                )
+                summary = gr.HTML(render.note(*BEFORE_A_FILE))
                 download = gr.DownloadButton(
                     "Download all rows as csv", visible=False, elem_classes="bs-small"
                 )
         table = gr.HTML(elem_classes="pg-rows", visible=False)
-    start.click(
+    answers = [summary, table, download]
+    emptying: dict[str, Any] = {"fn": no_file_yet, "outputs": answers, "queue": False}
+    emptying |= {"show_progress": "hidden", "api_visibility": "private"}
+    gr.on([model.change, file.change], **emptying)
+    start.click(**emptying).then(
         classify_file,
         inputs=[file, model],
-        outputs=[summary, table, download],
+        outputs=answers,
         show_progress="minimal",
         show_progress_on=summary,
         api_name="classify_file",
     )
+
+
+def no_file_yet() -> tuple[Any, ...]:
+    """The answers to a file taken away: those to another one, or of another model, would be taken for its."""
+    return render.note(*BEFORE_A_FILE), gr.HTML(visible=False), gr.DownloadButton(visible=False)
 
 
 @told

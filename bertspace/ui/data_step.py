@@ -88,17 +88,32 @@ def show_source(chosen: str) -> list[Any]:
     return [gr.Column(visible=name == chosen) for name in form.SOURCES]
 
 
-def read(step: DataStep, values: dict[str, Any], person: Person, *, fresh: bool) -> Iterator[dict[Any, Any]]:
+def is_chosen(values: Mapping[str, Any]) -> bool:
+    """Whether the form's source has data to be read."""
+    return bool(values.get({"sample": "sample", "files": "train_file", "hub": "dataset"}[values["source"]]))
+
+
+def emptied(step: DataStep) -> dict[Any, Any]:
+    """Step 1 as it is before data is chosen."""
+    hidden = {step.columns: gr.Row(visible=False), step.more: gr.Accordion(visible=False)}
+    blank = {step.problem: "", step.shown: EMPTY, step.look: None, step.lengths: None}
+    return {**blank, **hidden, step.fold: gr.Accordion(label=TITLE)}
+
+
+def read(
+    step: DataStep, values: dict[str, Any], person: Person, *, fresh: bool, task: str = ""
+) -> Iterator[dict[Any, Any]]:
     """Read the form's data and show it: rows at once, lengths as soon as the tokenizer is there.
 
     fresh: other data than before, so that task and columns are guessed anew; else what is chosen stands.
+    task: what the data is known to be for.
     """
     source, sample = values.pop("source"), values.pop("sample")
     try:
         config = form.config_of(source, sample, values, person)
         if fresh:
             config = replace(config, validation_share=_share(source, sample))
-        config, columns = _with_columns(config, fresh, source)
+        config, columns = _with_columns(config, fresh, source, task)
     except BertspaceError as error:
         yield _failed(step, error)
         return
@@ -127,10 +142,10 @@ def _share(source: str, sample: str | None) -> float:
     return chosen.validation_share if chosen else TrainConfig().validation_share
 
 
-def _with_columns(config: TrainConfig, fresh: bool, source: str) -> tuple[TrainConfig, list[str]]:
+def _with_columns(config: TrainConfig, fresh: bool, source: str, task: str) -> tuple[TrainConfig, list[str]]:
     """The config with its task and columns as the data has them, and the columns there are."""
     columns = look.columns_of(config)
-    task = look.guess_task(config, columns) if fresh else config.task
+    task = task or (look.guess_task(config, columns) if fresh else config.task)
     chosen = {name: getattr(config, name) for name in form.COLUMNS}
     names = "" if fresh and source == "sample" else config.label_names
     picked: dict[str, Any] = dict(look.pick(columns, task, chosen, fresh=fresh))

@@ -23,6 +23,7 @@ from bertspace.ui.transfers import TRANSFERS, Job, Transfer
 
 EVERY = 1.0  # seconds between two looks at a push
 HEADING = '<h2 class="bs-step-title">Publish a run</h2>'
+IN_THE_FOLD = "Give a token in the Hub tab, in the fold Hugging Face account."
 FILLED = 15  # components that a chosen run fills
 
 
@@ -106,7 +107,7 @@ def account_of(request: gr.Request | None) -> tuple[Account | None, str]:
     except HubError as error:
         return None, render_publish.no_account(error.message, error.hint)
     if account is None:
-        return None, render_publish.no_account("No account of the Hub is in use.", "Open the fold above.")
+        return None, render_publish.no_account("No account of the Hub is in use.", IN_THE_FOLD)
     return account, render_publish.draw_account(account.name, account.organisations, account.may_write)
 
 

@@ -97,11 +97,14 @@ def _columns(config: TrainConfig, folder: Path | None, guest: bool) -> tuple[str
 
 
 def guess_task(config: TrainConfig, columns: Sequence[str]) -> str:
-    """The sample's own task; else fill-mask where there is no more than one column, else what is chosen."""
+    """The sample's own task; else fill-mask for a text alone, classification where there are labels."""
     sample = data.SAMPLES.get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
     if sample and config.dataset.startswith(data.SAMPLE_PREFIX):
         return sample.task
-    return "fill-mask" if len(columns) == 1 else config.task
+    if len(columns) == 1:
+        return "fill-mask"
+    labels = data.guess_columns(list(columns), "text-classification")["label_column"]
+    return "text-classification" if labels else config.task
 
 
 def pick(columns: Sequence[str], task: str, chosen: Mapping[str, str], *, fresh: bool) -> dict[str, str]:

@@ -109,6 +109,16 @@ def _wire_data(
     def read_new(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         yield from data_step.read(rows, values, who.person(request), fresh=True)
 
+    def read_loaded(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
+        task = str(values["task"])  # the recipe's
+        yield from data_step.read(rows, values, who.person(request), fresh=True, task=task)
+
+    def read_source(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
+        if data_step.is_chosen(values):
+            yield from read_new(request, **values)
+        else:
+            yield data_step.emptied(rows)
+
     def read_again(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         if values["source"] == "sample" and not values["sample"]:
             return  # nothing is chosen yet
@@ -118,7 +128,14 @@ def _wire_data(
         [rows.sample.input, rows.controls["train_file"].upload, rows.reads[1].click],
         read_new, api_name="load_data", **reading,
     )  # fmt: skip
-    loaded.success(read_new, api_visibility="private", **reading)
+    # What is shown is what will be trained, also when another source is looked at or a file is taken away.
+    gr.on(
+        [rows.source.input, rows.controls["train_file"].clear],
+        read_source,
+        api_visibility="private",
+        **reading,
+    )
+    loaded.success(read_loaded, api_visibility="private", **reading)
     copied.success(read_again, api_visibility="private", **reading)
     others = [
         rows.controls[name].input
@@ -136,6 +153,11 @@ def _wire_data(
         rows.shown,
         **QUIET,
     )
+
+
+def no_problem() -> str:
+    """What kept a start away may not hold any more once other data has been read."""
+    return ""
 
 
 def _looked(rows: DataStep) -> list[Any]:
@@ -162,6 +184,7 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
         "inputs": [run.problem, settings.preset, settings.controls["task"], settings.controls["model"]],
         "outputs": [rows.fold, settings.fold, run.publishing["publish"]],
     }
+    rows.look.change(no_problem, None, run.problem, **QUIET)
     run.start.click(start, **starting, api_name="train").then(**folding, **QUIET)
 
     quick = presets.settings("quick")

@@ -46,3 +46,31 @@ def test_another_base_can_be_chosen_to_compare_with(tiny_bert: Path, home: Path,
         page.get_by_role("option").filter(has_text="parcels").filter(visible=True).first.click()
         page.wait_for_timeout(3000)
         assert "parcels" in base.input_value()
+
+
+def test_what_is_shown_is_what_will_be_trained(home: Path, page: Page, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("the lamp at sea\n" * 30)
+    (tmp_path / "stars.csv").write_text("review,stars\n" + "good lamp,5\nbad lamp,1\n" * 30)
+    with running(home.parent / "app.log") as address:
+        page.goto(f"{address}/?tab=fine-tune")
+        look, task = page.locator("#look"), page.get_by_label("Fill-mask").filter(visible=True).first
+        page.get_by_text("Office messages").first.click()
+        expect(look).to_contain_text("promise")
+        page.get_by_text("Your files").first.click()
+        expect(look).to_contain_text("will show here")
+        upload = page.locator("input[type=file]").first
+        upload.set_input_files(tmp_path / "notes.txt")
+        expect(look).to_contain_text("the lamp at sea")
+        expect(task).to_be_checked()
+        page.get_by_text("A sample").first.click()
+        expect(look).to_contain_text("promise")
+        expect(task).not_to_be_checked()
+        page.get_by_text("Your files").first.click()
+        expect(look).to_contain_text("the lamp at sea")
+        page.get_by_label("Remove this file").or_(page.get_by_label("Clear")).filter(
+            visible=True
+        ).first.click()
+        expect(look).to_contain_text("will show here")
+        page.locator("input[type=file]").first.set_input_files(tmp_path / "stars.csv")
+        expect(look).to_contain_text("good lamp")
+        expect(task).not_to_be_checked()  # there are labels again
