@@ -125,14 +125,11 @@ def learned(view: RunView) -> str:
     """One sentence: from what to what, on how many rows, and whether that may be chance."""
     if view.tuned is None or view.base is None:
         return ""
-    rows = view.source.get("rows", {}).get("train", 0)
-    did = {True: "Fine-tuning helped", False: "Fine-tuning did not help", None: "Fine-tuning changed nothing"}
     metric = METRIC_WORDS.get(view.metric, (view.metric,))[0]
     name = metric if metric.isupper() else metric.lower()
-    source = source_name(str(view.source.get("source", "data")))
     sentence = (
-        f"{did[view.improved]}: after {rows:,} rows of {source}, {name} on the {view.n:,} {view.split} "
-        f"{held_out(view)} is {number(view.tuned)}, against {number(view.base)} for {base_words(view)}."
+        f"{_verdict(view)}, {name} on the {view.n:,} {view.split} {held_out(view)} is "
+        f"{number(view.tuned)}, against {number(view.base)} for {base_words(view)}."
     )
     if (between := view.interval) and view.n < FEW:
         low, high = between
@@ -140,6 +137,19 @@ def learned(view: RunView) -> str:
             f" So few rows leave room for chance: the 95 % interval is {number(low)} to {number(high)}."
         )
     return sentence
+
+
+def _verdict(view: RunView) -> str:
+    """Whether it helped, after what; of a run that was stopped, up to where."""
+    did = {True: "fine-tuning helped", False: "fine-tuning did not help", None: "fine-tuning changed nothing"}
+    rows = f"{view.source.get('rows', {}).get('train', 0):,} rows of "
+    rows += source_name(str(view.source.get("source", "data")))
+    trail, words = view.trail, did[view.improved]
+    if view.state.status == "stopped" and trail.step < trail.total_steps:
+        epoch = f" (epoch {trail.epochs[-1].epoch:.3g})" if trail.epochs else ""
+        where = f"step {trail.step:,} of {trail.total_steps:,}{epoch}"
+        return f"Stopped at {where}. Up to there {words}: with {rows}"
+    return f"{words.capitalize()}: after {rows}"
 
 
 def base_words(view: RunView) -> str:
