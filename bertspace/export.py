@@ -9,16 +9,16 @@ import math
 import shlex
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import batching, hardware, loadable, models, tuning
-from bertspace.errors import RunError
+from bertspace import batching, hardware, hub, loadable, models, tuning
+from bertspace.errors import BertspaceError, RunError
 from bertspace.labels import parse_names
 from bertspace.runs import Run, whole_file, write_atomically
-from bertspace.schema import TrainConfig
+from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.tasks import TASKS
 
 ARCHIVED = (
@@ -283,11 +283,12 @@ class RunComparison:
 def compare(first: Run, second: Run) -> RunComparison:
     """What two runs were told, reached and went through."""
     told = [_told(run) for run in (first, second)]
-    reached = [_reached(run) for run in (first, second)]
+    events = [run.events()[0] for run in (first, second)]
+    reached = [_reached(first, events[0]), _reached(second, events[1])]
     return RunComparison(
         settings={name: pair for name, pair in _paired(*told).items() if pair[0] != pair[1]},
         metrics={split: _paired(*(each.get(split, {}) for each in reached)) for split in _paired(*reached)},
-        curves=(_curve(first), _curve(second)),
+        curves=(_curve(events[0]), _curve(events[1])),
     )
 
 
@@ -296,21 +297,42 @@ def _told(run: Run) -> dict[str, Any]:
     result, source = run.result(), run.source()
     rows = ", ".join(f"{count:,} {part}" for part, count in source.get("rows", {}).items())
     settings = result["config"] if result else run.config().to_dict()
+    if settings["learning_rate"] is None:
+        settings = settings | {"learning_rate": _own_rate(run)}
     return settings | {"data": f"{source.get('source', '')}: {rows}"}
 
 
-def _reached(run: Run) -> dict[str, dict[str, float]]:
-    result = run.result() or {}
-    return {split: result[split] for split in ("validation", "test") if result.get(split)}
+def _own_rate(run: Run) -> float | None:
+    """The learning rate of the run's model; None where that is not on this machine: nothing is downloaded."""
+    config = run.config()
+    try:
+        here = _located(run, config) if _is_here(run, config) else None
+        return models.default_learning_rate(here, config.task) if here else None
+    except BertspaceError:
+        return None
+
+
+def _is_here(run: Run, config: TrainConfig) -> bool:
+    """Whether the model is found without the Hub."""
+    there = _lies_beside(config.model) or (run.path / "model" / "config.json").is_file()
+    return there or hub.folder_on_disk(config.model) is not None
+
+
+def _reached(run: Run, events: Sequence[TrainEvent]) -> dict[str, dict[str, float]]:
+    """The metrics by split; of a run without a result those of the epoch that was scored last."""
+    if result := run.result():
+        return {split: result[split] for split in ("validation", "test") if result.get(split)}
+    scored = next((event.metrics for event in reversed(events) if event.kind == "epoch"), {})
+    found = {name: value for name, value in scored.items() if name != "train_loss"}
+    return {"validation": found} if found else {}
 
 
 def _paired(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     return {name: (first.get(name), second.get(name)) for name in [*first, *(second.keys() - first.keys())]}
 
 
-def _curve(run: Run) -> list[tuple[int, float]]:
+def _curve(events: Sequence[TrainEvent]) -> list[tuple[int, float]]:
     """(step, loss), evenly thinned, first and last among them; a step that was done again counts once."""
-    events, _ = run.events()
     losses = {event.step: event.loss for event in events if event.kind == "step" and event.loss is not None}
     points = sorted(losses.items())
     if len(points) <= MOST_POINTS:

@@ -381,3 +381,25 @@ def test_a_learning_rate_left_empty_is_compared_by_what_it_became(
     found = export.compare(finished, run)
     assert "learning_rate" not in found.settings
     assert found.metrics["validation"]["loss"] == ((finished.result() or {})["validation"]["loss"], 1.0)
+
+
+def test_a_run_without_a_result_is_compared_by_its_models_own_rate_and_its_last_scored_epoch(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    model = str(tiny_bert)
+    paused = made_run(tmp_path / "paused", TrainConfig(model=model), SINGLE)
+    rate = models.default_learning_rate(models.locate(model), "text-classification")
+    other = made_run(tmp_path / "other", TrainConfig(model=model, learning_rate=rate), SINGLE)
+    for epoch, loss in ((1, 0.7), (2, 0.6)):
+        paused.append(TrainEvent("epoch", 5 * epoch, 15, metrics={"train_loss": 0.5, "loss": loss}))
+    found = export.compare(paused, other)
+    assert found.settings == {}
+    assert found.metrics == {"validation": {"loss": (0.6, None)}}
+
+
+def test_a_model_that_is_not_here_is_not_brought_for_a_comparison(tmp_path: Path) -> None:
+    runs = [
+        made_run(tmp_path / name, TrainConfig(model=model), SINGLE)
+        for name, model in (("a", "owner/not-here@" + 40 * "0"), ("b", "run:gone"))
+    ]
+    assert "learning_rate" not in export.compare(*runs).settings
