@@ -56,7 +56,7 @@ def _command(config: TrainConfig) -> str:
         for each in fields(TrainConfig)
         if (value := getattr(config, each.name)) != each.default
     ]
-    return " ".join(["bertspace train", *flags])
+    return " ".join(["python -m bertspace train", *flags])
 
 
 def _flag(name: str, value: Any) -> str:

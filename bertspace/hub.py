@@ -282,7 +282,7 @@ def check_files(repo_id: str, names: Collection[str]) -> None:
         raise HubError(
             f"{repo_id} has no safetensors weights{f', only {pickled[0]}' if pickled else ''}.",
             hint="Pickled weights can run code when read; choose a model with model.safetensors, or download "
-            "it yourself and use: bertspace import FOLDER",
+            "it yourself and use: python -m bertspace import FOLDER",
         )
 
 

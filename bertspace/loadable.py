@@ -86,7 +86,7 @@ def checked_folder(folder: Path, name: str) -> Path:
         raise ModelError(
             f"{name} has no safetensors weights{f', only {pickled}' if pickled else ''}.",
             hint="Pickled weights can run code when read; choose a model with model.safetensors, or use: "
-            "bertspace import FOLDER",
+            "python -m bertspace import FOLDER",
         )
     check_tokenizer(folder, name)
     check_counts(folder, name)

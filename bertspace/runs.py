@@ -144,7 +144,7 @@ class Run:
             return RunState(**json.loads((self.path / "state.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise RunError(
-                f"There is no readable run at {self.path.name}.", hint="See: bertspace runs list"
+                f"There is no readable run at {self.path.name}.", hint="See: python -m bertspace runs list"
             ) from error
 
     def _interrupted(self, state: RunState) -> RunState:
@@ -357,7 +357,7 @@ def find(name: str, owner: str = LOCAL_OWNER) -> Run:
         if (folder / "state.json").is_file() and (folder / "config.yaml").is_file():
             known = [run for run in list_runs(owner) if run.path.resolve() == folder.resolve()]
             return known[0] if known else Run(folder.resolve())
-    raise RunError(f"There is no run {name!r}.", hint="See: bertspace runs list")
+    raise RunError(f"There is no run {name!r}.", hint="See: python -m bertspace runs list")
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -263,7 +263,7 @@ def test_a_second_ctrl_c_leaves_the_run_to_itself(busy: Run, monkeypatch: pytest
     said = io.StringIO()
     assert Watch(busy, said).to_the_end() is False
     assert busy.stop_requested()
-    assert f"bertspace runs stop {busy.id}" in said.getvalue()
+    assert f"python -m bertspace runs stop {busy.id}" in said.getvalue()
 
 
 class Terminal(io.StringIO):

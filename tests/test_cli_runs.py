@@ -91,7 +91,7 @@ def test_out_of_memory_is_told_with_the_command_that_would_fit(
     run = made(
         status="failed", message="Memory ran out.", hint="Go on with the smaller settings.", advice=advice
     )
-    command = f"bertspace runs resume {run.id} --batch-size 16 --gradient-accumulation 2"
+    command = f"python -m bertspace runs resume {run.id} --batch-size 16 --gradient-accumulation 2"
     assert to_go_on(run) == command
     assert f"Go on     {command}" in told(["runs", "show", run.id], capsys)
     assert Watch(run, io.StringIO()).to_the_end()
@@ -116,7 +116,7 @@ def test_a_run_is_paused_goes_on_and_is_stopped_from_the_command_line(
     run = started(told(["train", *flags, "--no-wait"], capsys))
     request.addfinalizer(lambda: engine.kill(run, patience=1.0))
     assert told(["runs", "pause", run.id, "--wait"], capsys) == (
-        f"The run {run.id} is paused. Go on:  bertspace runs resume {run.id}"
+        f"The run {run.id} is paused. Go on:  python -m bertspace runs resume {run.id}"
     )
     step = run.checkpoint()
     assert step and f"Kept      a checkpoint after step {step:,}" in told(["runs", "show", run.id], capsys)

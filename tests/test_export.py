@@ -256,10 +256,11 @@ def test_the_settings_are_read_again(finished: Run) -> None:
 def test_the_command_is_read_again(config: TrainConfig, tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.write_config(config)
-    program, action, *flags = shlex.split(export.command(run))
+    words = shlex.split(export.command(run))
+    command, flags = words[:4], words[4:]
     parser = argparse.ArgumentParser()
     add_settings(parser, SETTINGS)
-    assert (program, action) == ("bertspace", "train")
+    assert command == ["python", "-m", "bertspace", "train"]
     assert TrainConfig.from_dict(given_settings(parser.parse_args(flags))) == config
     assert len([flag for flag in flags if flag.startswith("--")]) == sum(
         getattr(config, name) != setting.default for name, setting in SETTINGS.items()

@@ -239,3 +239,11 @@ def test_the_installed_wheel_answers_with_the_starter(installed: Path, tmp_path:
     done = run_installed([*command, "--json"], installed, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "capital" in json.dumps(json.loads(done.stdout))  # only the adapter inside the wheel knows that
+
+
+def test_no_command_is_told_that_the_installation_does_not_make() -> None:
+    """README's installation runs from the sources: there is no program `bertspace` on the path."""
+    told = re.compile(r"(?<!-m )(?<!from )\bbertspace (train|runs|predict|compare|import|push|pull)\b")
+    for path in PACKAGE.rglob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert not [line for line in lines if told.search(line) and not line.startswith('"""')], path

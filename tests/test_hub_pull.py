@@ -373,7 +373,7 @@ def test_a_model_of_pickles_only_is_refused_with_what_to_do(hub_server: Any, tin
     hub_server.put("alice/pickled", there)
     with pytest.raises(HubError, match="no safetensors weights, only pytorch_model.bin") as caught:
         models.locate("alice/pickled")
-    assert "bertspace import" in caught.value.hint
+    assert "python -m bertspace import" in caught.value.hint
 
 
 def test_a_whole_model_comes_without_the_adapter_beside_it(hub_server: Any, tiny_bert: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_run_is_found_by_its_id(run: Run) -> None:
 def test_what_names_no_run_is_an_error_that_says_where_to_look(name: str) -> None:
     with pytest.raises(RunError) as caught:
         runs.find(name)
-    assert str(caught.value) == f"There is no run {name!r}. See: bertspace runs list"
+    assert str(caught.value) == f"There is no run {name!r}. See: python -m bertspace runs list"
 
 
 def test_another_owners_run_is_not_found_by_its_id() -> None:

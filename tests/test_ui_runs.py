@@ -511,14 +511,14 @@ def test_a_run_as_code_is_its_command_its_yaml_and_its_script(home: Path, tiny_b
         "paused", steps=3, config=TrainConfig(train_file="data/train.parquet", model=str(tiny_bert))
     )
     command, yaml, script = more_fold.as_code(run.id)
-    assert command.startswith("bertspace train") and "task: text-classification" in yaml
+    assert command.startswith("python -m bertspace train") and "task: text-classification" in yaml
     compile(script, "script", "exec")
 
 
 def test_what_cannot_be_said_as_code_says_why(home: Path) -> None:
     run = made_run("paused", steps=3, config=TrainConfig(train_file="data/train.parquet", model="run:gone"))
     command, yaml, script = more_fold.as_code(run.id)
-    assert command.startswith("bertspace train") and "run:gone" in yaml and script.startswith("# ")
+    assert command.startswith("python -m bertspace train") and "run:gone" in yaml and script.startswith("# ")
 
 
 ACTS: list[Callable[..., Any]] = [

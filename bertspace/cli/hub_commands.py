@@ -150,7 +150,7 @@ def pull(arguments: argparse.Namespace) -> Outcome:
     text = (
         f"{found.name} at {found.revision[:12]}: {size(took)} in {words.duration(time.monotonic() - begin)}"
     )
-    return Outcome(document, f'{text}\nTry it:  bertspace predict {found.name} "…"')
+    return Outcome(document, f'{text}\nTry it:  python -m bertspace predict {found.name} "…"')
 
 
 def _hub_name(name: str) -> str:

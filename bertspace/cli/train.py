@@ -95,7 +95,7 @@ def _destination(arguments: argparse.Namespace) -> Destination | None:
     if not arguments.wait:
         raise ConfigError(
             "--push-to waits for the end of the run, and --no-wait does not.",
-            hint="Leave --no-wait out, or run `bertspace push` later.",
+            hint="Leave --no-wait out, or run `python -m bertspace push` later.",
         )
     destination = hub_commands.destination(arguments, arguments.push_to)
     publish.check_access(destination)
@@ -190,7 +190,7 @@ def to_go_on(run: Run) -> str:
     if hopeless or state.status not in RESUMABLE:
         return ""
     smaller = "".join(f" --{name.replace('_', '-')} {value}" for name, value in state.advice.items())
-    return f"bertspace runs resume {run.id}{smaller}"
+    return f"python -m bertspace runs resume {run.id}{smaller}"
 
 
 def document(run: Run) -> dict[str, Any]:
@@ -211,6 +211,6 @@ def summary(run: Run, recipe: str = "") -> str:
         f"{run.name}: {run.state().status} after {words.duration(result['seconds'])} ({pace})",
         words.result_table(result),
         figures,
-        f'{words.headline_words(result)}\nTry it:  bertspace predict {run.id} "…"',
+        f'{words.headline_words(result)}\nTry it:  python -m bertspace predict {run.id} "…"',
     ]
     return "\n\n".join(filter(None, parts))

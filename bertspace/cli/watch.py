@@ -51,8 +51,9 @@ class Watch:
                 stopping = True
                 self._stop()
         self._say(
-            f"Left to itself: it ends after the step at work. See: bertspace runs show {self.run.id}; "
-            f"should it go on: bertspace runs stop {self.run.id}"
+            "Left to itself: it ends after the step at work. "
+            f"See: python -m bertspace runs show {self.run.id}; "
+            f"should it go on: python -m bertspace runs stop {self.run.id}"
         )
         return False
 

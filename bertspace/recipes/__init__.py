@@ -1,4 +1,4 @@
-"""Published experiments as settings: one YAML each, loaded by a click or by `bertspace train --recipe NAME`.
+"""Published experiments as settings: one YAML each, loaded by a click or by `train --recipe NAME`.
 
 A recipe names a model and a data set of the Hub, and says which files of a local folder are the same data.
 """

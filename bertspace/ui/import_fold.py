@@ -56,7 +56,7 @@ def import_folder(folder: str, request: gr.Request | None = None) -> str:
     try:
         if who.allowed(request, "name folders") != policy.LOCAL:
             said = "No path of this machine is taken on a page that others reach."
-            raise ForbiddenError(said, hint="Run on it: bertspace import FOLDER")
+            raise ForbiddenError(said, hint="Run on it: python -m bertspace import FOLDER")
         if not folder.strip():
             raise ModelError("No folder is named.", hint="Write where it lies on this machine.")
         return draw(old_checkpoints.import_checkpoint(Path(folder.strip())))
@@ -75,5 +75,6 @@ def draw(made: Imported) -> str:
         '<ul class="hub-checks hub-going" role="status">'
         f'<li class="hub-yes">Imported to <code>{place}</code>: '
         f"{text(heads)}, {made.parameters / 1e6:,.1f} M parameters, {size(made.bytes)}</li>{left}"
-        f'<li class="hub-yes">Use it by its folder: <code>bertspace train --model {place}</code></li></ul>'
+        '<li class="hub-yes">Use it by its folder: '
+        f"<code>python -m bertspace train --model {place}</code></li></ul>"
     )

@@ -83,7 +83,7 @@ def test_a_run_is_named_noted_compared_downloaded_and_deleted(
     page.get_by_role("option", name="another one").click()
     expect(page.locator("#pair")).to_contain_text("Their settings and their rows are the same.")
     page.locator("#run-code").get_by_text("As code").click()
-    expect(page.locator("#run-code")).to_contain_text("bertspace train")
+    expect(page.locator("#run-code")).to_contain_text("python -m bertspace train")
 
     with page.expect_download() as download:
         page.locator("#download-run").click()
