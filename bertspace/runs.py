@@ -234,6 +234,20 @@ class Run:
         whole = data[: data.rfind(b"\n") + 1]
         return [TrainEvent(**json.loads(line)) for line in whole.splitlines()], offset + len(whole)
 
+    def seconds(self) -> float:
+        """Of work on the run until its last event, in all its sessions; 0.0 before the first. A short read."""
+        try:
+            with (self.path / "events.jsonl").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))
+                lines = file.read().splitlines(keepends=True)
+        except FileNotFoundError:
+            return 0.0
+        for line in reversed(lines):
+            with suppress(ValueError):  # torn by a full disk, or cut where the read began
+                if line.endswith(b"\n"):
+                    return float(json.loads(line).get("seconds", 0.0))
+        return 0.0
+
     def append(self, event: TrainEvent) -> None:
         with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(event.to_dict()) + "\n")

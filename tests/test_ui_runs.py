@@ -409,6 +409,16 @@ def test_a_list_of_many_runs_is_read_once(home: Path, monkeypatch: pytest.Monkey
     assert len(run_lines()) == 30
 
 
+def test_a_resumed_runs_time_is_that_of_all_its_sessions(home: Path) -> None:
+    run = made_run("done", steps=42)  # its last session took 90 s
+    run.append(TrainEvent("done", 42, 42, seconds=300.0))
+    (line,) = run_lines()
+    assert line.seconds == 300.0 and "5 min" in render_run.draw_runs([line], "")
+    (run.path / "events.jsonl").unlink()
+    (line,) = run_lines()
+    assert line.seconds == pytest.approx(90)
+
+
 def test_a_line_is_read_again_when_the_run_changed(home: Path) -> None:
     run = made_run("queued", name="before")
     assert [line.name for line in run_lines()] == ["before"]

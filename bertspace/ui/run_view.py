@@ -196,19 +196,26 @@ def run_lines(owner: str = LOCAL_OWNER, most: int = 50, words: str = "") -> list
 def _line(run: Run) -> RunLine:
     state, config = state_of(run), kept(run.path / "config.yaml", run.config)
     seen = RunView(run.id, state, config, {}, kept(run.path / "result.json", run.result), Trail())
-    end = state.ended or (time.time() if state.started else 0.0)
     return RunLine(
         run.id,
         seen.name,
         config.task,
         state.status,
         state.created,
-        max(0.0, end - state.started) if state.started else 0.0,
+        _seconds(run, state),
         seen.metric,
         seen.base,
         seen.tuned,
         state.notes,
     )
+
+
+def _seconds(run: Run, state: RunState) -> float:
+    """Of work on the run, in all its sessions; without an event, since it was started."""
+    if worked := kept(run.path / "events.jsonl", run.seconds):
+        return worked
+    end = state.ended or (time.time() if state.started else 0.0)
+    return max(0.0, end - state.started) if state.started else 0.0
 
 
 def run_at_work(owner: str = LOCAL_OWNER) -> RunView | None:
