@@ -8,8 +8,9 @@ import json
 import math
 import shlex
 import shutil
+import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ ARCHIVED = (
 BASE = "base"  # the folder of a base model that no Hub id names
 BASE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")  # nothing that is run or unpickled
 STORED = (".safetensors", ".parquet")  # as good as random, or packed already
+AGAIN = """Here, `python train.py` trains it again, without bertspace: from {beside}, with its model in
+model/ in place of the one there. command.txt does the same with bertspace; settings.yaml has its settings.
+"""
+MODEL_AND_SCORES = (
+    "model/ is the trained model, for transformers' from_pretrained; result.json has its scores.\n"
+)
 MOST_POINTS = 300  # of a curve in a comparison
 
 
@@ -215,15 +222,20 @@ def export(run: Run, folder: Path) -> Path:
 
 
 def _fill(run: Run, folder: Path) -> None:
-    config = run.config()
     folder.mkdir()
     shutil.copytree(run.path / "data", folder / "data")
+    _write_code(run, folder)
+
+
+def _write_code(run: Run, folder: Path) -> None:
+    """All that the script needs beside data/, the script and the command that does the same."""
+    config, text = run.config(), script(run)
     if _lies_beside(config.model):
         _write_base(models.locate(config.model), config.task, folder / BASE)
     here = replace(config, model=BASE) if config.model != "starter" and _lies_beside(config.model) else config
     write_atomically(folder / "settings.yaml", _yaml(here))
     write_atomically(folder / "command.txt", f"{_command(here)}\n")
-    write_atomically(folder / "train.py", script(run))
+    write_atomically(folder / "train.py", text)
 
 
 def _write_base(located: models.Located, task: str, folder: Path) -> None:
@@ -237,19 +249,47 @@ def _write_base(located: models.Located, task: str, folder: Path) -> None:
 
 
 def archive(run: Run, target: Path) -> Path:
-    """A zip of the run for download; not its lock, its requests and its checkpoints. Raises RunError."""
+    """A zip of the run for download, in which train.py trains it again; README.txt says what is what.
+
+    Without its lock, its requests and its checkpoints. Raises RunError.
+    """
     target = target.expanduser().absolute()
     root = run.path.resolve()
     try:
         with whole_file(target) as path, zipfile.ZipFile(path, "w") as file:
-            for member in _members(root):
-                how = zipfile.ZIP_STORED if member.suffix in STORED else zipfile.ZIP_DEFLATED
-                file.write(member, Path(run.id, member.relative_to(root)), compress_type=how)
+            _add(file, run.id, root, _members(root))
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
+                made = Path(folder)
+                write_atomically(made / "README.txt", _readme(run, made))
+                _add(file, run.id, made, (each for each in sorted(made.rglob("*")) if each.is_file()))
     except FileNotFoundError as error:  # a model is replaced by a better one
         raise RunError(f"The run {run.id} changed meanwhile.", hint="Try it again.") from error
     except OSError as error:
         raise _unwritten(target, error) from error
     return target
+
+
+def _add(file: zipfile.ZipFile, name: str, root: Path, paths: Iterable[Path]) -> None:
+    """The files below root, into the zip's folder of that name."""
+    for path in paths:
+        how = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
+        file.write(path, Path(name, path.relative_to(root)), compress_type=how)
+
+
+def _readme(run: Run, folder: Path) -> str:
+    """What the zip's files are for; puts the code into the folder, or says why there is none."""
+    try:
+        if not _is_here(run, run.config()):
+            raise RunError(
+                "Its base model is not on this machine.", hint="Pull it, and download the run again."
+            )
+        _write_code(run, folder)
+    except BertspaceError as error:
+        code = f"There is no train.py. {error}"
+    else:
+        code = AGAIN.format(beside="data/ and base/" if (folder / BASE).is_dir() else "data/")
+    has_model = (run.path / "model" / "config.json").is_file()
+    return f"{run.name}\n\n{code}\n{MODEL_AND_SCORES if has_model else ''}"
 
 
 def _unwritten(path: Path, error: OSError) -> RunError:

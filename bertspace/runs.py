@@ -235,7 +235,7 @@ class Run:
         return [TrainEvent(**json.loads(line)) for line in whole.splitlines()], offset + len(whole)
 
     def seconds(self) -> float:
-        """Of work on the run until its last event, in all its sessions; 0.0 before the first. A short read."""
+        """Of work on the run until its last event, in all its sessions; 0.0 before the first."""
         try:
             with (self.path / "events.jsonl").open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - 16384))

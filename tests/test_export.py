@@ -339,13 +339,33 @@ def test_the_zip_holds_the_run_without_its_checkpoints(finished: Run, tmp_path: 
         assert file.read(f"{finished.id}/config.yaml") == (finished.path / "config.yaml").read_bytes()
     assert {name for name in names if "/" not in name} == {
         *("config.yaml", "result.json", "events.jsonl", "predictions.parquet", "probe.safetensors"),
-        "base.parquet",
+        *("base.parquet", "README.txt", "command.txt", "settings.yaml", "train.py"),
     }
     assert {name for name in names if name.startswith("data/")} == {
         *("data/source.json", "data/test.parquet", "data/train.parquet", "data/validation.parquet")
     }
     assert "model/model.safetensors" in names
     assert not [name for name in names if name.startswith(("checkpoints", "lock", "stop"))]
+
+
+@pytest.mark.parametrize("case", ["single", "masked lines, frozen"])
+def test_the_script_runs_where_the_zip_is_unpacked(case: str, tiny_bert: Path, tmp_path: Path) -> None:
+    settings, splits = CASES[case]
+    run = train(made_run(tmp_path / "run", TrainConfig(model=str(tiny_bert), **(EXACT | settings)), splits))
+    with zipfile.ZipFile(export.archive(run, tmp_path / "run.zip")) as file:
+        file.extractall(tmp_path / "out")
+    folder = tmp_path / "out" / run.id
+    assert "from data/ and base/" in (folder / "README.txt").read_text()
+    losses = pd.read_csv(run_script(folder) / "losses.csv")
+    assert losses["step"].tolist() == [event.step for event in run.events()[0] if event.kind == "step"]
+
+
+def test_a_zip_without_a_script_says_why(tmp_path: Path) -> None:
+    for place, model in enumerate(("run:20260101-000000-abcdef", "owner/not-here@" + 40 * "0")):
+        run = made_run(tmp_path / f"run{place}", TrainConfig(model=model), SINGLE)
+        with zipfile.ZipFile(export.archive(run, tmp_path / f"{place}.zip")) as file:
+            assert f"{run.id}/train.py" not in file.namelist()
+            assert "There is no train.py. " in file.read(f"{run.id}/README.txt").decode()
 
 
 # Two runs side by side

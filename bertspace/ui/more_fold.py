@@ -64,7 +64,7 @@ def build_more_fold(run_id: gr.Textbox) -> MoreFold:
                 for label, language in (
                     ("Command line", "shell"),
                     ("Settings as YAML", "yaml"),
-                    ("Stand-alone Python script", "python"),
+                    ("Stand-alone Python script (the zip has it with what it reads)", "python"),
                 )
             ]  # fmt: skip
     file = gr.DownloadButton("Run as a file", visible="hidden", elem_id="run-file")

@@ -160,9 +160,9 @@ def _dataset(source: str) -> dict[str, Any]:
 
 
 def download(run_id: str, request: gr.Request | None = None) -> str:
-    """A zip of the run: settings, result, events, log, model and rows."""
+    """A zip of the run: settings, result, events, log, model and rows, and a script with its base model."""
     run = managed(run_id, request)
-    files.make_room(engine.size(run))
+    files.make_room(2 * engine.size(run))  # the base model is about as large
     return str(export.archive(run, files.new_path(f"{run.id}.zip")))
 
 
