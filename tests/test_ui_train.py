@@ -298,6 +298,18 @@ def test_a_done_run_says_in_a_sentence_what_was_learned() -> None:
     assert render_run.learned(seen("done", result=worse)).startswith("Fine-tuning did not help")
 
 
+def test_masks_are_scored_on_chunks_before_and_after_the_result() -> None:
+    result = {
+        "headline": "perplexity", "base": {"validation": {"perplexity": 100.0}}, "rows": {"validation": 27},
+        "validation": {"perplexity": 50.0},
+    }  # fmt: skip
+    config = TrainConfig(task="fill-mask")
+    assert render_run.held_out(seen(config=config)) == "validation chunks"
+    assert render_run.held_out(seen("done", config=config, result=result)) == "27 validation chunks"
+    lines = replace(config, chunk_size=0)
+    assert render_run.held_out(seen(config=lines)) == "20 validation rows"
+
+
 def test_a_lower_perplexity_is_the_better_one() -> None:
     result = {
         "headline": "perplexity",

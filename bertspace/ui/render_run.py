@@ -128,7 +128,7 @@ def learned(view: RunView) -> str:
     metric = METRIC_WORDS.get(view.metric, (view.metric,))[0]
     name = metric if metric.isupper() else metric.lower()
     sentence = (
-        f"{_verdict(view)}, {name} on the {view.n:,} {view.split} {held_out(view)} is "
+        f"{_verdict(view)}, {name} on the {held_out(view)} is "
         f"{number(view.tuned)}, against {number(view.base)} for {base_words(view)}."
     )
     if (between := view.interval) and view.n < FEW:
@@ -160,7 +160,10 @@ def base_words(view: RunView) -> str:
 
 
 def held_out(view: RunView) -> str:
-    return "chunks" if view.config.task == "fill-mask" and view.result and view.config.chunk_size else "rows"
+    """ "57 validation rows"; how many chunks texts make is known with the result only."""
+    chunked = view.config.task == "fill-mask" and view.config.chunk_size
+    what = f"{view.split} {'chunks' if chunked else 'rows'}"
+    return f"{view.n:,} {what}" if view.n and not (chunked and not view.result) else what
 
 
 def _headline(view: RunView) -> str:
@@ -168,7 +171,6 @@ def _headline(view: RunView) -> str:
     if view.base is None and view.tuned is None:
         return ""
     title, meaning = METRIC_WORDS.get(view.metric, (view.metric.replace("_", " "), ""))
-    rows = f"{view.n:,} {view.split} {held_out(view)}" if view.n else f"the {view.split} rows"
     figures = _figure("base", "Base", view.base, "")
     if view.tuned is not None or view.state.status not in ENDED:
         figures = _figure("tuned", "Fine-tuned", view.tuned, _interval(view)) + figures
@@ -177,7 +179,7 @@ def _headline(view: RunView) -> str:
     direction = "lower is better" if view.lower_is_better else "higher is better"
     return (
         f'<div class="bs-headline"><p class="bs-metric" title="{text(meaning)}">{text(title)} '
-        f'<span>on {text(rows)}, {direction}</span></p><div class="bs-figures">{figures}</div>'
+        f'<span>on {text(held_out(view))}, {direction}</span></p><div class="bs-figures">{figures}</div>'
         f'<p class="bs-note">Base: {text(base_words(view))}.</p></div>'
     )
 
