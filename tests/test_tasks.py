@@ -527,6 +527,13 @@ def test_a_mask_that_was_cut_off_leaves_the_rest_of_the_text_as_it_is(tokenizer:
     assert found[0].text.startswith("a storm the the") and found[0].text.endswith("end")
 
 
+def test_a_mask_behind_what_the_model_reads_is_refused_for_that(model: Any, tokenizer: Any) -> None:
+    with pytest.raises(DataError) as caught:
+        fill(model, tokenizer, "the " * 200 + "[MASK] end")
+    assert f"[MASK] lies behind the {tokenizer.model_max_length} tokens that the model" in str(caught.value)
+    assert caught.value.hint == "Shorten what stands before [MASK]."
+
+
 def test_a_text_without_a_mask_is_refused_by_name(model: Any, tokenizer: Any) -> None:
     with pytest.raises(DataError) as caught:
         fill(model, tokenizer, "the [MASK] ship", "no mask here")

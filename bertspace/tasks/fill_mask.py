@@ -133,9 +133,7 @@ class FillMask(Task):
         )
         where = batch["input_ids"] == tokenizer.mask_token_id
         if missing := [text for text, found in zip(texts, where.any(1).tolist(), strict=True) if not found]:
-            raise DataError(
-                f"No {MASK} in {missing[0][:60]!r}.", hint=f"Write {MASK} where a word is to be guessed."
-            )
+            raise _no_mask(missing[0], tokenizer)
         inputs = {key: value.to(model.device) for key, value in batch.items()}
         inputs["positions"] = where.flatten().nonzero().squeeze(1).to(model.device)
         # Rows of the vocabulary that no token has, as of one padded to a multiple of 64, are no answers.
@@ -161,6 +159,17 @@ def _masked(text: str) -> str:
     words = re.findall(r"[^\W\d_]+", text)
     longest = max(words[1:] or words, key=len, default="")
     return re.sub(rf"\b{re.escape(longest)}\b", MASK, text, count=1) if longest else f"{text} {MASK}"
+
+
+def _no_mask(text: str, tokenizer: PreTrainedTokenizerBase) -> DataError:
+    """Why the model sees no mask in the text: none was written, or it lies where nothing is read."""
+    if tokenizer.mask_token in with_mask_token(text, tokenizer):
+        return DataError(
+            f"{MASK} lies behind the {tokenizer.model_max_length:,} tokens that the model reads of "
+            f"{text[:60]!r}.",
+            hint=f"Shorten what stands before {MASK}.",
+        )
+    return DataError(f"No {MASK} in {text[:60]!r}.", hint=f"Write {MASK} where a word is to be guessed.")
 
 
 def with_mask_token(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
