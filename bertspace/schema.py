@@ -258,9 +258,14 @@ def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
         raise ConfigError(f"{name} is {value}.", hint="Give a finite number.")
     low, high = limits["low"], limits["high"]
     if (low is not None and value < low) or (high is not None and value > high):
-        raise ConfigError(
-            f"{name} is {value}.", hint=f"It has to lie between {low} and {'any' if high is None else high}."
-        )
+        raise ConfigError(f"{name} is {value}.", hint=f"It has to {_between(low, high)}.")
+
+
+def _between(low: float | None, high: float | None) -> str:
+    """ "be 0 or more", "be 99 or less" or "lie between 0 and 99"."""
+    if high is None:
+        return f"be {low} or more"
+    return f"be {high} or less" if low is None else f"lie between {low} and {high}"
 
 
 @dataclass(frozen=True)

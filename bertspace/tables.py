@@ -161,7 +161,7 @@ def _lines(content: bytes, name: str) -> Iterator[str]:
     """The lines with their ends, decoded as UTF-8 with or without a byte order mark."""
     for start, (kind, advice) in _FOREIGN.items():
         if content.startswith(start):
-            raise DataError(f"{name} is {kind} (it begins with {start!r}).", hint=advice)
+            raise DataError(f"{name} is {kind}.", hint=advice)
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -24,6 +24,19 @@ def test_a_value_outside_the_choices_is_refused_with_all_of_them(name: str) -> N
     assert refusal(name, "nonsense") == f"{name} is 'nonsense'. Choose from: {', '.join(choices)}."
 
 
+def test_a_refusal_says_which_values_there_are() -> None:
+    assert refusal("max_steps", -5) == "max_steps is -5. It has to be 0 or more."
+    assert refusal("freeze_layers", 100) == "freeze_layers is 100. It has to lie between 0 and 99."
+
+
+@pytest.mark.parametrize("name", [name for name, kind in FIELD_TYPES.items() if kind is int])
+@pytest.mark.parametrize("value", [1.5, "1.5"])
+def test_a_count_that_is_not_whole_is_refused_and_never_rounded(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig.from_dict({name: value})
+    assert str(caught.value) == f"{name} is {value!r}. Give a whole number."
+
+
 @pytest.mark.parametrize(
     ("name", "limit", "beyond"),
     [
@@ -40,7 +53,7 @@ def test_a_number_beyond_its_limit_is_refused_and_the_limit_itself_is_not(
     assert getattr(TrainConfig(**{name: metadata[limit]}), name) == metadata[limit]
     said = refusal(name, beyond if isinstance(beyond, int) and _kind(name) is int else float(beyond))
     assert said.startswith(f"{name} is {beyond if _kind(name) is int else float(beyond)}.")
-    assert f"between {metadata['low']} and" in said
+    assert said.endswith(f"between {metadata['low']} and {metadata['high']}.") or metadata["high"] is None
 
 
 def _kind(name: str) -> type:

@@ -177,9 +177,9 @@ def test_rows_in_words_stop_at_five() -> None:
         (
             "a.csv",
             "text,label\n".encode("utf-16"),
-            "a.csv is UTF-16 text, not UTF-8 (it begins with b'\\xff\\xfe').",
+            "a.csv is UTF-16 text, not UTF-8.",
         ),
-        ("a.csv", b"PK\x03\x04rest", "a.csv is an Excel or zip file (it begins with b'PK\\x03\\x04')."),
+        ("a.csv", b"PK\x03\x04rest", "a.csv is an Excel or zip file."),
         (
             "a.csv",
             b"text,label\na\0,b\n",
