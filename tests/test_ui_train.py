@@ -90,6 +90,13 @@ def test_the_untouched_form_gives_the_default_config() -> None:
     assert form.config_of("sample", "office", form_values(), LOCAL) == TrainConfig(dataset="sample:office")
 
 
+def test_the_form_passes_on_what_is_no_whole_number_to_be_refused() -> None:
+    with gr.Blocks():
+        seed = form.control("seed").preprocess(1.5)
+    with pytest.raises(ConfigError, match="seed is 1.5. Give a whole number."):
+        form.config_of("sample", "office", form_values(seed=seed), LOCAL)
+
+
 def test_only_the_chosen_source_counts() -> None:
     values = form_values(dataset="owner/name", train_split="all", train_file="/tmp/upload/tea.csv")
     assert form.config_of("sample", "pairs", values, LOCAL) == TrainConfig(dataset="sample:pairs")

@@ -109,10 +109,8 @@ def control(name: str, value: Any = ...) -> Any:
     if kind is str or name in OPTIONAL:
         hint = "the model's own" if name in OPTIONAL else None
         return gr.Textbox(shown(name, value), max_lines=1, placeholder=hint, **common)
-    whole = kind is int
-    return gr.Number(
-        value, precision=0 if whole else None, step=STEPS.get(name, 1 if whole else 0.01), **common
-    )
+    # No precision: it would round what is no whole number, instead of its being refused.
+    return gr.Number(value, step=STEPS.get(name, 1 if kind is int else 0.01), **common)
 
 
 def config_of(source: str, sample: str | None, values: Mapping[str, Any], person: Person) -> TrainConfig:
