@@ -480,6 +480,11 @@ def test_the_log_shows_its_last_lines_and_is_downloaded_whole(home: Path, cache:
         run_care.whole_log(made_run("queued").id)
 
 
+def test_the_log_is_scrolled_to_its_newest_line() -> None:
+    drawn = render_run.log_text("first\n<last>")
+    assert "column-reverse" in drawn and "<span>first\n&lt;last&gt;</span></pre>" in drawn
+
+
 def test_settings_are_copied_without_the_runs_own_rows(home: Path) -> None:
     config = TrainConfig(train_file="data/train.parquet", label_names="a,b", epochs=2.5, lora_rank=4)
     run = made_run("done", steps=3, config=config)

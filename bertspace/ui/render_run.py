@@ -305,6 +305,9 @@ def _scores(line: RunLine) -> str:
 
 
 def log_text(lines: str) -> str:
+    """Scrolled to the newest line: a reversed column begins at its end and stays there as it grows."""
+    shown = text(lines) or "Nothing is written yet."
     return (
-        f'<pre class="bs-log" tabindex="0" aria-label="Log">{text(lines) or "Nothing is written yet."}</pre>'
+        '<pre class="bs-log" style="display:flex;flex-direction:column-reverse" tabindex="0" '
+        f'aria-label="Log"><span>{shown}</span></pre>'
     )
