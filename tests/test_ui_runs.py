@@ -485,6 +485,15 @@ def test_the_log_is_scrolled_to_its_newest_line() -> None:
     assert "column-reverse" in drawn and "<span>first\n&lt;last&gt;</span></pre>" in drawn
 
 
+def test_copied_settings_are_said_to_be_in_the_form(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(more_fold.gr, "Info", lambda words, **_: said.append(words))
+    more_fold.say_copied(made_run("done", steps=3, name="a <b>").id)
+    assert said == ["The form above has the settings of a &lt;b&gt; now."]
+    with pytest.raises(RunError):
+        more_fold.say_copied("gone")
+
+
 def test_settings_are_copied_without_the_runs_own_rows(home: Path) -> None:
     config = TrainConfig(train_file="data/train.parquet", label_names="a,b", epochs=2.5, lora_rank=4)
     run = made_run("done", steps=3, config=config)

@@ -19,6 +19,10 @@ from bertspace.ui.settings_step import QUIET
 
 # A hidden button holds the file; a click on it, once the file is there, is what makes a browser download it.
 DOWNLOAD = "() => { setTimeout(() => document.querySelector('#run-file')?.click(), 300); }"
+# The fold of the settings may have to open first.
+TO_SETTINGS = """() => { setTimeout(() => {
+    document.querySelector('#presets')?.scrollIntoView({behavior: 'smooth', block: 'center'});
+}, 500); }"""
 BUSY: dict[str, Any] = {"show_progress": "minimal", "concurrency_limit": 2}
 
 
@@ -67,6 +71,7 @@ def build_more_fold(run_id: gr.Textbox) -> MoreFold:
                     ("Stand-alone Python script (the zip has it with what it reads)", "python"),
                 )
             ]  # fmt: skip
+    copy.click(told(say_copied), run_id, None, **QUIET).success(None, None, None, js=TO_SETTINGS)
     file = gr.DownloadButton("Run as a file", visible="hidden", elem_id="run-file")
 
     run_id.change(name_and_notes, run_id, [name, notes], **QUIET)
@@ -96,6 +101,12 @@ def others(run_id: str, request: gr.Request | None = None) -> Any:
     lines = [line for line in run_lines(who.person(request).owner) if line.id != run_id]
     named = [(f"{line.name} · {moment(line.created)}", line.id) for line in lines]
     return gr.Dropdown(choices=[("none", ""), *named], value="", interactive=bool(lines))
+
+
+def say_copied(run_id: str, request: gr.Request | None = None) -> None:
+    """That the form above has the run's settings now, since the form may be out of sight."""
+    run = find_run(run_id, who.allowed(request, "see runs").owner)
+    gr.Info(f"The form above has the settings of {text(run.name)} now.", title="Copied")
 
 
 def as_code(run_id: str, request: gr.Request | None = None) -> list[str]:
