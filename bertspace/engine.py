@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import data, models, queue
+from bertspace import data, models, queue, tuning
 from bertspace.errors import RunError
 from bertspace.runs import CHANGEABLE, ENDED, LOCAL_OWNER, RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
@@ -48,6 +48,7 @@ def submit(
             config, model=str(Path(config.model).resolve())
         )  # the worker works in another folder
     config = replace(config, model=models.pinned(config.model, seconds=seconds))
+    _check_layers(config)
     splits = splits or data.load_splits(config)
     run = Run.create(
         data.run_config(config, splits),
@@ -59,6 +60,12 @@ def submit(
     )
     queue.start_next()
     return run
+
+
+def _check_layers(config: TrainConfig) -> None:
+    """Raises ConfigError for more frozen layers than the model has, where its files are here to say so."""
+    if config.freeze_layers and (layers := models.layers(config.model)) and config.freeze_layers > layers:
+        raise tuning.too_many_layers(config.freeze_layers, layers)
 
 
 def title(config: TrainConfig, splits: data.Splits) -> str:

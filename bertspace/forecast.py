@@ -189,9 +189,11 @@ def before(
     """Of the whole run, roughly: from the model's pace, measured once, and the lengths of training rows.
 
     lengths: tokens of some of the rows, not cut; None where they are not known. Raises BertspaceError where
-    the model cannot be had.
+    the model cannot be had, or has fewer layers than are to be frozen.
     """
     model = pace.of(config, splits)
+    if config.freeze_layers > model.layers:
+        raise tuning.too_many_layers(config.freeze_layers, model.layers)
     train, sizes = _expected(config, splits, lengths, model.longest)
     count = sizes.pop("train")
     batches = math.ceil(count / config.batch_size)

@@ -109,7 +109,7 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     everybody may see is brought now, with the rights at hand: the worker that trains it has none. seconds:
     what that may take; 0 is no limit.
     """
-    if name == "starter" or name.startswith(("run:", ".", "~", "/")) or _folder(name) is not None:
+    if _is_local(name):
         return name
     from bertspace import hub, hub_cache, hub_room
 
@@ -130,6 +130,11 @@ def pinned(name: str, *, seconds: float = 0) -> str:
             said = f"{facts.repo_id} did not arrive within {seconds:g} seconds. What has arrived is kept."
             raise ModelError(said, hint="Pull it in the Hub tab first.") from error
     return fixed
+
+
+def _is_local(name: str) -> bool:
+    """Whether the name is none of a model of the Hub."""
+    return name == "starter" or name.startswith(("run:", ".", "~", "/")) or _folder(name) is not None
 
 
 def _check_before_weights(folder: Path, name: str, task: str) -> None:
@@ -303,6 +308,19 @@ def apply_adapter(model: PreTrainedModel, path: Path) -> None:
                 raise ModelError(
                     f"{path.name} holds {name}, which this model lacks.", hint="Make the adapter again."
                 )
+
+
+def layers(name: str) -> int | None:
+    """Encoder layers of the model, as its config.json says; None where it does not, or is not here.
+
+    Raises BertspaceError for what is no model.
+    """
+    from bertspace import hub
+
+    folder = locate(name).path if _is_local(name) else hub.folder_on_disk(name)
+    told = read_config(folder / "config.json") if folder else {}
+    counts = (told.get(key) for key in ("num_hidden_layers", "n_layers", "n_layer", "num_layers"))
+    return next((count for count in counts if isinstance(count, int)), None)
 
 
 def default_learning_rate(located: Located, task: str) -> float:

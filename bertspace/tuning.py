@@ -50,9 +50,13 @@ def freeze(model: PreTrainedModel, count: int) -> None:
     """Leave the embeddings and the lowest `count` layers as they are."""
     layers = encoder_layers(model)
     if count > len(layers):
-        raise ConfigError(f"freeze_layers is {count}.", hint=f"This model has {len(layers)} layers.")
+        raise too_many_layers(count, len(layers))
     for module in (model.get_input_embeddings(), *_embedding_parts(model), *layers[:count]):
         module.requires_grad_(False)
+
+
+def too_many_layers(count: int, layers: int) -> ConfigError:
+    return ConfigError(f"freeze_layers is {count}.", hint=f"This model has {layers} layers.")
 
 
 def _embedding_parts(model: PreTrainedModel) -> list[nn.Module]:

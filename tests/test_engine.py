@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from bertspace import data, engine, hub_cache, models, queue, runs, worker
-from bertspace.errors import BertspaceError, DataError, RunError
+from bertspace.errors import BertspaceError, ConfigError, DataError, RunError
 from bertspace.hub_client import Rights, acting
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
@@ -197,6 +197,15 @@ def test_bad_data_is_refused_before_anything_is_kept(tmp_path: Path, config: Tra
     with pytest.raises(DataError):
         engine.submit(replace(config, train_file=str(tmp_path / "train.csv")), folder=tmp_path / "out")
     assert runs.list_runs() == [] and not (tmp_path / "out").exists()
+
+
+def test_more_frozen_layers_than_there_are_are_refused_before_anything_is_kept(
+    waiting: None, config: TrainConfig
+) -> None:
+    with pytest.raises(ConfigError, match=r"freeze_layers is 99. This model has \d layers"):
+        engine.submit(replace(config, freeze_layers=99), splits=SPLITS)
+    assert not runs.list_runs()
+    engine.submit(replace(config, freeze_layers=1), splits=SPLITS)
 
 
 def test_a_submitted_run_keeps_its_own_copy_of_the_rows(

@@ -13,6 +13,7 @@ import torch
 from test_training import FAST, SPLITS, TEXTS, made_run
 
 from bertspace import forecast, models, pace, tuning
+from bertspace.errors import ConfigError
 from bertspace.forecast import Trial
 from bertspace.pace import Line, fitted
 from bertspace.schema import TrainConfig
@@ -184,6 +185,8 @@ def test_the_pages_forecast_moves_with_the_settings(tiny_bert: Path) -> None:
     assert forecast.before(replace(config, max_steps=10), SPLITS, lengths).seconds < told.seconds
     assert forecast.before(replace(config, freeze_layers=2), SPLITS, lengths).seconds < told.seconds
     assert forecast.before(replace(config, batch_size=64), SPLITS, lengths).memory_bytes > told.memory_bytes
+    with pytest.raises(ConfigError, match="This model has 2 layers"):
+        forecast.before(replace(config, freeze_layers=3), SPLITS, lengths)
     shorter = forecast.before(replace(config, max_length=8), SPLITS, lengths)
     assert shorter.seconds < told.seconds and shorter.memory_bytes < told.memory_bytes
 
