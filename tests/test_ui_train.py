@@ -374,6 +374,21 @@ def test_start_queues_the_run_and_returns_its_id(home: Path, quiet_queue: None) 
 def test_a_runs_settings_fill_the_form(home: Path) -> None:
     names = ["task", "model", "dataset", "epochs", "learning_rate"]
     values = {"task": "fill-mask", "model": "starter", "epochs": 2.0, "learning_rate": None}
+def test_the_table_tells_the_headline_before_the_losses() -> None:
+    columns = re.findall(r'<th scope="col">([^<]*)<', render_run.epoch_table(seen()))
+    assert columns[:4] == ["Epoch", "Accuracy", "Training loss", "Validation loss"]
+    assert len(set(columns)) == len(columns)
+    by_loss = render_run.epoch_table(seen(config=TrainConfig(best_metric="loss")))
+    assert re.findall(r'<th scope="col">([^<]*)<', by_loss)[1:4] == columns[2:4] + columns[1:2]
+
+
+def test_the_metrics_axis_has_the_epochs_to_come() -> None:
+    before = seen(trail=replace(seen().trail, epochs=[]), config=TrainConfig(epochs=4))
+    assert labels(render_run.metric_chart(before), "x") == [0, 1, 2, 3, 4]
+    assert labels(render_run.metric_chart(seen()), "x") == [0, 1, 2, 3, 4]  # 10 of 40 steps an epoch
+    assert labels(render_run.metric_chart(seen("stopped")), "x") == [0, 1]
+
+
     skip = gr.skip()
     assert train.copied(values, names) == [skip, skip, "fill-mask", "starter", skip, 2.0, ""]
     sample = train.copied(values | {"dataset": "sample:office"}, names)

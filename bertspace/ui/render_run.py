@@ -229,24 +229,23 @@ def metric_chart(view: RunView) -> str:
 
 
 def epoch_table(view: RunView) -> str:
-    """Epoch, training loss, validation loss and the task's metrics; the base as the first row."""
-    metrics = [name for name in TASKS[view.config.task].metrics]
-    titles = [
-        "Epoch",
-        "Training loss",
-        "Validation loss",
-        *(METRIC_WORDS.get(name, (name,))[0] for name in metrics),
-    ]
+    """Epoch, headline metric, both losses and the task's other metrics; the base as the first row.
+
+    The headline comes first, so that it is seen where a narrow page leaves room for few columns.
+    """
+    others = list(TASKS[view.config.task].metrics)
+    first = [view.metric] if view.metric in others else []
+    metrics = [*first, "train_loss", "loss", *(name for name in others if name not in first)]
+    words = {"train_loss": "Training loss", "loss": "Validation loss"}
+    titles = ["Epoch", *(words.get(name) or METRIC_WORDS.get(name, (name,))[0] for name in metrics)]
     head = "".join(f'<th scope="col">{text(title)}</th>' for title in titles)
-    rows = [_row("base", None, view.trail.base, metrics, "bs-base")] if view.trail.base else []
+    rows = [_row("base", view.trail.base, metrics, "bs-base")] if view.trail.base else []
     kept = (view.result or {}).get("best_step")
     epochs = view.trail.epochs
     shown = [event for event in epochs[:-MOST_EPOCHS] if event.step == kept] + epochs[-MOST_EPOCHS:]
     for event in shown:
         mark = " ✓" if event.step == kept else ""
-        rows.append(
-            _row(f"{event.epoch:.3g}{mark}", event.metrics.get("train_loss"), event.metrics, metrics, "")
-        )
+        rows.append(_row(f"{event.epoch:.3g}{mark}", event.metrics, metrics, ""))
     notes = ["✓ the epoch whose model is kept"] if kept else []
     if len(shown) < len(epochs):
         notes.append(f"the last {MOST_EPOCHS} of {len(epochs):,} epochs")
@@ -258,11 +257,8 @@ def epoch_table(view: RunView) -> str:
     )
 
 
-def _row(
-    name: str, train_loss: float | None, values: dict[str, float], metrics: Sequence[str], style: str
-) -> str:
-    cells = [train_loss, values.get("loss"), *(values.get(metric) for metric in metrics)]
-    shown = "".join(f"<td>{_cell(value)}</td>" for value in cells)
+def _row(name: str, values: dict[str, float], metrics: Sequence[str], style: str) -> str:
+    shown = "".join(f"<td>{_cell(values.get(metric))}</td>" for metric in metrics)
     return f'<tr class="{style}"><th scope="row">{text(name)}</th>{shown}</tr>'
 
 
