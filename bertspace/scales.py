@@ -22,12 +22,28 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
-    """Round numbers, `most` at most, that lie in low..high: 1, 2 or 5 times a power of ten apart."""
+def ticks(low: float, high: float, most: int = 5, least: float = 0) -> list[float]:
+    """Round numbers, `most` at most, that lie in low..high: 1, 2 or 5 times a power of ten apart.
+
+    least: how far apart at least; 1 where only whole numbers mean something.
+    """
     if not high > low:
         return [low]
-    power = 10 ** math.floor(math.log10((high - low) / most))
-    step = next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= most)
+    step = max(_step(low, high, most), least)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)][: most + 1]
+
+
+def up_to_tick(low: float, high: float, most: int = 5) -> float:
+    """Where low..top has a tick at its top and holds `high`: the least such top."""
+    top, step = high, 0.0
+    while (wider := _step(low, top, most)) > step:
+        step = wider
+        top = round(math.ceil(high / step - 1e-9) * step, 12)
+    return top
+
+
+def _step(low: float, high: float, most: int) -> float:
+    power = 10 ** math.floor(math.log10((high - low) / most))
+    return next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= most)

@@ -12,6 +12,7 @@ from bertspace import data, engine, presets, queue, recipes, runs
 from bertspace.errors import BertspaceError, ConfigError, RunError
 from bertspace.policy import LOCAL
 from bertspace.runs import Run
+from bertspace.scales import up_to_tick
 from bertspace.schema import RunState, TrainConfig, TrainEvent
 from bertspace.ui import (
     chart,
@@ -277,8 +278,42 @@ def test_a_chart_without_points_says_so() -> None:
 def test_a_chart_spans_its_box_from_side_to_side() -> None:
     line = Line("training", ((0.0, 0.0), (10.0, 1.0)), "quiet")
     drawn = chart.chart("Loss", [line], x_name="step", x_range=(0, 10), floor=0)
-    assert 'd="M0.0 1000.0L1000.0 74.1"' in drawn
+    assert 'd="M0.0 1000.0L1000.0 0.0"' in drawn
     assert 'aria-label="Loss. training: now 1.00."' in drawn
+
+
+def labels(drawn: str, axis: str) -> list[float]:
+    return [float(found) for found in re.findall(rf'class="bs-{axis}" style="[^"]*">([^<]*)<', drawn)]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "expected"),
+    [
+        (0.0343, 1.1, [0, 0.5, 1, 1.5]),
+        (4.2, 4.9, [4.2, 4.4, 4.6, 4.8, 5]),  # as of fill-mask: from 0 on it would be a line without a shape
+        (2.0, 4.0, [0, 1, 2, 3, 4]),
+        (0.0, 0.0, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+    ],
+)
+def test_the_losses_fill_their_chart_under_a_tick(
+    lowest: float, highest: float, expected: list[float]
+) -> None:
+    line = Line("training", ((1.0, highest), (10.0, lowest)), "quiet")
+    drawn = chart.chart("Loss", [line], x_name="step", x_range=(0, 10), floor=0)
+    assert labels(drawn, "y") == expected
+
+
+def test_what_is_counted_has_whole_ticks() -> None:
+    line = Line("fine-tuned", ((1.0, 0.5),), "tuned", "dots")
+    for last, expected in [(1, [0, 1]), (2.5, [0, 1, 2]), (8, [0, 2, 4, 6, 8])]:
+        assert labels(chart.chart("MCC", [line], x_name="epoch", x_range=(0, last)), "x") == expected
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1e-7), (-3.2, 0.4), (85.1, 91.9), (0.0, 1.0), (1e5, 1.1e5)])
+def test_the_top_is_the_first_tick_that_holds_all(bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    top = up_to_tick(low, high)
+    assert top >= high and chart.ticks(low, top)[-1] == pytest.approx(top)
 
 
 # Runs
@@ -339,6 +374,21 @@ def test_the_table_has_the_base_and_a_row_an_epoch() -> None:
     assert "1.10" in table and "0.600" in table
 
 
+def test_the_table_tells_the_headline_before_the_losses() -> None:
+    columns = re.findall(r'<th scope="col">([^<]*)<', render_run.epoch_table(seen()))
+    assert columns[:4] == ["Epoch", "Accuracy", "Training loss", "Validation loss"]
+    assert len(set(columns)) == len(columns)
+    by_loss = render_run.epoch_table(seen(config=TrainConfig(best_metric="loss")))
+    assert re.findall(r'<th scope="col">([^<]*)<', by_loss)[1:4] == columns[2:4] + columns[1:2]
+
+
+def test_the_metrics_axis_has_the_epochs_to_come() -> None:
+    before = seen(trail=replace(seen().trail, epochs=[]), config=TrainConfig(epochs=4))
+    assert labels(render_run.metric_chart(before), "x") == [0, 1, 2, 3, 4]
+    assert labels(render_run.metric_chart(seen()), "x") == [0, 1, 2, 3, 4]  # 10 of 40 steps an epoch
+    assert labels(render_run.metric_chart(seen("stopped")), "x") == [0, 1]
+
+
 def test_wilsons_interval() -> None:
     assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
 
@@ -374,21 +424,6 @@ def test_start_queues_the_run_and_returns_its_id(home: Path, quiet_queue: None) 
 def test_a_runs_settings_fill_the_form(home: Path) -> None:
     names = ["task", "model", "dataset", "epochs", "learning_rate"]
     values = {"task": "fill-mask", "model": "starter", "epochs": 2.0, "learning_rate": None}
-def test_the_table_tells_the_headline_before_the_losses() -> None:
-    columns = re.findall(r'<th scope="col">([^<]*)<', render_run.epoch_table(seen()))
-    assert columns[:4] == ["Epoch", "Accuracy", "Training loss", "Validation loss"]
-    assert len(set(columns)) == len(columns)
-    by_loss = render_run.epoch_table(seen(config=TrainConfig(best_metric="loss")))
-    assert re.findall(r'<th scope="col">([^<]*)<', by_loss)[1:4] == columns[2:4] + columns[1:2]
-
-
-def test_the_metrics_axis_has_the_epochs_to_come() -> None:
-    before = seen(trail=replace(seen().trail, epochs=[]), config=TrainConfig(epochs=4))
-    assert labels(render_run.metric_chart(before), "x") == [0, 1, 2, 3, 4]
-    assert labels(render_run.metric_chart(seen()), "x") == [0, 1, 2, 3, 4]  # 10 of 40 steps an epoch
-    assert labels(render_run.metric_chart(seen("stopped")), "x") == [0, 1]
-
-
     skip = gr.skip()
     assert train.copied(values, names) == [skip, skip, "fill-mask", "starter", skip, 2.0, ""]
     sample = train.copied(values | {"dataset": "sample:office"}, names)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bertspace.scales import Point, thin, ticks
+from bertspace.scales import Point, thin, ticks, up_to_tick
 from bertspace.ui.render import number, text
 
 __all__ = ["Line", "chart", "thin", "ticks"]
@@ -34,16 +34,15 @@ def _tick(value: float) -> str:
 def chart(
     title: str, lines: Sequence[Line], *, x_name: str, x_range: Point, floor: float | None = None
 ) -> str:
-    """A line chart with its legend, or a panel while there is nothing to draw. floor: where y begins."""
+    """A line chart with its legend, or a panel while there is nothing to draw. x counts something.
+
+    floor: where y begins, unless all lies in the upper half of what would be shown then.
+    """
     drawn = [line for line in lines if line.points]
     ys = [y for line in drawn for _, y in line.points if math.isfinite(y)]
     if not ys:
         return f'<figure class="bs-chart">{_caption(title)}{NOTHING}</figure>'
-    low, high = min(ys), max(ys)
-    pad = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
-    box = _Box(
-        x_range[0], max(x_range[1], x_range[0] + 1e-9), low - pad if floor is None else floor, high + pad
-    )
+    box = _Box(x_range[0], max(x_range[1], x_range[0] + 1e-9), *_heights(min(ys), max(ys), floor))
     legend = "".join(
         f'<span class="bs-key bs-{line.colour} bs-key-{line.style}">{text(line.name)}</span>'
         for line in drawn
@@ -55,6 +54,13 @@ def chart(
         f"{''.join(_path(line, box) for line in drawn)}</svg>{_labels(box)}"
         f'</div><div class="bs-x-name">{text(x_name)}</div></figure>'
     )
+
+
+def _heights(low: float, high: float, floor: float | None) -> Point:
+    """Where y begins and ends: a little below the lowest value, or at the floor, and at a tick."""
+    pad = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
+    bottom = low - pad if floor is None or low - floor > (high - floor) / 2 else floor
+    return bottom, up_to_tick(bottom, high if high > bottom else bottom + pad)
 
 
 def _caption(title: str, legend: str = "") -> str:
@@ -95,7 +101,7 @@ def _labels(box: _Box) -> str:
     )
     xs = "".join(
         f'<span class="bs-x" style="left:{box.x(value) / 10:.2f}%">{_tick(value)}</span>'
-        for value in ticks(box.left, box.right, 6)
+        for value in ticks(box.left, box.right, 6, least=1)
     )
     return f'<div aria-hidden="true">{ys}{xs}</div>'
 

@@ -218,14 +218,18 @@ def metric_chart(view: RunView) -> str:
     lines = [Line("fine-tuned", tuned, "tuned", "dots")]
     if metric in trail.base:
         lines.append(Line("base", ((0, trail.base[metric]),), "base", "dashed"))
-    last = trail.epochs[-1].epoch if trail.epochs else 0
-    ahead = (
-        last * trail.total_steps / trail.step
-        if trail.step and last and view.state.status == "running"
-        else last
-    )
     title = METRIC_WORDS.get(metric, (metric,))[0]
-    return chart(f"{title}, validation", lines, x_name="epoch", x_range=(0, max(ahead, last, 1)))
+    return chart(f"{title}, validation", lines, x_name="epoch", x_range=(0, max(_epochs(view), 1)))
+
+
+def _epochs(view: RunView) -> float:
+    """How many epochs there are to show: those planned, or once it has ended those that were."""
+    trail = view.trail
+    if not trail.epochs:
+        return view.config.epochs
+    last = trail.epochs[-1]
+    ahead = view.state.status == "running" and last.step > 0
+    return max(last.epoch, last.epoch * trail.total_steps / last.step if ahead else 0)
 
 
 def epoch_table(view: RunView) -> str:
