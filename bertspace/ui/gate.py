@@ -86,6 +86,7 @@ NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
     "more_fold.compared": "see runs",
     "more_fold.name_and_notes": "see runs",
     "more_fold.others": "see runs",
+    "more_fold.say_copied": "see runs",
     "recipe_fold.take_starter": "train",
     "recipe_fold.wire.load": "train",
     "run_care.compare_runs": "see runs",
