@@ -214,6 +214,8 @@ def _read_cells(content: bytes, name: str, separator: str) -> pd.DataFrame:
     rows = _records(content, name, separator)
     _, header = next(rows)
     _check_width(len(header), name)  # a Series a column is made before the names are looked at
+    if len(header) == 1 and separator == "," and ";" in header[0]:
+        return _read_cells(content, name, ";")  # as Excel saves a csv where the comma is in the numbers
     if len(header) == 1:
         _check_separator(header[0], name, separator)
     cells: list[list[str]] = []
@@ -272,7 +274,7 @@ def _check_separator(header: str, name: str, separator: str) -> None:
 def _ragged(
     name: str, number: int, line: int, row: list[str], header: list[str], separator: str
 ) -> DataError:
-    words = "a comma" if separator == "," else "a tab"
+    words = {",": "a comma", ";": "a semicolon"}.get(separator, "a tab")
     many = len(row) > len(header)
     return DataError(
         f"Row {number:,} of {name} (line {line:,}) has {len(row)} cell{'s'[: len(row) != 1]}; "

@@ -132,6 +132,13 @@ def test_rows_in_words_stop_at_five() -> None:
     assert row_words(range(1, 13)) == "rows 1, 2, 3, 4, 5 and 7 more"
 
 
+def test_a_csv_as_excel_saves_it_where_numbers_have_commas_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "noten.csv"
+    file.write_bytes(b'\xef\xbb\xbftext;label\r\n"a; b, c";x\r\nd, e;y\r\n')
+    found = read_table(file)
+    assert found.to_dict("list") == {"text": ["a; b, c", "d, e"], "label": ["x", "y"]}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
@@ -144,8 +151,8 @@ def test_rows_in_words_stop_at_five() -> None:
         ("a.csv", "text,text \na,b\n", "Two columns of a.csv are named 'text'."),
         (
             "a.csv",
-            "text;label\na, b;c\n",
-            "a.csv seems to be separated by semicolons, not commas: its header is the one cell 'text;label'.",
+            "text;label\na;b\nc;d;e\n",
+            "Row 2 of a.csv (line 3) has 3 cells; the header has 2.",
         ),
         (
             "a.csv",
