@@ -212,6 +212,29 @@ def test_what_is_wrong_with_a_file_is_shown_and_its_columns_can_be_picked(tmp_pa
     assert update[step.controls["label_column"]]["choices"] == ["a", "b", "c"]
 
 
+def test_a_file_that_cannot_be_read_leaves_no_columns_of_another(tmp_path: Path) -> None:
+    file = tmp_path / "tea.csv"
+    file.write_bytes("text,label\nThé,à\n".encode("latin-1"))
+    with gr.Blocks():
+        step = replace(data_step.build_data_step(), task=gr.Radio())
+    values = form_values(source="files", sample=None, train_file=str(file))
+    (update,) = data_step.read(step, values, LOCAL, fresh=True)
+    assert "tea.csv" in update[step.problem]
+    assert not update[step.columns].visible and not update[step.more].visible
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen", "task"),
+    [
+        (["text"], "text-classification", "fill-mask"),
+        (["text", "label"], "fill-mask", "text-classification"),  # after a text alone
+        (["a", "b"], "fill-mask", "fill-mask"),
+    ],
+)
+def test_the_task_is_guessed_from_the_columns(columns: list[str], chosen: str, task: str) -> None:
+    assert look.guess_task(TrainConfig(task=chosen), columns) == task
+
+
 def test_lengths_are_counted_with_the_models_own_tokenizer(tiny_bert: Path) -> None:
     import pandas as pd
 

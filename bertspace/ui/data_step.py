@@ -95,9 +95,13 @@ def is_chosen(values: Mapping[str, Any]) -> bool:
 
 def emptied(step: DataStep) -> dict[Any, Any]:
     """Step 1 as it is before data is chosen."""
-    hidden = {step.columns: gr.Row(visible=False), step.more: gr.Accordion(visible=False)}
     blank = {step.problem: "", step.shown: EMPTY, step.look: None, step.lengths: None}
-    return {**blank, **hidden, step.fold: gr.Accordion(label=TITLE)}
+    return {**blank, **_no_columns(step), step.fold: gr.Accordion(label=TITLE)}
+
+
+def _no_columns(step: DataStep) -> dict[Any, Any]:
+    """Without the columns of what was read before."""
+    return {step.columns: gr.Row(visible=False), step.more: gr.Accordion(visible=False)}
 
 
 def read(
@@ -115,7 +119,7 @@ def read(
             config = replace(config, validation_share=_share(source, sample))
         config, columns = _with_columns(config, fresh, source, task)
     except BertspaceError as error:
-        yield _failed(step, error)
+        yield _failed(step, error) | _no_columns(step)
         return
     update = _chosen(step, config, columns)
     try:
