@@ -145,14 +145,14 @@ def _wire_data(
     others += [rows.reads[0].click, settings.controls["task"].input, settings.controls["model"].input]
     others += [settings.arrived.change]
     gr.on(others, read_again, api_visibility="private", **reading)
+    _wire_limits(rows, settings)
+
+
+def _wire_limits(rows: DataStep, settings: SettingsStep) -> None:
+    """Another length limit draws the look anew, of which nothing is read again."""
     limits = [settings.controls["max_length"], settings.controls["chunk_size"]]
-    gr.on(
-        [limit.change for limit in limits],
-        data_step.redraw,
-        [rows.look, rows.lengths, *limits],
-        rows.shown,
-        **QUIET,
-    )
+    changes = [limit.change for limit in limits]
+    gr.on(changes, data_step.redraw, [rows.look, rows.lengths, *limits], rows.shown, **QUIET)
 
 
 def no_problem() -> str:
