@@ -160,7 +160,7 @@ def push(
 def push_epochs(run: Run, destination: Destination, *, tell: Tell, stopped: Stopped) -> None:
     """While the run is at work, send the model as each epoch leaves it: no card and no check yet.
 
-    Returns at the run's end. A push that fails is told, and made up for by the next.
+    Returns at the run's end, or when it is stopped. A push that fails is told, and made up for by the next.
     """
     offset = 0
     while not stopped() and (run.state().status not in ENDED or run.is_locked()):
@@ -173,6 +173,8 @@ def push_epochs(run: Run, destination: Destination, *, tell: Tell, stopped: Stop
         try:
             with _copied(run, destination.adapter) as folder:
                 _sent(run, folder, replace(destination, message=""), title, tell, stopped)
+        except Cancelled:
+            return  # by the end of the wait: the last push makes up for it
         except (HubError, RunError, OSError) as error:
             tell(f"{title} was not pushed: {error}")
 

@@ -535,6 +535,22 @@ def test_an_epoch_that_cannot_be_copied_is_told_and_made_up_for(
     assert "Epoch 1 was not pushed: [Errno 28] No space left on device" in told
 
 
+def test_an_epochs_push_that_is_stopped_ends_without_a_fault(
+    run: Run, ends: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line stops it when the training has ended: its thread has nobody to tell."""
+    begun: list[str] = []
+
+    def sent(run: Run, folder: Path, where: Destination, title: str, *_: Any) -> None:
+        begun.append(title)
+        raise Cancelled("That was cancelled.", hint="Nothing was changed on the Hub.")
+
+    monkeypatch.setattr(publish, "_sent", sent)
+    told: list[str] = []
+    publish.push_epochs(run, Destination(NAME), tell=told.append, stopped=lambda: False)
+    assert (begun, told) == (["Epoch 1"], [])
+
+
 def test_a_run_that_failed_is_not_published(
     hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
