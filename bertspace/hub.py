@@ -155,7 +155,8 @@ def snapshot(
     stopped: Callable[[], bool] | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> Path:
-    """The folder that holds a model repository's configuration, tokenizer and safetensors.
+    """The folder that holds a model repository's configuration, tokenizer and safetensors; the owner's call
+    takes it over (see hub_room).
 
     One question with a time-out finds out whether the Hub answers; where it does not, what was brought before
     serves. progress: told bytes so far and in all. stopped: asked between them. check: looks at the folder
@@ -163,13 +164,19 @@ def snapshot(
     """
     check_id(repo_id)
     check_revision(repo_id, revision)
+    found = _snapshot(repo_id, revision, Progress(0, repo_id, progress, stopped), check)
+    hub_room.take_over(found)
+    return found
+
+
+def _snapshot(
+    repo_id: str, revision: str | None, progress: Progress, check: Callable[[Path], None] | None
+) -> Path:
     cached = _offline(repo_id, revision)
     if cached is not None and cached.name == revision and not RIGHTS.get().guest:
         return cached  # a commit does not change
     try:
-        return with_or_without_login(
-            lambda: _pulled(repo_id, revision, Progress(0, repo_id, progress, stopped), check)
-        )
+        return with_or_without_login(lambda: _pulled(repo_id, revision, progress, check))
     except HubUnreachable:  # not where the Hub says no: what another person's rights brought is not for all
         if cached is not None:
             return cached

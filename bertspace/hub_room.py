@@ -42,6 +42,36 @@ def make_room(cache: Path, wanted: int, name: str, commit: str, kind: str = "mod
         _note(folder, commit)
 
 
+def take_over(snapshot: Path, *, asked: bool = False) -> None:
+    """Note that the owner, if these are their rights, uses this commit: guests' pulls never set this mark.
+
+    asked: by a pull. What a guest brought becomes the owner's by that alone: it may be used because somebody
+    sent them a link.
+    """
+    rights, folder = RIGHTS.get(), snapshot.parent.parent
+    if (
+        rights.guest or rights.folder or folder.parent != hub_cache.common()
+    ):  # a folder: a guest's run's worker
+        return
+    notes = _notes(folder, snapshot.name)
+    if asked or not notes.exists():
+        _mark(folder, snapshot.name).parent.mkdir(parents=True, exist_ok=True)
+        _mark(folder, snapshot.name).touch()
+        notes.unlink(missing_ok=True)
+
+
+def is_trusted(snapshot: Path) -> bool:
+    """Whether the owner pulled or used this commit; what others left in the cache is not until then."""
+    folder = snapshot.parent.parent
+    return (
+        snapshot.parent.name == "snapshots" and _is_common(folder) and _mark(folder, snapshot.name).exists()
+    )
+
+
+def _is_common(folder: Path) -> bool:
+    return folder.parent.resolve() == hub_cache.common().resolve()
+
+
 def _made_room(own: bool, wanted: int, most: int, folder: Path, commit: str) -> bool:
     """Whether the commit's bytes fit now. own: all that is in the cache is the guest's."""
     from huggingface_hub import scan_cache_dir
@@ -169,6 +199,11 @@ def _notes(folder: Path, commit: str) -> Path:
     """The file that says that a guest's pull brought a repository's commit; among the client's locks, which
     nobody takes for a model's files."""
     return _locks(folder) / f"{commit}.guest"
+
+
+def _mark(folder: Path, commit: str) -> Path:
+    """The file beside it that says that the owner uses the commit."""
+    return _locks(folder) / f"{commit}.owner"
 
 
 def _locks(folder: Path) -> Path:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from bertspace import hub, hub_cache, hub_client, models
+from bertspace import hub, hub_cache, hub_client, hub_room, models, worker
 from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable, ModelError, TokenRefused
 from bertspace.hub import Rights, acting
 from bertspace.runs import Run
@@ -331,6 +331,63 @@ def test_whoami_says_where_an_account_may_write(hub_server: Any) -> None:
 
 def test_rights_do_not_show_their_token() -> None:
     assert "hf_secret" not in repr(Rights(token="hf_secret"))
+
+
+# Whose a commit is
+
+
+def guests() -> Rights:
+    return Rights(token=False, guest=True)
+
+
+def test_a_commit_is_trusted_once_the_owner_has_brought_it(hub_server: Any, model: str, cache: Path) -> None:
+    folder = hub.snapshot(model)
+    assert hub_room.is_trusted(folder)
+    hub_room._mark(folder.parent.parent, folder.name).unlink()  # as another program left it
+    assert not hub_room.is_trusted(folder)
+    for revision in (None, folder.name):
+        with acting(guests()):
+            hub.snapshot(model, revision)
+        assert not hub_room.is_trusted(folder)
+    hub_server.fail(503, path="/api/", times=0)
+    assert hub.snapshot(model) == folder and hub_room.is_trusted(folder)
+    newer = hub_server.put(model, {"vocab.txt": b"[PAD]"})
+    assert not hub_room.is_trusted(folder.with_name(newer))
+    assert not hub_room.is_trusted(cache) and not hub_room.is_trusted(Path("/"))
+
+
+def test_what_a_guest_brought_is_not_trusted_because_the_owner_looks_at_it(
+    hub_server: Any, model: str
+) -> None:
+    with acting(guests()):
+        folder = hub.snapshot(model)
+    hub.snapshot(model)  # a link with ?model= is enough for that
+    assert not hub_room.is_trusted(folder)
+    hub_room.take_over(folder, asked=True)
+    assert hub_room.is_trusted(folder)
+    with acting(guests()):
+        hub.snapshot(model)
+    assert hub_room.is_trusted(folder)
+
+
+def test_the_worker_of_a_guests_run_makes_nothing_trusted(hub_server: Any, model: str, home: Path) -> None:
+    folder = hub.snapshot(model)
+    hub_room._mark(folder.parent.parent, folder.name).unlink()
+    run = Run.create(TrainConfig(model=f"{model}@{folder.name}"), owner="u-bob")
+    with acting(worker.rights_of(run)):
+        assert models.locate(run.config().model).path == folder
+        hub_room.take_over(folder, asked=True)
+    assert not hub_room.is_trusted(folder)
+
+
+def test_what_the_owner_took_over_makes_no_room(three: int, model: str, cache: Path) -> None:
+    folder = hub.snapshot(model)
+    hub_room.take_over(folder, asked=True)
+    with acting(Rights(token=False, guest=True, cache_bytes=int(1.5 * three))):
+        hub.snapshot("alice/second")
+        used_long_ago(cache, model)
+        hub.snapshot("alice/third")
+    assert list(hub_cache.models_in(cache)) == ["alice/third", model]
 
 
 # What cannot be used

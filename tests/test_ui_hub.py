@@ -12,7 +12,7 @@ import pytest
 from test_training import FAST, Trained
 
 from bertspace import hub as client
-from bertspace import inference, policy, publish, queue
+from bertspace import hub_room, inference, policy, publish, queue
 from bertspace.errors import DataError, ForbiddenError, HubError, HubUnreachable
 from bertspace.hub import Facts, Found, Rights, acting
 from bertspace.publish import Destination, Published
@@ -236,6 +236,13 @@ def test_a_pull_is_begun_followed_and_brings_an_answer(server: Any, transfers: T
     assert "On this machine" in drawn and clock.active is False and came.startswith("alice/tiny")
     assert "pg-bars" in fill_mask.answer("A [MASK].", "alice/tiny", 3, False, None)[0]
     assert "On this machine" in look("alice/tiny")[-1][1]
+
+
+def test_the_owners_pull_makes_what_a_guest_brought_theirs(server: Any, transfers: Transfers) -> None:
+    with acting(Rights(token=False, guest=True)):
+        folder = client.snapshot("alice/tiny")
+        assert pulled(transfers).state == "done" and not hub_room.is_trusted(folder)
+    assert pulled(transfers).state == "done" and hub_room.is_trusted(folder)
 
 
 def test_a_pull_is_cancelled_and_goes_on_from_there(server: Any, transfers: Transfers) -> None:

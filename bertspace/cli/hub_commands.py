@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TextIO
 
-from bertspace import companion, deploy, hub, models, publish
+from bertspace import companion, deploy, hub, hub_room, models, publish
 from bertspace.cli import words
 from bertspace.cli.outcome import DONE, FAILURE, RUN_HELP, Commands, Outcome, add_command, run_named
 from bertspace.errors import ConfigError, HubError
@@ -145,6 +145,7 @@ def pull(arguments: argparse.Namespace) -> Outcome:
     """Bring a model's files to disk, or what is missing of them."""
     begin = time.monotonic()
     found = models.locate(_hub_name(arguments.name), progress=bytes_line(sys.stderr))
+    hub_room.take_over(found.path, asked=True)
     took = sum(path.stat().st_size for path in found.path.iterdir())
     document = {"model": found.name, "revision": found.revision, "folder": str(found.path), "bytes": took}
     text = (

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import hub, loadable, models
+from bertspace import hub, hub_room, loadable, models
 from bertspace.errors import BertspaceError
 from bertspace.hub import RIGHTS, Facts
 from bertspace.loadable import HEADS
@@ -136,7 +136,9 @@ def begin_pull(name: str, task: str, request: gr.Request | None) -> Transfer:
 
     def bring(job: Job) -> str:
         job.say("Asking the Hub")
-        return str(models.locate(name, task, progress=job.moved, stopped=job.stopped).revision)
+        found = models.locate(name, task, progress=job.moved, stopped=job.stopped)
+        hub_room.take_over(found.path, asked=True)
+        return found.revision
 
     return TRANSFERS.start(puller(request), "pull", name, bring)
 
