@@ -1,5 +1,11 @@
 """The errors that a person can do something about: what happened, and what to do."""
 
+import re
+
+# Absolute, with a folder at least: not the slash of an address, a closing tag, "and/or" or "1/2".
+_QUOTED_PATH = re.compile(r"""(["'`])(?:file:)?/[^\n"'`]*/([^\n"'`/]*)(["'`])""")
+_PATH = re.compile(r"""(?:file:/*|(?<![\w./<~:])/+|(?<=:)/(?!/)|~/)(?:[^\s"'`/:,;()<>|]+/+)+""")
+
 
 class BertspaceError(Exception):
     """Something that the user can put right: `message` says what happened, `hint` what to do."""
@@ -69,3 +75,8 @@ class OutOfMemory(TrainingError):
     def __init__(self, message: str, hint: str = "", advice: dict[str, int] | None = None) -> None:
         super().__init__(message, hint)
         self.advice = advice or {}
+
+
+def without_paths(text: str) -> str:
+    """A library's words, with only the last name of every absolute path: a host's folders are its own."""
+    return _PATH.sub("", _QUOTED_PATH.sub(r"\1\2\3", text))

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
-import re
 import subprocess
 import sys
 import threading
@@ -17,9 +15,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
-from bertspace import hardware, runs
+from bertspace import processes, runs
 from bertspace.errors import RunError
 from bertspace.runs import Run
 from bertspace.schema import RunState
@@ -27,11 +24,6 @@ from bertspace.schema import RunState
 EVERY = 10.0  # seconds between two looks of the app
 
 _log = logging.getLogger(__name__)
-_SECRET = re.compile("TOKEN|SECRET|PASSWORD|API_?KEY|OWNER_KEY", re.IGNORECASE)
-# What torchrun tells the processes of one run is not for the next one's.
-_OF_A_LAUNCHER = re.compile(
-    "(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"
-)
 
 
 def start_next() -> Run | None:
@@ -95,7 +87,7 @@ def _start(run: Run) -> bool:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=worker_environment(),
+            env=processes.worker_environment(),
             start_new_session=True,
             pass_fds=[held.fileno()],
         )
@@ -106,27 +98,6 @@ def _start(run: Run) -> bool:
     # Without someone who waits, an ended worker stays as a zombie that looks alive.
     threading.Thread(target=process.wait, daemon=True).start()
     return True
-
-
-def worker_environment() -> dict[str, str]:
-    """This process's variables less every secret, with what makes training fast on a CPU."""
-    hardware.share_cores()
-    clean = {
-        name: value
-        for name, value in os.environ.items()
-        if not _SECRET.search(name) and not _OF_A_LAUNCHER.fullmatch(name)
-    }
-    package = str(Path(__file__).resolve().parents[1])
-    paths = [package, *filter(None, clean.get("PYTHONPATH", "").split(os.pathsep))]
-    return clean | {
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "BERTSPACE_HOME": str(runs.home()),
-        "TOKENIZERS_PARALLELISM": "true",
-        # Keep memory instead of giving it back to the kernel after each step and getting it zeroed again
-        # (glibc reads these at a process's start): a step takes 10 % less.
-        "MALLOC_MMAP_THRESHOLD_": str(2**27),
-        "MALLOC_TRIM_THRESHOLD_": str(2**32),
-    }
 
 
 def waiting(among: Iterable[Run]) -> list[Run]:

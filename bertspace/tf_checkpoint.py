@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bertspace import processes
 from bertspace.errors import ModelError
 
 if TYPE_CHECKING:
@@ -137,9 +137,7 @@ def copy_apart(prefix: Path, file: Path) -> None:
             "Reading a TensorFlow checkpoint needs TensorFlow, which is not installed.",
             hint=f"Run: {INSTALL}",
         )
-    root = str(Path(__file__).resolve().parent.parent)
-    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {"PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = processes.bare_environment() | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-m", "bertspace.tf_checkpoint", str(prefix), str(file)],
         env=environment,

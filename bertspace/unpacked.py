@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import importlib
-import os
 import resource
 import subprocess
 import sys
@@ -17,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from bertspace import processes
 
 SECONDS = 60
 CHUNK = 1024 * 1024
@@ -27,16 +28,11 @@ FITS = 0
 
 def fits(files: Sequence[Path], most: int) -> bool:
     """Whether the parquet and gzip files hold at most so many bytes in all; False for what cannot be read."""
-    package = str(Path(__file__).resolve().parents[1])
-    paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH", ""))))
-    # Nothing secret is lent to a process that reads what a stranger wrote. The plain allocator: the others
-    # set aside more than they use, which the bound would count.
-    environment = {
-        "PATH": os.environ.get("PATH", ""),
-        "PYTHONPATH": paths,
-        "HOME": os.environ.get("HOME", ""),
+    # The plain allocator: the others set aside more than they use, which the bound would count.
+    environment = processes.bare_environment() | {
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "OMP_NUM_THREADS": "1",
     }
-    environment |= {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "bertspace.unpacked", str(most), *map(str, files)],

@@ -8,7 +8,6 @@ started it holds for it.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shlex
@@ -23,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bertspace import checkpoints, hardware, hub_cache, hub_client, queue
+from bertspace import checkpoints, hardware, hub_cache, hub_client, processes, queue
 from bertspace.errors import BertspaceError, OutOfMemory
 from bertspace.hub_client import Rights
 from bertspace.runs import LOCAL_OWNER, Run
@@ -213,7 +212,7 @@ def main(argv: list[str]) -> int:
         # The playgrounds answer first. Whoever started this process may be nice already.
         os.nice(max(0, NICE - os.nice(0)))
     if rank is not None or held == HELD:
-        _end_with_parent()
+        processes.die_with_parent()
     if rank not in (None, "0"):
         return _compute_along(run)
     try:
@@ -267,7 +266,7 @@ def _say_running(run: Run) -> None:
 def _launch(command: list[str]) -> int:
     """Wait for a launcher of several processes; TERM reaches them by the group, and this one outlives it."""
     signal.signal(signal.SIGTERM, lambda *_: None)
-    return subprocess.run(command, check=False, preexec_fn=_end_with_parent).returncode
+    return subprocess.run(command, check=False, preexec_fn=processes.die_with_parent).returncode
 
 
 def _compute_along(run: Run) -> int:
@@ -288,12 +287,6 @@ def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _end_with_parent() -> None:
-    """Be killed when the parent dies (Linux): torchrun puts its processes into sessions of their own."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bertspace import data, engine, hub_cache, models, queue, runs, worker
+from bertspace import data, engine, hub_cache, models, processes, queue, runs, worker
 from bertspace.errors import BertspaceError, ConfigError, DataError, RunError
 from bertspace.hub_client import Rights, acting
 from bertspace.runs import Run
@@ -413,7 +413,7 @@ def test_a_full_disk_at_any_write_leaves_a_readable_run_that_goes_on(
 ) -> None:
     """The limit on a file's size hits the events, the result, a checkpoint or the model, as it is small."""
     run = engine.submit(replace(config, epochs=3, checkpoint_steps=2), splits=SPLITS)
-    environment = queue.worker_environment()
+    environment = processes.worker_environment()
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(run.path), str(limit)],
         env=environment,

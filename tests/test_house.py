@@ -21,7 +21,7 @@ PACKAGE = ROOT / "bertspace"
 LAYERS = [
     {"errors", "schema"},
     {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_commit", "loadable"}
-    | {"metrics", "hardware", "runs", "scales"},
+    | {"metrics", "hardware", "runs", "scales", "processes"},
     {"data", "tables", "columns", "labels", "splitting", "origin", "hub_data", "hub_confined", "unpacked"},
     {"models", "tuning", "sharding", "probe", "batching", "evaluation", "recipes", "presets"}
     | {"old_checkpoints", "old_bert", "tf_checkpoint"},

@@ -18,7 +18,7 @@ import pytest
 from benchmarks import kills
 from test_training import FAST, SPLITS, made_run
 
-from bertspace import data, engine, queue, runs, training, worker
+from bertspace import data, engine, processes, queue, runs, training, worker
 from bertspace.errors import RunError
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
@@ -86,7 +86,7 @@ def test_a_run_whose_starter_died_before_it_said_so_is_known_as_running(
         process = subprocess.Popen(
             [sys.executable, "-m", "bertspace.worker", str(run.path), str(held.fileno())],
             stdin=subprocess.DEVNULL,
-            env=queue.worker_environment() | {"OMP_NUM_THREADS": "1"},
+            env=processes.worker_environment() | {"OMP_NUM_THREADS": "1"},
             start_new_session=True,
             pass_fds=[held.fileno()],
         )

@@ -15,7 +15,7 @@ import pytest
 from test_resume import work
 from test_training import FAST, made_run
 
-from bertspace import queue
+from bertspace import processes
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 
@@ -36,7 +36,7 @@ def queued_run(folder: Path, config: TrainConfig) -> Run:
 
 def launch(run: Run, *arguments: str) -> subprocess.Popen[bytes]:
     """The worker under its launcher, as a machine with several devices has it."""
-    environment = queue.worker_environment() | {
+    environment = processes.worker_environment() | {
         "BERTSPACE_LAUNCHER": LAUNCHER,
         "ACCELERATE_USE_CPU": "true",
         "OMP_NUM_THREADS": "1",
@@ -146,7 +146,7 @@ def test_a_worker_started_by_hand_takes_the_lock_and_a_second_one_is_refused(
     tiny_bert: Path, tmp_path: Path, home: Path
 ) -> None:
     run = queued_run(tmp_path / "mine", TrainConfig(model=str(tiny_bert), **SETTINGS | {"epochs": 500}))
-    environment = queue.worker_environment() | {"OMP_NUM_THREADS": "1"}
+    environment = processes.worker_environment() | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "bertspace.worker", str(run.path)]
     first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
     try:

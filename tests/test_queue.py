@@ -4,7 +4,6 @@ The workers here are real processes whose run has a broken config: they end with
 """
 
 import fcntl
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from bertspace import engine, queue, runs
 from bertspace.errors import RunError
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
-from bertspace.ui import who
 
 
 def ready(name: str = "", created: float = 0.0, config: str = "epochs: broken") -> Run:
@@ -175,20 +173,3 @@ def test_whoever_waits_for_a_run_starts_it_when_the_one_before_was_killed() -> N
     run = ready()
     engine.wait(run, seconds=8)
     assert run.state().status == "failed"
-
-
-def test_a_workers_environment_has_no_secret_and_finds_the_package(
-    monkeypatch: pytest.MonkeyPatch, home: Path
-) -> None:
-    for name in ("HF_TOKEN", "MY_API_KEY", "db_password", "OAUTH_CLIENT_SECRET", "hugging_face_hub_token"):
-        monkeypatch.setenv(name, "s3cr3t")
-    monkeypatch.setenv(who.KEY_VARIABLE, "s3cr3t")
-    monkeypatch.setenv("BERTSPACE_HOME", os.path.relpath(home))
-    monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    found = queue.worker_environment()
-    assert "s3cr3t" not in found.values()
-    assert not [name for name in found if "TOKEN" in name.upper() and name != "TOKENIZERS_PARALLELISM"]
-    assert found["BERTSPACE_HOME"] == str(home)
-    package = str(Path(queue.__file__).resolve().parents[1])
-    assert found["PYTHONPATH"].split(os.pathsep) == [package, "/somewhere"]
-    assert found["PATH"] == os.environ["PATH"]

@@ -18,7 +18,7 @@ from test_resume import work
 from test_tasks import small
 from test_training import made_run
 
-from bertspace import queue, sharding, tuning
+from bertspace import processes, sharding, tuning
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 from bertspace.tasks.fill_mask import logits_at
@@ -43,7 +43,9 @@ def asked_by_the_readme(folder: Path) -> dict[str, str]:
 
 def launch(run: Run, asked: dict[str, str]) -> subprocess.Popen[bytes]:
     """The worker, its weights spread as asked, in two processes."""
-    environment = queue.worker_environment() | asked | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment = (
+        processes.worker_environment() | asked | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    )
     with (run.path / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [*LAUNCHER.split(), str(WORKER), str(run.path)],

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import queue
+from bertspace import processes
 from bertspace.card.content import Card, Example, Ran
 from bertspace.card.words import clean
 from bertspace.errors import ModelError
@@ -93,8 +93,7 @@ def _neutral(card: Card) -> Example | None:
 
 
 def _run(told: dict[str, Any], seconds: float) -> dict[str, Any]:
-    environment = queue.worker_environment() | {
-        "HF_HUB_OFFLINE": "1",
+    environment = processes.bare_environment() | {
         "CUDA_VISIBLE_DEVICES": "",  # a training may need all of the GPU
         "PYTHONIOENCODING": "utf-8",
         "TRANSFORMERS_VERBOSITY": "error",

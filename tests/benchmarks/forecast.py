@@ -108,14 +108,14 @@ def measure(number: int, model: str) -> Outcome:
 
 def measure_apart(number: int, model: str) -> Outcome:
     """The same in a process of its own, after the page's forecast in this one."""
-    from bertspace import data, forecast, queue
+    from bertspace import data, forecast, processes
     from bertspace.ui.look import measure as lengths_of
 
     config = configured(number, model)
     splits = data.load_splits(config)
     page = forecast.before(config, splits, lengths_of(model, splits.train).tokens)
     with tempfile.TemporaryDirectory() as home:
-        environment = queue.worker_environment() | {"BERTSPACE_HOME": home, "HF_HUB_OFFLINE": "1"}
+        environment = processes.worker_environment() | {"BERTSPACE_HOME": home, "HF_HUB_OFFLINE": "1"}
         command = [sys.executable, __file__, "--measure", str(number), "--model", model]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -318,10 +318,10 @@ def measure_apart(method: str, setting: Setting) -> Measured:
 
     This loop has the environment that bertspace gives its workers; the others have what their users have.
     """
-    from bertspace import queue
+    from bertspace import processes
 
     with tempfile.TemporaryDirectory() as home:
-        given = queue.worker_environment() if method == OURS else ENVIRONMENT
+        given = processes.worker_environment() if method == OURS else ENVIRONMENT
         environment = given | {
             "BERTSPACE_HOME": home,
             "HF_HUB_OFFLINE": "1",
