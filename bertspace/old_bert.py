@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ModelError
-from bertspace.loadable import library, read_config
+from bertspace.layout import library, read_json
 from bertspace.models import quiet
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def settings(folder: Path) -> dict[str, Any]:
         raise ModelError(
             f"{folder.name} has no {BERT_CONFIG}.", hint="Put the one of the pretrained model beside it."
         )
-    config = read_config(folder / BERT_CONFIG)
+    config = read_json(folder / BERT_CONFIG)
     missing = [name for name in SIZES if not isinstance(config.get(name), int)]
     if missing:
         raise ModelError(f"{BERT_CONFIG} does not say {', '.join(missing)}.", hint="Use the original file.")

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import old_bert, tf_checkpoint
+from bertspace import layout, old_bert, tf_checkpoint
 from bertspace.errors import ModelError
-from bertspace.loadable import check_tokenizer, library, read_config, why_not
+from bertspace.layout import library, read_json
+from bertspace.loadable import why_not
 from bertspace.models import LOADING, quiet
 
 if TYPE_CHECKING:
@@ -26,13 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 PICKLED, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
-KEPT: tuple[str, ...] = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
-KEPT += ("vocab.txt", "vocab.json", "merges.txt", "bpe.codes", "README.md", "LICENSE", "LICENSE.txt")
+KEPT = ("bpe.codes", "README.md", "LICENSE", "LICENSE.txt")  # beside the tokenizer's files
 ZIP = b"PK\x03\x04"
 
 
@@ -87,7 +82,7 @@ def import_checkpoint(
             made = Path(name) / "model"
             made.mkdir()
             read = _read_tensorflow(prefix, Path(name)) if prefix else _read_pytorch(folder)
-            _copy_texts(place, made)
+            _copy_texts(place, made, Path(name) / "texts")
             _check(place, made, read.config)
             config = _configuration(read)
             lowered = old_bert.write_tokenizer(made, config, lower_case)
@@ -139,7 +134,7 @@ def _read_pytorch(folder: Path) -> _Read:
         weights |= unpickled(file)
     weights = {_modern(name): tensor for name, tensor in weights.items()}
     named = folder / "config.json"
-    config = read_config(named) if named.is_file() else old_bert.settings(folder)
+    config = read_json(named) if named.is_file() else old_bert.settings(folder)
     if "model_type" not in config and any(name.endswith("token_type_embeddings.weight") for name in weights):
         config["model_type"] = "bert"  # before 2020 it was told by the folder's name
     if config.get("model_type") == "bert":
@@ -151,7 +146,7 @@ def _pickles(folder: Path) -> list[Path]:
     """The files that hold the weights, each of them in the folder itself."""
     if not (folder / INDEX).is_file():
         return [folder / PICKLED]
-    names = read_config(folder / INDEX).get("weight_map")
+    names = read_json(folder / INDEX).get("weight_map")
     files = sorted(set(map(str, names.values()))) if isinstance(names, dict) else []
     for name in files:
         if Path(name).name != name or not (folder / name).is_file():
@@ -214,9 +209,12 @@ def _read_tensorflow(prefix: Path, scratch: Path) -> _Read:
 # What both have in common
 
 
-def _copy_texts(folder: Path, made: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_file() and (path.name in KEPT or path.suffix == ".model"):
+def _copy_texts(folder: Path, made: Path, scratch: Path) -> None:
+    """The tokenizer's files as `layout` has them, as files of their own, and the words about the model."""
+    scratch.mkdir()
+    layout.lay_out_tokenizer(folder, scratch, folder.name)
+    for path in (*scratch.iterdir(), *(folder / name for name in KEPT)):
+        if path.is_file():
             shutil.copyfile(path, made / path.name)
 
 
@@ -224,7 +222,6 @@ def _check(folder: Path, made: Path, config: dict[str, Any]) -> None:
     """Raises ModelError where the model would not load, or only by running code of its own."""
     if why := why_not(folder.name, config, [path.name for path in made.iterdir()]):
         raise ModelError(why, hint="It cannot be imported.")
-    check_tokenizer(made, folder.name)
 
 
 def _configuration(read: _Read) -> PreTrainedConfig:
@@ -232,7 +229,8 @@ def _configuration(read: _Read) -> PreTrainedConfig:
     from huggingface_hub.errors import StrictDataclassError
 
     kind = read.config["model_type"]
-    settings = {key: value for key, value in read.config.items() if key not in ("model_type", "torch_dtype")}
+    plain = layout.model_config(read.config, "the checkpoint")
+    settings = {key: value for key, value in plain.items() if key not in ("model_type", "torch_dtype")}
     try:
         config = library().AutoConfig.for_model(kind, **settings)
         layers = config.num_hidden_layers

@@ -21,10 +21,10 @@ PACKAGE = ROOT / "bertspace"
 LAYERS = [
     {"errors", "schema"},
     {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_commit", "loadable"}
-    | {"metrics", "hardware", "runs", "scales", "processes"},
+    | {"metrics", "hardware", "runs", "scales", "processes", "layout", "wire", "confine"},
     {"data", "tables", "columns", "labels", "splitting", "origin", "hub_data", "hub_confined", "unpacked"},
     {"models", "tuning", "sharding", "probe", "batching", "evaluation", "recipes", "presets"}
-    | {"old_checkpoints", "old_bert", "tf_checkpoint"},
+    | {"old_checkpoints", "old_bert", "tf_checkpoint", "apart"},
     {
         "session",
         "baseline",
@@ -35,6 +35,7 @@ LAYERS = [
         "queue",
         "worker",
         "inference",
+        "apart_child",
         "forecast",
         "pace",
     },

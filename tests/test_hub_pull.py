@@ -409,10 +409,6 @@ def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_asked_for(
             "no encoder",
         ),
         "wordless": ({name: files[name] for name in ("config.json", "model.safetensors")}, "no tokenizer"),
-        "thief": (
-            {**files, "tokenizer_config.json": json.dumps({"vocab_file": "/etc/passwd"}).encode()},
-            "outside its folder",
-        ),
     }
     for name, (there, why) in wrong.items():
         hub_server.put(f"alice/{name}", there)

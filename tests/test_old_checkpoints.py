@@ -242,7 +242,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         r"word_embeddings.weight is (60, 32), and config.json asks for (60",
     ),
     "more layers": ({"num_hidden_layers": 3}, "lacks weights of a BertForMaskedLM: bert.encoder.layer.2"),
-    "a billion layers": ({"num_hidden_layers": 10**9}, "speaks of 1000000000 layers"),
+    "a billion layers": ({"num_hidden_layers": 10**9}, "says num_hidden_layers: 1,000,000,000"),
     "a word for a number": ({"hidden_size": "many"}, "is not that of a model of the type bert"),
     "heads that do not divide": ({"num_attention_heads": 5}, "do not fit config.json"),
     "an unknown function": ({"hidden_act": "nope"}, "do not fit config.json"),
@@ -260,10 +260,12 @@ def test_a_configuration_that_does_not_fit_is_told(tmp_path: Path, case: str) ->
     assert said in refused(old_folder(tmp_path / "old", bert("BertForMaskedLM"), **changed))
 
 
-def test_a_tokenizer_configuration_that_points_elsewhere_is_refused(tmp_path: Path) -> None:
+def test_a_tokenizer_configuration_that_points_elsewhere_is_not_obeyed(tmp_path: Path) -> None:
     old = old_folder(tmp_path / "old", bert("BertModel"))
-    (old / "tokenizer_config.json").write_text(json.dumps({"vocab_file": "/etc/passwd"}))
-    assert "names a file outside its folder" in refused(old)
+    pointing = {"vocab_file": "/etc/passwd", "vocab": "/etc/passwd", "do_lower_case": True}
+    (old / "tokenizer_config.json").write_text(json.dumps(pointing))
+    made = import_checkpoint(old).folder
+    assert json.loads((made / "tokenizer_config.json").read_text()) == {"do_lower_case": True}
 
 
 # Folders

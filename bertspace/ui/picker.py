@@ -12,7 +12,8 @@ import gradio as gr
 
 from bertspace import hub, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
-from bertspace.loadable import HEADS, read_config
+from bertspace.layout import read_json
+from bertspace.loadable import HEADS
 from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.schema import TASK_NAMES
@@ -91,7 +92,7 @@ def _hub_misfit(model: str, task: str) -> str:
     if not (folder := _folder(model)):
         return ""
     try:
-        heads = kept(folder / "config.json", lambda: read_config(folder / "config.json")).get("architectures")
+        heads = kept(folder / "config.json", lambda: read_json(folder / "config.json")).get("architectures")
     except ModelError:
         return "its config.json cannot be read"
     if any(str(head).endswith(HEADS[task]) for head in heads or ()):
