@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import data, evaluation, inference, models
+from bertspace import apart, data, evaluation, inference, models
 from bertspace.errors import ModelError
-from bertspace.probe import Probe, answers, mean_pooled
+from bertspace.probe import Probe, answers
 from bertspace.schema import Prediction, TrainConfig
 from bertspace.tasks import TASKS
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROBE = "probe.safetensors"
-LONGEST = 8192  # tokens, TrainConfig's most; a tokenizer cuts at what its model reads
 VERDICTS = ("fixed", "broken", "same right", "same wrong")
 
 
@@ -138,7 +137,7 @@ def _config(model: str, task: str, text_column: str, pair_column: str, label_col
 
     Any other model reads texts as far as it can, as it does when it is asked.
     """
-    known: dict[str, Any] = {"max_length": LONGEST}
+    known: dict[str, Any] = {"max_length": models.LONGEST}
     if model.startswith("run:"):
         own = models.run_called(model).config()
         names = ("max_length", "chunk_size", "mask_probability", "whole_words", "batch_size", "precision")
@@ -187,17 +186,16 @@ def _probe_on(
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """The metrics and the table of a frozen base, through the probe that was fitted on it."""
     probe, located = _probe(base, tuned), models.locate(base)
-    pooled = evaluation.tabulate(
-        located, "features", lambda model, batch: {"features": mean_pooled(model, batch)}, frame, config
-    )
-    probe.check(len(_label_names(tuned)), pooled["features"].shape[1])
-    table = answers(probe.probabilities(pooled["features"]), frame["label"].to_numpy())
+    pooled = evaluation.tabulate(located, frame, config, features=True)
+    features = inference.checked_array(pooled.get("features"), len(frame))
+    probe.check(len(_label_names(tuned)), features.shape[1])
+    table = answers(probe.probabilities(features), frame["label"].to_numpy())
     return TASKS[config.task].score(table), table
 
 
 def _check_vocabularies(base: str, tuned: str) -> None:
     """Raises ModelError: a perplexity is a token's, and other tokens have another."""
-    found = [models.load_tokenizer(models.locate(name)).get_vocab() for name in (base, tuned)]
+    found = [apart.compute(models.locate(name), "vocabulary", {}) for name in (base, tuned)]
     if found[0] != found[1]:
         raise ModelError(
             f"{base} and {tuned} have different vocabularies: their losses are not of the same words.",

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware, models
+from bertspace import apart, hardware, models
 from bertspace.batching import sorted_batches
+from bertspace.errors import ModelError
 from bertspace.runs import whole_file
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Rows, Task
@@ -32,21 +33,48 @@ def evaluate(
     located: models.Located, frame: pd.DataFrame, config: TrainConfig
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """A finished model's metrics and table on a frame with the task's columns."""
-    task = TASKS[config.task]
-    table = tabulate(located, task.name, task.table, frame, config)
-    return task.score(table), table
+    found = tabulate(located, frame, config)
+    return TASKS[config.task].score(found), found
 
 
 def tabulate(
-    located: models.Located, head: str, table: Table, frame: pd.DataFrame, config: TrainConfig
+    located: models.Located, frame: pd.DataFrame, config: TrainConfig, features: bool = False
 ) -> dict[str, np.ndarray]:
-    """What the model with that head gives for each row, which is encoded as training encodes it."""
-    task = TASKS[config.task]
-    tokenizer = models.load_tokenizer(located)
-    model = models.load_model(located, head).to(hardware.device())
-    rows = task.encode(tokenizer, frame, config, config.max_train_rows)
-    batches = sorted_batches(rows.lengths, config.batch_size)
-    return placed(parts(model, table, batches, rows, task, tokenizer, config), len(rows))
+    """What the model's head gives for each row, or the mean-pooled features of its bare encoder."""
+    rows = {str(name): frame[name].tolist() for name in frame.columns}
+    asked = {"rows": rows, "config": config.to_dict(), "features": features}
+    found = apart.compute(located, "table", asked)
+    if isinstance(found, dict) and found and all(getattr(each, "ndim", 0) for each in found.values()):
+        return found
+    raise ModelError("The model gave answers of another shape.", hint="Choose another model.")
+
+
+def table(
+    located: models.Located,
+    *,
+    rows: dict[str, list[Any]],
+    config: dict[str, Any],
+    features: bool,
+    seconds: float,
+) -> dict[str, np.ndarray]:
+    """`tabulate`, here or apart: the rows are encoded as training encodes them."""
+    import pandas as pd
+
+    settings = TrainConfig.from_dict(config)
+    task = TASKS[settings.task]
+    with models.named(located.name):
+        tokenizer = models.load_tokenizer(located)
+        model = models.load_model(located, "features" if features else task.name).to(hardware.device())
+        encoded = task.encode(tokenizer, pd.DataFrame(rows), settings, settings.max_train_rows)
+        batches = sorted_batches(encoded.lengths, settings.batch_size)
+        each = _pooled if features else task.table
+        return placed(parts(model, each, batches, encoded, task, tokenizer, settings), len(encoded))
+
+
+def _pooled(model: PreTrainedModel, batch: Batch) -> Batch:
+    from bertspace.probe import mean_pooled
+
+    return {"features": mean_pooled(model, batch)}
 
 
 def parts(

@@ -15,9 +15,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import batching, hardware, hub, loadable, models, tuning
+from bertspace import apart, batching, hardware, hub, loadable, models, tuning
 from bertspace.errors import BertspaceError, RunError
 from bertspace.labels import parse_names
+from bertspace.layout import laid_out
 from bertspace.runs import Run, whole_file, write_atomically
 from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.tasks import TASKS
@@ -27,7 +28,6 @@ ARCHIVED = (
     *("base.parquet", "model", "data"),
 )
 BASE = "base"  # the folder of a base model that no Hub id names
-BASE_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")  # nothing that is run or unpickled
 STORED = (".safetensors", ".parquet")  # as good as random, or packed already
 AGAIN = """Here, `python train.py` trains it again, without bertspace: from {beside}, with its model in
 model/ in place of the one there. command.txt does the same with bertspace; settings.yaml has its settings.
@@ -120,16 +120,16 @@ def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
 
 def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
     """What the script says of the rows; lengths and segments are the tokenizer's."""
-    tokenizer = models.load_tokenizer(_located(run, config))
+    tokenizer = apart.compute(_located(run, config), "tokenizer_facts", {})
     fill_mask = config.task == "fill-mask"
     longest = tuning.longest(config)
     limit = math.ceil(config.max_train_rows * config.validation_share)  # as session.open_session has it
     return {
         "fill_mask": fill_mask,
         "labels": list(parse_names(config.label_names)),
-        "max_length": min(longest, tokenizer.model_max_length),
+        "max_length": min(longest, int(tokenizer["longest"])),
         "pair": bool(config.pair_column),
-        "segments": bool(config.pair_column) and "token_type_ids" in tokenizer.model_input_names,
+        "segments": bool(config.pair_column) and bool(tokenizer["segments"]),
         "held_out": ["validation", "test"] if config.test_file else ["validation"],
         "held_out_limit": limit,
         "batches_a_bucket": batching.BATCHES_A_BUCKET,
@@ -241,7 +241,7 @@ def _write_code(run: Run, folder: Path) -> None:
 def _write_base(located: models.Located, task: str, folder: Path) -> None:
     """The base model's files; the starter for fill-mask with its adapter's weights added."""
     folder.mkdir()
-    for path in (each for pattern in BASE_FILES for each in located.path.glob(pattern)):
+    for path in laid_out(located.path, located.name).iterdir():
         shutil.copyfile(path, folder / path.name)
     if located.kind == "starter" and task == "fill-mask":
         with models.quiet():

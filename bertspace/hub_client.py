@@ -45,7 +45,8 @@ class Rights:
     guest: the machine is not theirs, so that what lies in the common cache is theirs only once the Hub has
     given it to them. most_bytes: of one model or data set; cache_bytes: of all that guests
     brought to the common cache;
-    own_bytes: of all in the folder; 0 is no limit.
+    own_bytes: of all in the folder; 0 is no limit. who: whose load a call counts as, and seconds: what it may
+    take, 0 for any.
     """
 
     token: str | bool | None = field(default=None, repr=False)
@@ -54,6 +55,8 @@ class Rights:
     most_bytes: int = 0
     cache_bytes: int = 0
     own_bytes: int = 0
+    who: str = ""
+    seconds: float = 0
 
 
 RIGHTS: ContextVar[Rights] = ContextVar("RIGHTS", default=Rights())  # noqa: B039 - frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import threading
@@ -11,17 +12,20 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware, models
+from bertspace import apart, hardware, models
 from bertspace.errors import ConfigError, DataError, ModelError, TimeLimitError
 from bertspace.probe import Probe
 from bertspace.schema import Prediction
 from bertspace.tasks import TASKS
+from bertspace.tasks.base import encodings
 from bertspace.tasks.text_classification import pair_inputs, ranked
 
 if TYPE_CHECKING:
+    import numpy as np
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH = 32
@@ -164,23 +168,39 @@ def predict(
     Raises DataError for blank texts and texts without a mask, ModelError where the model does not fit,
     TimeLimitError when it would take more seconds than these (0: no limit), looked at between batches.
     """
-    import torch
-
     task = task or task_of(name)
     _check(texts, pairs)
-    limit = TimeLimit(seconds)
-    loaded = _CACHE.get(models.locate(name, task), task, limit)
-    found: list[list[Prediction]] = [[] for _ in texts]
-    for places in _by_length(texts, pairs):
-        chosen = [pairs[place] for place in places] if pairs else None
-        # Between two batches a short text of someone else has its turn.
-        with limit.holding(loaded.lock), torch.inference_mode():
-            results = TASKS[task].predict(
-                loaded.model, loaded.tokenizer, [texts[place] for place in places], chosen, top_k
-            )
-        for place, result in zip(places, results, strict=True):
-            found[place] = result
-    return found
+    return predict_by(models.locate(name, task), texts, task, pairs, top_k, seconds)
+
+
+def predict_by(
+    located: models.Located,
+    texts: Sequence[str],
+    task: str,
+    pairs: Sequence[str] | None = None,
+    top_k: int = 5,
+    seconds: float = 0,
+) -> list[list[Prediction]]:
+    """`predict` by a model whose files are on disk."""
+    asked = {"task": task, "texts": list(texts), "pairs": list(pairs) if pairs else None, "top_k": top_k}
+    return predictions(apart.compute(located, "answers", asked, seconds=seconds), len(texts))
+
+
+def predictions(found: Any, count: int) -> list[list[Prediction]]:
+    """The Predictions that `answers` wrote; raises ModelError for what it cannot have written."""
+    try:
+        made = [
+            [
+                Prediction(str(text), {str(key): float(value) for key, value in scores.items()}, str(pair))
+                for text, scores, pair in each
+            ]
+            for each in found
+        ]
+        if len(made) == count and all(prediction.scores for each in made for prediction in each):
+            return made
+    except (TypeError, ValueError, AttributeError):
+        pass
+    raise ModelError("The model gave answers of another shape.", hint="Choose another model.")
 
 
 def predict_with_probe(
@@ -196,24 +216,96 @@ def predict_with_probe(
 
     Raises ModelError where the probe is none of these labels or of this base.
     """
+    _check(texts, pairs)
+    asked = {"texts": list(texts), "pairs": list(pairs) if pairs else None}
+    found = apart.compute(models.locate(base), "features", asked, seconds=seconds)
+    pooled = checked_array(found, len(texts))
+    probe.check(len(names), pooled.shape[1])
+    rows = probe.probabilities(pooled).tolist()
+    return [[each] for each in ranked(rows, dict(enumerate(names)), texts, pairs)]
+
+
+def checked_array(found: Any, rows: int, dimensions: int = 2) -> np.ndarray:
+    """The array, if it is one of so many rows of numbers; raises ModelError."""
+    if getattr(found, "ndim", 0) == dimensions and len(found) == rows and found.dtype.kind in "fiub":
+        return found
+    raise ModelError("The model gave answers of another shape.", hint="Choose another model.")
+
+
+# What is computed, here or apart
+
+
+def answers(
+    located: models.Located,
+    *,
+    task: str,
+    texts: list[str],
+    pairs: list[str] | None,
+    top_k: int,
+    seconds: float,
+) -> list[list[list[Any]]]:
+    """[text, scores, second text] of each Prediction, a list a text."""
+    import torch
+
+    limit = TimeLimit(seconds)
+    loaded = _CACHE.get(located, task, limit)
+    found: list[list[list[Any]]] = [[] for _ in texts]
+    for places in _by_length(texts, pairs):
+        chosen = [pairs[place] for place in places] if pairs else None
+        # Between two batches a short text of someone else has its turn.
+        with limit.holding(loaded.lock), torch.inference_mode(), models.named(located.name):
+            results = TASKS[task].predict(
+                loaded.model, loaded.tokenizer, [texts[place] for place in places], chosen, top_k
+            )
+        for place, result in zip(places, results, strict=True):
+            found[place] = [[each.text, each.scores, each.pair] for each in result]
+    return found
+
+
+def features(
+    located: models.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
+) -> np.ndarray:
+    """The encoder's mean-pooled last hidden states of the texts, (N, H) in fp32."""
+    import numpy as np
     import torch
 
     from bertspace.probe import mean_pooled
 
-    _check(texts, pairs)
     limit = TimeLimit(seconds)
-    loaded = _CACHE.get(models.locate(base), "features", limit)
-    found: list[list[Prediction]] = [[] for _ in texts]
+    loaded = _CACHE.get(located, "features", limit)
+    found: list[np.ndarray] = [np.empty(0)] * len(texts)
     for places in _by_length(texts, pairs):
         own = [texts[place] for place in places]
         others = [pairs[place] for place in places] if pairs else None
-        with limit.holding(loaded.lock), torch.inference_mode():
-            features = mean_pooled(loaded.model, pair_inputs(loaded.model, loaded.tokenizer, own, others))
-        probe.check(len(names), features.shape[1])
-        rows = probe.probabilities(features.cpu().numpy()).tolist()
-        for place, prediction in zip(places, ranked(rows, dict(enumerate(names)), own, others), strict=True):
-            found[place] = [prediction]
-    return found
+        with limit.holding(loaded.lock), torch.inference_mode(), models.named(located.name):
+            pooled = mean_pooled(loaded.model, pair_inputs(loaded.model, loaded.tokenizer, own, others))
+        for place, row in zip(places, pooled.cpu().numpy(), strict=True):
+            found[place] = row
+    return np.stack(found)
+
+
+def token_counts(
+    located: models.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
+) -> list[int]:
+    """How many tokens each text has, special ones counted."""
+    with models.named(located.name):
+        found = encodings(models.load_tokenizer(located), texts, pairs, None)
+        return [len(each.ids) for each in found]
+
+
+def vocabulary(located: models.Located, *, seconds: float) -> str:
+    """A digest of the tokens and their numbers: equal where two tokenizers have the same."""
+    tokens = sorted(models.load_tokenizer(located).get_vocab().items())
+    return sha256(json.dumps(tokens).encode()).hexdigest()
+
+
+def tokenizer_facts(located: models.Located, *, seconds: float) -> dict[str, Any]:
+    """What an exported script says of the tokenizer: its longest text, and whether pairs have types."""
+    tokenizer = models.load_tokenizer(located)
+    return {
+        "longest": tokenizer.model_max_length,
+        "segments": "token_type_ids" in tokenizer.model_input_names,
+    }
 
 
 def _check(texts: Sequence[str], pairs: Sequence[str] | None) -> None:

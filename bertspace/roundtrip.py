@@ -7,19 +7,17 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bertspace import models
+from bertspace import apart, models
 from bertspace.errors import BertspaceError, Cancelled, HubError
 from bertspace.hub import pulled_fresh as pulled_again
+from bertspace.inference import predict_by, predictions
 from bertspace.runs import Run
 from bertspace.schema import Prediction
 from bertspace.session import load_for_training
 from bertspace.tasks import TASKS
 from bertspace.tasks.fill_mask import masked_sentences
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 ROWS = 20
 CLOSE = 1e-5  # between two probabilities: the same weights give less, a merged adapter about 1e-7
@@ -56,10 +54,11 @@ def _compared(run: Run, folder: Path, adapter: bool) -> Checked:
     texts, pairs = stored_rows(run)
     own = models.Located(f"run:{run.id}", run.path / "model", "run")
     task = run.config().task
-    before = _answers(models.load_model(own, task), own, run, texts, pairs)
-    found = models.Located("what was pushed", folder, "folder")
-    model = _with_adapter(run, folder) if adapter else models.load_model(found, task)
-    after = _answers(model, own if adapter else found, run, texts, pairs)
+    before = predict_by(own, texts, task, pairs)
+    # A guest's is as foreign as the run that it was made of.
+    kind = "folder" if own.is_trusted else "guest's"
+    found = models.Located("what was pushed", folder, kind)
+    after = _adapted(run, own, found, texts, pairs) if adapter else predict_by(found, texts, task, pairs)
     difference = max(_difference(a, b) for a, b in zip(before, after, strict=True))
     if difference <= CLOSE:
         return Checked(True, len(texts), difference)
@@ -71,18 +70,51 @@ def _compared(run: Run, folder: Path, adapter: bool) -> Checked:
     )
 
 
-def _answers(
-    model: PreTrainedModel,
-    located: models.Located,
+def _adapted(
     run: Run,
+    own: models.Located,
+    pushed: models.Located,
     texts: Sequence[str],
     pairs: Sequence[str] | None,
 ) -> list[list[Prediction]]:
-    import torch
+    """What the base says with the adapter that was pushed."""
+    config = run.config()
+    named = own.config.get("id2label") or {}
+    asked = {
+        "task": config.task,
+        "labels": [str(named[key]) for key in sorted(named, key=int)],
+        "adapter": str(pushed.path),
+        "own": own.to_dict(),
+        "texts": list(texts),
+        "pairs": list(pairs) if pairs else None,
+    }
+    base = models.locate(config.model)
+    found = apart.compute(base, "adapted_answers", asked, reads=(pushed.path, own.path))
+    return predictions(found, len(texts))
 
-    tokenizer = models.load_tokenizer(located)
+
+def adapted_answers(
+    located: models.Located,
+    *,
+    task: str,
+    labels: list[str],
+    adapter: str,
+    own: dict[str, str],
+    texts: list[str],
+    pairs: list[str] | None,
+    seconds: float,
+) -> list[list[list[Any]]]:
+    """The answers of a base with an adapter, as peft loads it, merged; as `inference.answers` writes them."""
+    import torch
+    from peft import PeftModel
+
+    model = load_for_training(located, TASKS[task], tuple(labels))
+    with models.quiet():
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload().eval()
+    tokenizer = models.load_tokenizer(models.Located.from_dict(own))
     with torch.inference_mode():
-        return TASKS[run.config().task].predict(model, tokenizer, texts, pairs, 5)
+        found = TASKS[task].predict(model, tokenizer, texts, pairs, 5)
+    return [[[each.text, each.scores, each.pair] for each in result] for result in found]
 
 
 def _difference(before: list[Prediction], after: list[Prediction]) -> float:
@@ -94,19 +126,6 @@ def _difference(before: list[Prediction], after: list[Prediction]) -> float:
         for a, b in zip(before, after, strict=True)
         for name, score in list(a.scores.items())[:3]
     )
-
-
-def _with_adapter(run: Run, folder: Path) -> PreTrainedModel:
-    """The base with the adapter, as peft loads it, merged."""
-    from peft import PeftModel
-
-    config = run.config()
-    base = models.locate(config.model)
-    named = models.Located("", run.path / "model", "run").config.get("id2label") or {}
-    labels = tuple(str(named[key]) for key in sorted(named, key=int))
-    model = load_for_training(base, TASKS[config.task], labels)
-    with models.quiet():
-        return PeftModel.from_pretrained(model, str(folder)).merge_and_unload().eval()
 
 
 def stored_rows(run: Run, count: int = ROWS) -> tuple[list[str], list[str] | None]:

@@ -66,17 +66,15 @@ def look_at(splits: data.Splits, task: str) -> Look:
 
 def measure(model: str, train: pd.DataFrame) -> Lengths:
     """The rows' lengths under the model's own tokenizer; a model that cannot be had is told, not raised."""
-    from bertspace import models
-    from bertspace.tasks.base import encodings
+    from bertspace import apart, models
 
     rows = train if len(train) <= ROWS_MEASURED else train.sample(ROWS_MEASURED, random_state=0)
+    asked = {"texts": rows["text"].tolist(), "pairs": rows["pair"].tolist() if "pair" in rows else None}
     try:
-        tokenizer = models.load_tokenizer(models.locate(model))
+        found = apart.compute(models.locate(model), "token_counts", asked)
     except BertspaceError as error:
         return Lengths(model=model, problem=str(error))
-    pairs = rows["pair"].tolist() if "pair" in rows else None
-    found = encodings(tokenizer, rows["text"].tolist(), pairs, None)
-    return Lengths(tuple(len(encoding.ids) for encoding in found), model)
+    return Lengths(tuple(int(count) for count in found), model)
 
 
 def columns_of(config: TrainConfig) -> list[str]:

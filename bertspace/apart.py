@@ -1,0 +1,331 @@
+"""Compute with a model: here, or for a stranger's in a process apart, which has nothing to lose.
+
+`compute` is the one way to a model's answers. The starter and what the owner pulled, imported or trained are
+computed with in this process. Any other model is loaded, tokenised and run by a child that has no secrets, no
+network, few files, and so much memory; it is ended when a call's time is over, and kept for a while when not.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import logging
+import math
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertspace import processes, wire
+from bertspace.errors import BertspaceError, ConfigError, DataError, ModelError, TimeLimitError
+from bertspace.hub_client import RIGHTS
+
+if TYPE_CHECKING:
+    from bertspace.models import Located
+
+# What can be computed, and the function that does it: of a located model and arguments that `wire` can send.
+WORK = {
+    "answers": "bertspace.inference",
+    "features": "bertspace.inference",
+    "token_counts": "bertspace.inference",
+    "vocabulary": "bertspace.inference",
+    "tokenizer_facts": "bertspace.inference",
+    "adapted_answers": "bertspace.roundtrip",
+    "table": "bertspace.evaluation",
+    "measured": "bertspace.pace",
+}
+MOST_CHILDREN = 3  # BERTSPACE_MAX_CHILDREN
+IDLE_SECONDS = 600.0  # after which a child that nobody asks ends
+LONGEST_SECONDS = 600.0  # of one call that has no limit of its own
+# Bytes that a child may take beside its libraries: so much, and so many times its model's files.
+MEMORY, TIMES_FILES = 1024**3, 4
+ERRORS = {
+    each.__name__: each for each in (BertspaceError, ConfigError, DataError, ModelError, TimeLimitError)
+}
+LONGEST_WORDS = 1000  # characters of an error that a child tells
+
+_log = logging.getLogger(__name__)
+_on = False
+
+
+def keep_strangers_apart(spare: bool = False) -> None:
+    """From here on this process is the app: strangers' models are computed with by children of it.
+
+    spare: whether one that has its libraries waits for its model, so that nobody waits for the libraries.
+    """
+    global _on
+    _on, _POOL.has_spare = True, spare
+    _POOL.prepare()
+
+
+def compute(
+    located: Located,
+    work: str,
+    arguments: Mapping[str, Any],
+    *,
+    seconds: float = 0,
+    reads: Sequence[Path] = (),
+) -> Any:
+    """What the work gives for the model; raises BertspaceError.
+
+    seconds: what it may take, waiting included; 0 is no limit here. reads: folders that it reads beside the
+    model's own.
+    """
+    if located.is_trusted or not _on:
+        return do(located, work, {**arguments, "seconds": seconds})
+    longest = RIGHTS.get().seconds or LONGEST_SECONDS
+    return _POOL.ask(located, work, arguments, min(seconds or longest, longest), reads)
+
+
+def do(located: Located, work: str, arguments: Mapping[str, Any]) -> Any:
+    """The work, in this process."""
+    return getattr(importlib.import_module(WORK[work]), work)(located, **arguments)
+
+
+# Children
+
+
+@dataclass
+class Child:
+    """A process that computes with one model. Its scratch folder is ours, to be removed when it is killed."""
+
+    process: subprocess.Popen[bytes]
+    scratch: tempfile.TemporaryDirectory[str]
+    used: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def start(cls) -> Child:
+        scratch = tempfile.TemporaryDirectory(prefix="bertspace-apart-", ignore_cleanup_errors=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bertspace.apart_child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=scratch.name,
+            env=_environment(scratch.name),
+            start_new_session=True,
+        )
+        return cls(process, scratch)
+
+    @property
+    def lives(self) -> bool:
+        return self.process.poll() is None
+
+    def ask(self, message: bytes, end: float) -> Any:
+        """What it answers; raises TimeLimitError, and EOFError where it has ended."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        _send(self.process.stdin.fileno(), message, end)
+        whole, text = wire.lengths(_receive(self.process.stdout.fileno(), wire.HEAD.size, end))
+        return wire.unpack(_receive(self.process.stdout.fileno(), whole, end), text)
+
+    def end(self) -> None:
+        """Kill it, and remove what it wrote."""
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self.scratch.cleanup()
+
+
+def _environment(scratch: str) -> dict[str, str]:
+    found = processes.bare_environment() | {"TMPDIR": scratch, "HOME": scratch, "HF_HOME": scratch}
+    found |= {"OPENBLAS_NUM_THREADS": "1"}  # one thread until the process has confined itself
+    if os.environ.get("BERTSPACE_STRANGERS_ON_CPU", "").lower() in ("1", "true", "yes"):
+        found |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+    return found
+
+
+def _send(pipe: int, message: bytes, end: float) -> None:
+    left = memoryview(message)
+    os.set_blocking(pipe, False)
+    while left:
+        _wait(end, writes=pipe)
+        try:
+            left = left[os.write(pipe, left) :]
+        except BlockingIOError:
+            continue
+        except BrokenPipeError as error:
+            raise EOFError from error
+
+
+def _receive(pipe: int, size: int, end: float) -> bytes:
+    found = bytearray()
+    while len(found) < size:
+        _wait(end, reads=pipe)
+        if not (part := os.read(pipe, min(size - len(found), 1 << 20))):
+            raise EOFError
+        found += part
+    return bytes(found)
+
+
+def _wait(end: float, reads: int | None = None, writes: int | None = None) -> None:
+    """Until the pipe is ready; raises TimeLimitError."""
+    poll = select.poll()
+    for pipe, what in ((reads, select.POLLIN), (writes, select.POLLOUT)):
+        if pipe is not None:
+            poll.register(pipe, what)
+    if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+        raise TimeLimitError("No answer within the time of a call.", hint=_TOO_LONG)
+
+
+_TOO_LONG = "Give fewer or shorter texts, or try again when fewer people ask."
+
+
+class Pool:
+    """The children, one a model: those asked last stay, as many as there may be."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._idle: OrderedDict[tuple[object, ...], Child] = OrderedDict()
+        self._busy: dict[tuple[object, ...], str] = {}  # for whom
+        self._sweeper: threading.Thread | None = None
+        self._spare: Child | None = None
+        self.has_spare = False
+
+    def prepare(self) -> None:
+        """See to it that a spare child is there, if there is to be one."""
+        with self._changed:
+            if self.has_spare and self._spare is None:
+                self._spare = Child.start()
+
+    def _new(self) -> Child:
+        """The spare child, with another one after it, or one that is started now."""
+        with self._changed:
+            spare, self._spare = self._spare, None
+        self.prepare()
+        return spare if spare is not None and spare.lives else Child.start()
+
+    def ask(
+        self, located: Located, work: str, arguments: Mapping[str, Any], seconds: float, reads: Sequence[Path]
+    ) -> Any:
+        """What a child gives for the work; raises BertspaceError."""
+        end = time.monotonic() + seconds
+        order: dict[str, Any] = {
+            "model": located.to_dict(),
+            "reads": [str(path) for path in reads],
+            "work": work,
+        }
+        with self._child((located.path, _written(located), *reads), end, located.name) as child:
+            left = max(0.05, 0.9 * (end - time.monotonic()))  # it is to say itself that time is over
+            order |= {"arguments": {**arguments, "seconds": left}, "memory": _memory(located, reads)}
+            answer = child.ask(wire.pack(order), end)
+        return _value(answer, located.name)
+
+    @contextmanager
+    def _child(self, key: tuple[object, ...], end: float, name: str) -> Iterator[Child]:
+        """A child of this model alone. One that does not answer in time, or ends, is gone afterwards."""
+        child = self._take(key, end)
+        try:
+            child = child or self._new()
+            yield child
+        except BaseException as error:
+            if child is not None:
+                child.end()
+            self._give_back(key, None)
+            if isinstance(error, EOFError | ValueError):
+                raise ModelError(
+                    f"{name} ended the process that computed with it: it takes more than it may here.",
+                    hint="Choose another model, or give fewer and shorter texts.",
+                ) from error
+            raise
+        child.used = time.monotonic()
+        self._give_back(key, child)
+
+    def _take(self, key: tuple[object, ...], end: float) -> Child | None:
+        """The idle child of the model, or None: then there is room for one to be started."""
+        who = RIGHTS.get().who
+        with self._changed:
+            self._sweep_later()
+            while not self._may_begin(key, who):
+                if not self._changed.wait(max(0.0, end - time.monotonic())):
+                    raise TimeLimitError("No answer within the time of a call.", hint=_TOO_LONG)
+            self._busy[key] = who
+            child = self._idle.pop(key, None)
+            if child is None and len(self._busy) + len(self._idle) > _most():
+                self._idle.popitem(last=False)[1].end()
+        if child is not None and not child.lives:
+            child.end()
+            return None
+        return child
+
+    def _may_begin(self, key: tuple[object, ...], who: str) -> bool:
+        """Whether the model's child is free and a place is; one person never has all the places."""
+        mine = sum(each == who for each in self._busy.values())
+        return key not in self._busy and len(self._busy) < _most() and mine < max(1, _most() - 1)
+
+    def _give_back(self, key: tuple[object, ...], child: Child | None) -> None:
+        with self._changed:
+            del self._busy[key]
+            if child is not None:
+                self._idle[key] = child
+            self._changed.notify_all()
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = threading.Thread(target=self._sweep, daemon=True, name="apart")
+            self._sweeper.start()
+
+    def _sweep(self) -> None:
+        """End what nobody has asked for a while, again and again."""
+        while True:
+            time.sleep(min(30.0, IDLE_SECONDS / 2))
+            self.end(IDLE_SECONDS)
+
+    def end(self, idle: float = 0.0) -> None:
+        """End the children that have been idle for so many seconds; without them also the spare one."""
+        before = time.monotonic() - idle
+        with self._changed:
+            if not idle and self._spare is not None:
+                self._spare.end()
+                self._spare = None
+            for key in [key for key, child in self._idle.items() if child.used <= before]:
+                self._idle.pop(key).end()
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the idle children's processes."""
+        with self._changed:
+            return [child.process.pid for child in self._idle.values()]
+
+
+def _value(answer: Any, name: str) -> Any:
+    """What a child's answer holds; what it tells as an error is raised. A child may answer anything."""
+    if isinstance(answer, dict) and "value" in answer:
+        return answer["value"]
+    told = answer.get("error") if isinstance(answer, dict) else None
+    kind, message, hint = (*(told if isinstance(told, list) else []), "", "", "")[:3]
+    words = str(message)[:LONGEST_WORDS] or f"{name} gives no answer."
+    raise ERRORS.get(str(kind), ModelError)(words, hint=str(hint)[:LONGEST_WORDS] or "Choose another model.")
+
+
+def _most() -> int:
+    given = os.environ.get("BERTSPACE_MAX_CHILDREN", "").strip()
+    return max(1, int(given)) if given.isdecimal() else MOST_CHILDREN
+
+
+def _memory(located: Located, reads: Sequence[Path]) -> int:
+    """Bytes that a child of this model may take."""
+    files = sum(
+        path.stat().st_size for folder in (located.path, *reads) for path in folder.glob("*.safetensors")
+    )
+    return MEMORY + TIMES_FILES * files
+
+
+def _written(located: Located) -> float:
+    """When the model's files were written: a run's change while it goes on."""
+    times = [path.stat().st_mtime_ns for path in located.path.glob("*") if path.is_file()]
+    return max(times, default=math.nan)
+
+
+_POOL = Pool()
+atexit.register(_POOL.end)

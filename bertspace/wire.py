@@ -1,0 +1,88 @@
+"""Values between the app and a process that it does not trust: JSON and plain arrays, never a pickle.
+
+A message is its length, the length of its JSON, the JSON, and the bytes of the arrays that the JSON names.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+HEAD = struct.Struct(">QQ")  # bytes of the message behind this, and of its JSON
+MOST_BYTES = 512 * 1024**2
+_ARRAY = "\0array"  # a key that no table of ours has
+_TYPES = ("float32", "float64", "int8", "int32", "int64", "bool")
+
+
+def pack(value: Any) -> bytes:
+    """A message of None, flags, numbers, texts, lists, dicts with texts as keys, and arrays."""
+    arrays: list[bytes] = []
+    text = json.dumps(_without_arrays(value, arrays)).encode()
+    body = b"".join((text, *arrays))
+    return HEAD.pack(len(body), len(text)) + body
+
+
+def _without_arrays(value: Any, arrays: list[bytes]) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_arrays(each, arrays) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_arrays(each, arrays) for each in value]
+    if hasattr(value, "tobytes") and hasattr(value, "dtype"):
+        arrays.append(value.tobytes())
+        return {_ARRAY: [str(value.dtype), list(value.shape)]}
+    return value
+
+
+def lengths(head: bytes) -> tuple[int, int]:
+    """The two numbers of a message's head; raises ValueError for what cannot be one."""
+    whole, text = HEAD.unpack(head)
+    if not text <= whole <= MOST_BYTES:
+        raise ValueError("a message of this length cannot be")
+    return whole, text
+
+
+def unpack(body: bytes, text: int) -> Any:
+    """The value of a message; raises ValueError for what `pack` has not made."""
+    view = _Arrays(body, text)
+    try:
+        value = view.put_back(json.loads(body[:text]))
+    except (RecursionError, TypeError, KeyError) as error:
+        raise ValueError("a message cannot be read") from error
+    if view.place != len(body):
+        raise ValueError("a message is longer than it says")
+    return value
+
+
+class _Arrays:
+    """The arrays behind a message's JSON, taken off in their order."""
+
+    def __init__(self, body: bytes, place: int) -> None:
+        self.body, self.place = body, place
+
+    def put_back(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.put_back(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        return self._next(*value[_ARRAY]) if _ARRAY in value else self._table(value)
+
+    def _table(self, value: dict[str, Any]) -> dict[str, Any]:
+        return {key: self.put_back(each) for key, each in value.items()}
+
+    def _next(self, kind: str, shape: list[int]) -> np.ndarray:
+        import numpy as np
+
+        if kind not in _TYPES or not all(isinstance(size, int) and size >= 0 for size in shape):
+            raise ValueError("a message has an array of another kind")
+        count = math.prod(shape)
+        size = count * np.dtype(kind).itemsize
+        if self.place + size > len(self.body):
+            raise ValueError("a message has an array that is cut off")
+        found = np.frombuffer(self.body, kind, count, self.place).reshape(shape)
+        self.place += size
+        return found
