@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import apart, hardware, models
 from bertspace.errors import ConfigError, DataError, ModelError, TimeLimitError
+from bertspace.layout import heads
 from bertspace.probe import Probe
 from bertspace.schema import Prediction
 from bertspace.tasks import TASKS
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH = 32
+MOST_CHARACTERS = 50_000_000  # of all answers of one call: a vocabulary may hold pieces of any length
 SHARE_OF_MEMORY = 0.25  # of the machine's, or of the GPU's: what the kept models may take
 
 
@@ -150,7 +152,7 @@ def task_of(name: str) -> str:
     for task in ("text-classification", "fill-mask"):
         if not models.misfit(located, task):
             return task
-    head = (located.config.get("architectures") or ["a model without a head"])[0]
+    head = next(iter(heads(located.config)), "a model without a head")
     raise ModelError(f"{name} is {head}: it neither classifies nor fills masks.", hint="Fine-tune it first.")
 
 
@@ -196,7 +198,9 @@ def predictions(found: Any, count: int) -> list[list[Prediction]]:
             ]
             for each in found
         ]
-        if len(made) == count and all(prediction.scores for each in made for prediction in each):
+        every = [prediction for each in made for prediction in each]
+        size = sum(len(each.text) + sum(map(len, each.scores)) for each in every)
+        if len(made) == count and all(each.scores for each in every) and size <= MOST_CHARACTERS:
             return made
     except (TypeError, ValueError, AttributeError):
         pass

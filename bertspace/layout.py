@@ -33,14 +33,16 @@ VOCABULARIES = (  # read as they are: lines, or SentencePiece's protocol buffers
 )
 
 # Bytes of a file. The largest vocabularies of encoders (256,000 pieces) take 34 MB as tokenizer.json.
-SMALL_BYTES, LARGE_BYTES = 4 * 1024**2, 64 * 1024**2
-# Brackets and commas, counted before a file is parsed: 32 MB of `[],` would be gigabytes of lists.
-MOST_BRACKETS, MOST_COMMAS = 1_500_000, 6_000_000
+CONFIG_BYTES, SMALL_BYTES, LARGE_BYTES = 1024**2, 4 * 1024**2, 64 * 1024**2
+# So many bytes to a bracket and to a comma, at least, counted before a file is parsed: 32 MB of `[],` would
+# be gigabytes of lists. A merge takes 16 and more. Of a megabyte that are 116,000 lists at most.
+BYTES_A_BRACKET, BYTES_A_COMMA, FREE, MOST_BRACKETS = 9, 4, 1000, 1_500_000
 
 MOST_COUNTED = 10_000  # labels, layers
 LARGEST_NUMBER = 2**53  # what a model may take is counted when it is built: see loadable
 LONGEST_WORD = 200  # characters that WordPiece looks up piece by piece, in every way to cut them
-LONGEST_TEXT, LONGEST_CHARSMAP = 2_000, 4 * 1024**2  # characters of a value; of SentencePiece's table
+LONGEST_TEXT, LONGEST_LABEL = 2_000, 500  # characters of a value; of a label's name
+LONGEST_CHARSMAP = 4 * 1024**2  # of SentencePiece's table
 MOST_VALUES, DEEPEST = 20_000, 4  # of a value that is a list or an object
 MOST_SHARDS = 1_000
 MOST_KEPT = 16  # laid-out folders of this process
@@ -159,7 +161,7 @@ def _stamps(folder: Path) -> list[tuple[str, int, int]]:
 # Reading and writing
 
 
-def read_json(path: Path, most: int = SMALL_BYTES) -> dict[str, Any]:
+def read_json(path: Path, most: int = CONFIG_BYTES) -> dict[str, Any]:
     """A JSON object from a file that may be anybody's; raises ModelError where it is too large or none."""
     called = f"{path.parent.name}/{path.name}" if path.name == CONFIG else path.name
     hint = "Choose another model."
@@ -167,7 +169,9 @@ def read_json(path: Path, most: int = SMALL_BYTES) -> dict[str, Any]:
         if (size := path.stat().st_size) > most:
             raise ModelError(f"{called} has {size:,} bytes; the limit is {most:,}.", hint=hint)
         content = path.read_bytes()
-        if content.count(b"[") + content.count(b"{") > MOST_BRACKETS or content.count(b",") > MOST_COMMAS:
+        brackets, commas = content.count(b"[") + content.count(b"{"), content.count(b",")
+        fewest = max(BYTES_A_BRACKET * (brackets - FREE), BYTES_A_COMMA * (commas - FREE))
+        if size < fewest or brackets > MOST_BRACKETS:
             raise ModelError(f"{called} holds more values than any model needs.", hint=hint)
         found = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
@@ -289,13 +293,18 @@ def _fields(model_type: str) -> frozenset[str]:
     return frozenset({field.name for field in fields(kind)} | set(kind.attribute_map) | OLDER_KEYS)
 
 
+def heads(config: Mapping[str, Any]) -> list[str]:
+    """The architectures that a config.json names."""
+    return [each for each in _listed(config.get("architectures")) if isinstance(each, str)]
+
+
 def _config_value(key: str, value: Any) -> Any:
     if key == "id2label":
         return _labels(value)
     if key == "label2id":
         return None  # made from id2label
     if key == "architectures":
-        return [head for head in _listed(value) if isinstance(head, str) and _NAME.fullmatch(head)][:8]
+        return [head for head in heads({key: value}) if _NAME.fullmatch(head)][:8]
     if key == "tokenizer_class":
         return value if isinstance(value, str) and _NAME.fullmatch(value) else None
     if key in ("dtype", "torch_dtype"):
@@ -310,7 +319,7 @@ def _labels(value: Any) -> dict[str, str] | None:
     if not isinstance(value, dict) or len(value) > MOST_COUNTED:
         raise _NotPlain(f"{CONFIG} has an id2label that is no object of at most {MOST_COUNTED:,} labels.")
     try:
-        named = {int(number): _clean(str(label)) for number, label in value.items()}
+        named = {int(number): _text(str(label), LONGEST_LABEL) for number, label in value.items()}
     except ValueError as error:
         raise _NotPlain(f"{CONFIG} has labels without numbers.") from error
     if sorted(named) != list(range(len(named))):
@@ -542,7 +551,7 @@ def _plain(value: Any, where: str, paths: bool = False, depth: int = 0) -> Any:
 
 def _text(value: Any, most: int = LONGEST_TEXT) -> str:
     if not isinstance(value, str) or len(value) > most:
-        raise _NotPlain("a text of its tokenizer is none, or too long.")
+        raise _NotPlain("a text of its tokenizer or a label is none, or too long.")
     return _clean(value)
 
 

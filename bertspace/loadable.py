@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ModelError
-from bertspace.layout import CONFIG, check_counts, encoder_types, read_json
+from bertspace.layout import CONFIG, check_counts, encoder_types, heads, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,8 +129,8 @@ def _held(folder: Path) -> tuple[int, int]:
 
 
 def lacking_head(name: str, config: dict[str, Any], task: str) -> str:
-    heads = config.get("architectures") or ["no known head"]
-    if task == "features" or any(str(head).endswith(HEADS[task]) for head in heads):
+    named = heads(config) or ["no known head"]
+    if task == "features" or any(head.endswith(HEADS[task]) for head in named):
         return ""
     what = "fill masks" if task == "fill-mask" else "classify"
-    return f"{name} is a {heads[0]} and does not {what}."
+    return f"{name} is a {named[0][:80]} and does not {what}."

@@ -82,8 +82,8 @@ class Located:
 
     @property
     def config(self) -> dict[str, Any]:
-        """config.json as a dict."""
-        return read_json(self.path / CONFIG)
+        """What config.json says in the fields that its model type has; raises ModelError."""
+        return model_config(read_json(self.path / CONFIG), self.name)
 
 
 def locate(
@@ -264,7 +264,7 @@ def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
 
 def _longest(said: int, located: Located) -> int:
     """Tokens that the model reads of a text: as many as its tokenizer says and it has positions for."""
-    config = model_config(located.config, located.name)
+    config = located.config
     positions = config.get("max_position_embeddings") or 512
     offset = (config.get("pad_token_id") or 0) + 1 if _counts_from_padding(located) else 0
     return max(1, min(said, positions - offset, LONGEST))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+MOST_BYTES = 64 * 1024**2  # of a file with a probe: 1,000 labels of 8,192 features are half of it
 MOST_ROWS = 2000  # training rows that a probe is fitted on
 # Of 0.001 to 1 the lowest log loss on held-out rows of CoLA, MRPC, emotion and two samples taken together (by
 # accuracy 0.001 was 0.8 points better in the mean); 1 over-fits on each.
@@ -66,14 +67,17 @@ class Probe:
     @classmethod
     def load(cls, path: Path) -> Probe:
         """Raises ModelError for a file that holds no probe: it may come from the Hub, and be anybody's."""
+        import numpy as np
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         # KeyError and TypeError: a dtype that numpy does not have.
         with suppress(OSError, SafetensorError, TypeError, ValueError, KeyError):
+            _check_size(path)
             found = load_file(path)
             fits = set(found) == {"weight", "bias"} and found["bias"].shape == found["weight"].shape[:1]
-            if fits and found["weight"].ndim == 2 and {each.dtype.kind for each in found.values()} == {"f"}:
+            fits = fits and {each.dtype.kind for each in found.values()} == {"f"}
+            if fits and found["weight"].ndim == 2 and all(np.isfinite(each).all() for each in found.values()):
                 return cls(**found)
         raise ModelError(f"{path.name} holds no probe.", hint="Name a base model that classifies.")
 
@@ -92,10 +96,17 @@ class Probe:
         from safetensors import SafetensorError, safe_open
 
         try:
+            _check_size(path)
             with safe_open(path, "numpy") as file:
-                return str((file.metadata() or {}).get("base", ""))
-        except (OSError, SafetensorError):
+                return str((file.metadata() or {}).get("base", ""))[:200]
+        except (OSError, SafetensorError, ValueError):
             return ""
+
+
+def _check_size(path: Path) -> None:
+    """Raises ValueError for a file larger than any probe: it is read into the app's own memory."""
+    if path.stat().st_size > MOST_BYTES:
+        raise ValueError("the file is too large")
 
 
 def mean_pooled(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 HEAD = struct.Struct(">QQ")  # bytes of the message behind this, and of its JSON
-MOST_BYTES = 512 * 1024**2
+MOST_BYTES = 128 * 1024**2  # a csv of 10 MiB with every label's score is a few
 _ARRAY = "\0array"  # a key that no table of ours has
 _TYPES = ("float32", "float64", "int8", "int32", "int64", "bool")
 

@@ -434,5 +434,6 @@ def test_an_adapter_for_another_model_is_refused(name: str, tiny_bert: Path, tmp
 def test_small_encoders_learn_at_a_higher_rate(
     config: dict[str, int], task: str, rate: float, tmp_path: Path
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    kind = "distilbert" if "dim" in config else "bert"
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind} | config))
     assert models.default_learning_rate(Located("x", tmp_path, "folder"), task) == rate

@@ -12,7 +12,7 @@ import gradio as gr
 
 from bertspace import hub, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
-from bertspace.layout import read_json
+from bertspace.layout import CONFIG, heads, read_json
 from bertspace.loadable import HEADS
 from bertspace.policy import Person
 from bertspace.runs import Run
@@ -92,12 +92,12 @@ def _hub_misfit(model: str, task: str) -> str:
     if not (folder := _folder(model)):
         return ""
     try:
-        heads = kept(folder / "config.json", lambda: read_json(folder / "config.json")).get("architectures")
+        named = kept(folder / CONFIG, lambda: heads(read_json(folder / CONFIG)))
     except ModelError:
         return "its config.json cannot be read"
-    if any(str(head).endswith(HEADS[task]) for head in heads or ()):
+    if any(head.endswith(HEADS[task]) for head in named):
         return ""
-    return f"{heads[0] if heads else 'it has no head'}, {NOT[task]}"
+    return f"{named[0][:80] if named else 'it has no head'}, {NOT[task]}"
 
 
 def newest_run(task: str, person: Person) -> str:
