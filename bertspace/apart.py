@@ -57,6 +57,39 @@ _log = logging.getLogger(__name__)
 _on = False
 
 
+class TimeLimit:
+    """The seconds that a call may take, waiting for others included; 0 is no limit."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.end = time.monotonic() + seconds if seconds else math.inf
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.end - time.monotonic())
+
+    def over(self) -> TimeLimitError:
+        return TimeLimitError(
+            f"No answer within {self.seconds:g} seconds.",
+            hint="Give fewer or shorter texts, or try again when fewer people ask.",
+        )
+
+    def check(self) -> None:
+        """Raises TimeLimitError when the time is over."""
+        if not self.left:
+            raise self.over()
+
+    @contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """With the lock; raises TimeLimitError when the time is over before it is free."""
+        if not self.left or not lock.acquire(timeout=min(self.left, threading.TIMEOUT_MAX)):
+            raise self.over()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
 def keep_strangers_apart(spare: bool = False) -> None:
     """From here on this process is the app: strangers' models are computed with by children of it.
 
@@ -77,13 +110,13 @@ def compute(
 ) -> Any:
     """What the work gives for the model; raises BertspaceError.
 
-    seconds: what it may take, waiting included; 0 is no limit here. reads: folders that it reads beside the
-    model's own.
+    seconds: what it may take, waiting included; 0: what the rights at hand allow a call. reads: folders that
+    it reads beside the model's own.
     """
+    seconds = seconds or RIGHTS.get().seconds
     if located.is_trusted or not _on:
         return do(located, work, {**arguments, "seconds": seconds})
-    longest = RIGHTS.get().seconds or LONGEST_SECONDS
-    return _POOL.ask(located, work, arguments, min(seconds or longest, longest), reads)
+    return _POOL.ask(located, work, arguments, TimeLimit(seconds or LONGEST_SECONDS), reads)
 
 
 def do(located: Located, work: str, arguments: Mapping[str, Any]) -> Any:
@@ -120,12 +153,12 @@ class Child:
     def lives(self) -> bool:
         return self.process.poll() is None
 
-    def ask(self, message: bytes, end: float) -> Any:
+    def ask(self, message: bytes, limit: TimeLimit) -> Any:
         """What it answers; raises TimeLimitError, and EOFError where it has ended."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        _send(self.process.stdin.fileno(), message, end)
-        whole, text = wire.lengths(_receive(self.process.stdout.fileno(), wire.HEAD.size, end))
-        return wire.unpack(_receive(self.process.stdout.fileno(), whole, end), text)
+        _send(self.process.stdin.fileno(), message, limit)
+        whole, text = wire.lengths(_receive(self.process.stdout.fileno(), wire.HEAD.size, limit))
+        return wire.unpack(_receive(self.process.stdout.fileno(), whole, limit), text)
 
     def end(self) -> None:
         """Kill it, and remove what it wrote."""
@@ -145,11 +178,11 @@ def _environment(scratch: str) -> dict[str, str]:
     return found
 
 
-def _send(pipe: int, message: bytes, end: float) -> None:
+def _send(pipe: int, message: bytes, limit: TimeLimit) -> None:
     left = memoryview(message)
     os.set_blocking(pipe, False)
     while left:
-        _wait(end, writes=pipe)
+        _wait(limit, pipe, select.POLLOUT)
         try:
             left = left[os.write(pipe, left) :]
         except BlockingIOError:
@@ -158,27 +191,22 @@ def _send(pipe: int, message: bytes, end: float) -> None:
             raise EOFError from error
 
 
-def _receive(pipe: int, size: int, end: float) -> bytes:
+def _receive(pipe: int, size: int, limit: TimeLimit) -> bytes:
     found = bytearray()
     while len(found) < size:
-        _wait(end, reads=pipe)
+        _wait(limit, pipe, select.POLLIN)
         if not (part := os.read(pipe, min(size - len(found), 1 << 20))):
             raise EOFError
         found += part
     return bytes(found)
 
 
-def _wait(end: float, reads: int | None = None, writes: int | None = None) -> None:
+def _wait(limit: TimeLimit, pipe: int, what: int) -> None:
     """Until the pipe is ready; raises TimeLimitError."""
     poll = select.poll()
-    for pipe, what in ((reads, select.POLLIN), (writes, select.POLLOUT)):
-        if pipe is not None:
-            poll.register(pipe, what)
-    if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
-        raise TimeLimitError("No answer within the time of a call.", hint=_TOO_LONG)
-
-
-_TOO_LONG = "Give fewer or shorter texts, or try again when fewer people ask."
+    poll.register(pipe, what)
+    if not poll.poll(limit.left * 1000):
+        raise limit.over()
 
 
 class Pool:
@@ -206,25 +234,29 @@ class Pool:
         return spare if spare is not None and spare.lives else Child.start()
 
     def ask(
-        self, located: Located, work: str, arguments: Mapping[str, Any], seconds: float, reads: Sequence[Path]
+        self,
+        located: Located,
+        work: str,
+        arguments: Mapping[str, Any],
+        limit: TimeLimit,
+        reads: Sequence[Path],
     ) -> Any:
         """What a child gives for the work; raises BertspaceError."""
-        end = time.monotonic() + seconds
         order: dict[str, Any] = {
             "model": located.to_dict(),
             "reads": [str(path) for path in reads],
             "work": work,
         }
-        with self._child((located.path, _written(located), *reads), end, located.name) as child:
-            left = max(0.05, 0.9 * (end - time.monotonic()))  # it is to say itself that time is over
+        with self._child((located.path, _written(located), *reads), limit, located.name) as child:
+            left = max(0.05, 0.9 * limit.left)  # it is to say itself that time is over
             order |= {"arguments": {**arguments, "seconds": left}, "memory": _memory(located, reads)}
-            answer = child.ask(wire.pack(order), end)
+            answer = child.ask(wire.pack(order), limit)
         return _value(answer, located.name)
 
     @contextmanager
-    def _child(self, key: tuple[object, ...], end: float, name: str) -> Iterator[Child]:
+    def _child(self, key: tuple[object, ...], limit: TimeLimit, name: str) -> Iterator[Child]:
         """A child of this model alone. One that does not answer in time, or ends, is gone afterwards."""
-        child = self._take(key, end)
+        child = self._take(key, limit)
         try:
             child = child or self._new()
             yield child
@@ -241,14 +273,14 @@ class Pool:
         child.used = time.monotonic()
         self._give_back(key, child)
 
-    def _take(self, key: tuple[object, ...], end: float) -> Child | None:
+    def _take(self, key: tuple[object, ...], limit: TimeLimit) -> Child | None:
         """The idle child of the model, or None: then there is room for one to be started."""
         who = RIGHTS.get().who
         with self._changed:
             self._sweep_later()
             while not self._may_begin(key, who):
-                if not self._changed.wait(max(0.0, end - time.monotonic())):
-                    raise TimeLimitError("No answer within the time of a call.", hint=_TOO_LONG)
+                if not self._changed.wait(limit.left):
+                    raise limit.over()
             self._busy[key] = who
             child = self._idle.pop(key, None)
             if child is None and len(self._busy) + len(self._idle) > _most():

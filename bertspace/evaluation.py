@@ -68,7 +68,8 @@ def table(
         encoded = task.encode(tokenizer, pd.DataFrame(rows), settings, settings.max_train_rows)
         batches = sorted_batches(encoded.lengths, settings.batch_size)
         each = _pooled if features else task.table
-        return placed(parts(model, each, batches, encoded, task, tokenizer, settings), len(encoded))
+        check = apart.TimeLimit(seconds).check
+        return placed(parts(model, each, batches, encoded, task, tokenizer, settings, check), len(encoded))
 
 
 def _pooled(model: PreTrainedModel, batch: Batch) -> Batch:
@@ -85,14 +86,19 @@ def parts(
     task: Task,
     tokenizer: PreTrainedTokenizerBase,
     config: TrainConfig,
+    check: Callable[[], None] = lambda: None,
 ) -> list[Part]:
-    """The table's results for each of the batches; masks are epoch 0's, always the same."""
+    """The table's results for each of the batches; masks are epoch 0's, always the same.
+
+    check: called before each batch; what it raises ends the work.
+    """
     import torch
 
     model.eval()
     device, found = hardware.device(), []  # the model's own is the CPU where FSDP keeps weights there
     with torch.inference_mode(), autocast(config.precision):
         for numbers in batches:
+            check()
             batch = task.collate([(0, int(row)) for row in numbers], rows, tokenizer, config)
             results = table(model, {name: value.to(device) for name, value in batch.items()})
             found.append((numbers, {name: value.cpu().numpy() for name, value in results.items()}))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace import apart, hardware, models
-from bertspace.errors import ConfigError, DataError, ModelError, TimeLimitError
+from bertspace.apart import TimeLimit
+from bertspace.errors import ConfigError, DataError, ModelError
 from bertspace.layout import heads
 from bertspace.probe import Probe
 from bertspace.schema import Prediction
@@ -50,28 +48,6 @@ class Loaded:
         """Bytes of its parameters and buffers."""
         tensors = itertools.chain(self.model.parameters(), self.model.buffers())
         return sum(tensor.nbytes for tensor in tensors)
-
-
-class TimeLimit:
-    """The seconds that a call may take, waiting for others included; 0 is no limit."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.end = time.monotonic() + seconds if seconds else math.inf
-
-    @contextmanager
-    def holding(self, lock: threading.Lock) -> Iterator[None]:
-        """With the lock; raises TimeLimitError when the time is over before it is free."""
-        left = self.end - time.monotonic()
-        if left <= 0 or not lock.acquire(timeout=min(left, threading.TIMEOUT_MAX)):
-            raise TimeLimitError(
-                f"No answer within {self.seconds:g} seconds.",
-                hint="Give fewer or shorter texts, or try again when fewer people ask.",
-            )
-        try:
-            yield
-        finally:
-            lock.release()
 
 
 class ModelCache:
