@@ -13,6 +13,8 @@ import logging
 import math
 import os
 import select
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -20,10 +22,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from bertspace import processes, wire
 from bertspace.errors import BertspaceError, ConfigError, DataError, ModelError, TimeLimitError
@@ -90,14 +92,15 @@ class TimeLimit:
             lock.release()
 
 
-def keep_strangers_apart(spare: bool = False) -> None:
-    """From here on this process is the app: strangers' models are computed with by children of it.
+def keep_strangers_apart(ready: bool = False) -> None:
+    """From here on this process is the app: strangers' models are computed with by others.
 
-    spare: whether one that has its libraries waits for its model, so that nobody waits for the libraries.
+    ready: whether what they are forked from loads its libraries now, so that nobody waits for that.
     """
     global _on
-    _on, _POOL.has_spare = True, spare
-    _POOL.prepare()
+    _on = True
+    if ready:
+        _SERVER.prepare()
 
 
 def compute(
@@ -127,55 +130,142 @@ def do(located: Located, work: str, arguments: Mapping[str, Any]) -> Any:
 # Children
 
 
+class Order(TypedDict):
+    """What a child is told: the model, the work with its arguments, and what it may take and reach."""
+
+    model: dict[str, str]
+    work: str
+    arguments: dict[str, Any]
+    reads: list[str]
+    memory: int
+    scratch: str
+
+
+COMMAND = struct.Struct(">cQ")  # to the server and back: what, and the process
+START, END = b"S", b"E"
+SERVER_SECONDS = 60.0  # for its libraries, when it is asked for the first child
+
+
+class Server:
+    """The process that children are forked from, so that none loads the libraries again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    def prepare(self) -> None:
+        """Start it, if it does not run."""
+        with self._lock:
+            self._ensure()
+
+    def start(self, pipes: Sequence[int]) -> int:
+        """Fork a child that has these pipes; its process id."""
+        return self._ask(START, 0, pipes)
+
+    def end(self, pid: int) -> None:
+        """Kill a child of it."""
+        with suppress(OSError):  # it has ended, and its children with it
+            self._ask(END, pid)
+
+    def close(self) -> None:
+        """End it, and with it its children."""
+        with self._lock:
+            if self._process is not None and self._control is not None:
+                self._control.close()
+                self._process.kill()
+                self._process.wait()
+                self._process = self._control = None
+
+    def _ask(self, what: bytes, pid: int, pipes: Sequence[int] = ()) -> int:
+        with self._lock:
+            control = self._ensure() if what == START else self._control
+            if control is None:
+                raise ConnectionError("the server of strangers' models was ended")
+            socket.send_fds(control, [COMMAND.pack(what, pid)], pipes)
+            answer = control.recv(COMMAND.size, socket.MSG_WAITALL)
+            if len(answer) < COMMAND.size:
+                raise ConnectionError("the server of strangers' models has ended")
+            return int(COMMAND.unpack(answer)[1])
+
+    def _ensure(self) -> socket.socket:
+        """The line to the server, which is started if it does not run."""
+        if self._control is not None:
+            if self._process is not None and self._process.poll() is None:
+                return self._control
+            self._control.close()
+        self._control, theirs = socket.socketpair()
+        self._control.settimeout(SERVER_SECONDS)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bertspace.apart_server"],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=tempfile.gettempdir(),
+                env=_environment(),
+                start_new_session=True,
+            )
+        return self._control
+
+
+_SERVER = Server()
+
+
+def _environment() -> dict[str, str]:
+    found = processes.bare_environment()
+    found |= {"OPENBLAS_NUM_THREADS": "1"}  # no thread before the fork
+    if os.environ.get("BERTSPACE_STRANGERS_ON_CPU", "").lower() in ("1", "true", "yes"):
+        found |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+    return found
+
+
 @dataclass
 class Child:
     """A process that computes with one model. Its scratch folder is ours, to be removed when it is killed."""
 
-    process: subprocess.Popen[bytes]
+    pid: int
+    orders: int
+    answers: int
     scratch: tempfile.TemporaryDirectory[str]
     used: float = field(default_factory=time.monotonic)
 
     @classmethod
     def start(cls) -> Child:
+        (orders_there, orders), (answers, answers_there) = os.pipe(), os.pipe()
+        try:
+            pid = _SERVER.start([orders_there, answers_there])
+        except OSError as error:
+            for pipe in (orders, answers):
+                os.close(pipe)
+            raise ModelError(
+                "No process could be started to compute with this model.", hint="Try again in a moment."
+            ) from error
+        finally:
+            for pipe in (orders_there, answers_there):
+                os.close(pipe)
         scratch = tempfile.TemporaryDirectory(prefix="bertspace-apart-", ignore_cleanup_errors=True)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bertspace.apart_child"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=scratch.name,
-            env=_environment(scratch.name),
-            start_new_session=True,
-        )
-        return cls(process, scratch)
+        return cls(pid, orders, answers, scratch)
 
     @property
     def lives(self) -> bool:
-        return self.process.poll() is None
+        """Whether its end of the pipe is open; it says nothing without being asked."""
+        poll = select.poll()
+        poll.register(self.answers, select.POLLIN)
+        return not poll.poll(0)
 
-    def ask(self, message: bytes, limit: TimeLimit) -> Any:
+    def ask(self, order: Order, limit: TimeLimit) -> Any:
         """What it answers; raises TimeLimitError, and EOFError where it has ended."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        _send(self.process.stdin.fileno(), message, limit)
-        whole, text = wire.lengths(_receive(self.process.stdout.fileno(), wire.HEAD.size, limit))
-        return wire.unpack(_receive(self.process.stdout.fileno(), whole, limit), text)
+        _send(self.orders, wire.pack(order), limit)
+        whole, text = wire.lengths(_receive(self.answers, wire.HEAD.size, limit))
+        return wire.unpack(_receive(self.answers, whole, limit), text)
 
     def end(self) -> None:
         """Kill it, and remove what it wrote."""
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
+        _SERVER.end(self.pid)
+        os.close(self.orders)
+        os.close(self.answers)
         self.scratch.cleanup()
-
-
-def _environment(scratch: str) -> dict[str, str]:
-    found = processes.bare_environment() | {"TMPDIR": scratch, "HOME": scratch, "HF_HOME": scratch}
-    found |= {"OPENBLAS_NUM_THREADS": "1"}  # one thread until the process has confined itself
-    if os.environ.get("BERTSPACE_STRANGERS_ON_CPU", "").lower() in ("1", "true", "yes"):
-        found |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
-    return found
 
 
 def _send(pipe: int, message: bytes, limit: TimeLimit) -> None:
@@ -217,21 +307,6 @@ class Pool:
         self._idle: OrderedDict[tuple[object, ...], Child] = OrderedDict()
         self._busy: dict[tuple[object, ...], str] = {}  # for whom
         self._sweeper: threading.Thread | None = None
-        self._spare: Child | None = None
-        self.has_spare = False
-
-    def prepare(self) -> None:
-        """See to it that a spare child is there, if there is to be one."""
-        with self._changed:
-            if self.has_spare and self._spare is None:
-                self._spare = Child.start()
-
-    def _new(self) -> Child:
-        """The spare child, with another one after it, or one that is started now."""
-        with self._changed:
-            spare, self._spare = self._spare, None
-        self.prepare()
-        return spare if spare is not None and spare.lives else Child.start()
 
     def ask(
         self,
@@ -242,15 +317,16 @@ class Pool:
         reads: Sequence[Path],
     ) -> Any:
         """What a child gives for the work; raises BertspaceError."""
-        order: dict[str, Any] = {
-            "model": located.to_dict(),
-            "reads": [str(path) for path in reads],
-            "work": work,
-        }
         with self._child((located.path, _written(located), *reads), limit, located.name) as child:
-            left = max(0.05, 0.9 * limit.left)  # it is to say itself that time is over
-            order |= {"arguments": {**arguments, "seconds": left}, "memory": _memory(located, reads)}
-            answer = child.ask(wire.pack(order), limit)
+            order: Order = {
+                "model": located.to_dict(),
+                "work": work,
+                "arguments": {**arguments, "seconds": max(0.05, 0.9 * limit.left)},  # it is to end by itself
+                "reads": [str(path) for path in reads],
+                "memory": _memory(located, reads),
+                "scratch": child.scratch.name,
+            }
+            answer = child.ask(order, limit)
         return _value(answer, located.name)
 
     @contextmanager
@@ -258,7 +334,7 @@ class Pool:
         """A child of this model alone. One that does not answer in time, or ends, is gone afterwards."""
         child = self._take(key, limit)
         try:
-            child = child or self._new()
+            child = child or Child.start()
             yield child
         except BaseException as error:
             if child is not None:
@@ -314,12 +390,9 @@ class Pool:
             self.end(IDLE_SECONDS)
 
     def end(self, idle: float = 0.0) -> None:
-        """End the children that have been idle for so many seconds; without them also the spare one."""
+        """End the children that have been idle for so many seconds."""
         before = time.monotonic() - idle
         with self._changed:
-            if not idle and self._spare is not None:
-                self._spare.end()
-                self._spare = None
             for key in [key for key, child in self._idle.items() if child.used <= before]:
                 self._idle.pop(key).end()
 
@@ -327,7 +400,7 @@ class Pool:
     def processes(self) -> list[int]:
         """The ids of the idle children's processes."""
         with self._changed:
-            return [child.process.pid for child in self._idle.values()]
+            return [child.pid for child in self._idle.values()]
 
 
 def _value(answer: Any, name: str) -> Any:
@@ -360,4 +433,10 @@ def _written(located: Located) -> float:
 
 
 _POOL = Pool()
-atexit.register(_POOL.end)
+
+
+@atexit.register
+def end() -> None:
+    """End all children, and what they are forked from."""
+    _POOL.end()
+    _SERVER.close()

@@ -35,7 +35,7 @@ LAYERS = [
         "queue",
         "worker",
         "inference",
-        "apart_child",
+        "apart_server",
         "forecast",
         "pace",
     },
