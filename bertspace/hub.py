@@ -5,11 +5,18 @@ Whose rights it acts with is in RIGHTS: no token is in any signature. Knows noth
 
 from __future__ import annotations
 
+import itertools
+import math
+import re
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bertspace import hub_cache, hub_room
 from bertspace.errors import HubError, HubUnreachable
@@ -24,9 +31,10 @@ from bertspace.hub_client import (
     api,
     check_id,
     check_revision,
+    readable,
     with_or_without_login,
 )
-from bertspace.hub_words import day, first_lines, labels, one, parsed
+from bertspace.hub_words import LARGEST_TEXT, config_of, day, first_lines, labels, one, parsed
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -34,9 +42,38 @@ if TYPE_CHECKING:
 __all__ = ["ANSWER_SECONDS", "OFFLINE", "RIGHTS", "Account", "Facts", "Found", "Rights", "acting", "answered"]
 __all__ += ["check_id", "check_revision", "facts", "on_disk", "pulled_fresh", "search", "snapshot", "whoami"]
 
-LARGEST_TEXT = 1024 * 1024  # bytes of a card or a configuration that are read for a look
 MAY_WRITE = ("admin", "write", "contributor")  # roles in an organisation
-_SEEN: set[str] = set()  # what the Hub has given to somebody without an account, in this process
+MOST_LISTED = 5000  # files at a repository's top
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+class Public:
+    """What the Hub lately said to be for everybody: a bounded memory, of this process, that wears off."""
+
+    SECONDS, MOST = 3600.0, 10_000
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, float] = OrderedDict()  # repository: time.monotonic()
+        self._lock = threading.Lock()
+
+    def add(self, repo_id: str) -> None:
+        with self._lock:
+            self._seen[repo_id] = time.monotonic()
+            self._seen.move_to_end(repo_id)
+            if len(self._seen) > self.MOST:
+                self._seen.popitem(last=False)
+
+    def forget(self, repo_id: str) -> bool:
+        """Whether it was known."""
+        with self._lock:
+            return self._seen.pop(repo_id, None) is not None
+
+    def __contains__(self, repo_id: str) -> bool:
+        with self._lock:
+            return time.monotonic() - self._seen.get(repo_id, -math.inf) < self.SECONDS
+
+
+_PUBLIC = Public()
 
 
 @dataclass(frozen=True)
@@ -108,7 +145,7 @@ class _Remote:
 
     @property
     def is_restricted(self) -> bool:
-        return bool(self.info.private or self.info.gated)
+        return self.info.private is not False or bool(self.info.gated)
 
 
 def search(text: str, task: str = "", limit: int = 20) -> list[Found]:
@@ -121,16 +158,20 @@ def search(text: str, task: str = "", limit: int = 20) -> list[Found]:
         return [
             Found(
                 each.id,
-                each.pipeline_tag or "",
+                one(each.pipeline_tag),
                 each.downloads or 0,
                 day(each.last_modified),
                 bool(each.private),
                 bool(each.gated),
             )
-            for each in found
+            for each in itertools.islice(found, limit)
         ]
 
-    return with_or_without_login(lambda: answered(ask, "the search"))
+    models = with_or_without_login(lambda: answered(lambda: readable(ask, "the search"), "the search"))
+    for each in models:
+        if each.private or each.gated:
+            _PUBLIC.forget(each.repo_id)
+    return models
 
 
 def facts(name: str) -> Facts:
@@ -172,13 +213,14 @@ def snapshot(
 def _snapshot(
     repo_id: str, revision: str | None, progress: Progress, check: Callable[[Path], None] | None
 ) -> Path:
-    cached = _offline(repo_id, revision)
-    if cached is not None and cached.name == revision and not RIGHTS.get().guest:
-        return cached  # a commit does not change
+    if not RIGHTS.get().guest:
+        cached = _offline(repo_id, revision)
+        if cached is not None and cached.name == revision:
+            return cached  # a commit does not change
     try:
         return with_or_without_login(lambda: _pulled(repo_id, revision, progress, check))
     except HubUnreachable:  # not where the Hub says no: what another person's rights brought is not for all
-        if cached is not None:
+        if (cached := _offline(repo_id, revision)) is not None:
             return cached
         raise
 
@@ -196,7 +238,7 @@ def on_disk() -> list[str]:
     rights = RIGHTS.get()
     shared = list(hub_cache.models_in(hub_cache.common()))
     if rights.guest:
-        shared = [repo_id for repo_id in shared if repo_id in _SEEN]
+        shared = [repo_id for repo_id in shared if repo_id in _PUBLIC]
     own = list(hub_cache.models_in(rights.folder)) if rights.folder else []
     return sorted({*shared, *own})
 
@@ -204,9 +246,13 @@ def on_disk() -> list[str]:
 def folder_on_disk(name: str) -> Path | None:
     """Where owner/name[@revision] lies that these rights can load without a network; None where it does not.
 
-    Raises HubError for what is no name.
+    The Hub is asked again of what it gave to everybody a while ago. Raises HubError for what is no name.
     """
-    return _offline(*_parts(name))
+    repo_id, revision = _parts(name)
+    if RIGHTS.get().guest and repo_id not in _PUBLIC and _PUBLIC.forget(repo_id):
+        with suppress(HubError):
+            _remote(repo_id, None)
+    return _offline(repo_id, revision)
 
 
 def whoami() -> Account:
@@ -232,48 +278,97 @@ def _parts(name: str) -> tuple[str, str | None]:
 
 def _offline(repo_id: str, revision: str | None) -> Path | None:
     """What is on disk of it, if these rights may have it without asking the Hub."""
-    caches = hub_cache.places()
-    if RIGHTS.get().guest and repo_id not in _SEEN:
-        caches = [cache for cache in caches if cache != hub_cache.common()]
-    return hub_cache.find(repo_id, revision, caches)
+    return hub_cache.find(repo_id, revision, _places(repo_id in _PUBLIC))
+
+
+def _places(is_public: bool) -> list[Path]:
+    """Where these rights may read a model from: what not everybody may see is no guest's for lying here."""
+    with_common = is_public or not RIGHTS.get().guest
+    return [cache for cache in hub_cache.places() if with_common or cache != hub_cache.common()]
 
 
 def _remote(repo_id: str, revision: str | None) -> _Remote:
     def ask() -> _Remote:
-        from huggingface_hub.hf_api import RepoFile
+        from huggingface_hub.errors import DisabledRepoError, RepositoryNotFoundError
 
         client = api()
-        info = client.model_info(repo_id, revision=revision, timeout=ANSWER_SECONDS - 1)
-        tree = client.list_repo_tree(repo_id, revision=info.sha, recursive=False)
-        files = [
-            RemoteFile(each.path, each.size, each.lfs.sha256 if each.lfs else each.blob_id)
-            for each in tree
-            if isinstance(each, RepoFile)
-        ]
-        return _Remote(info, tuple(files))
+        try:
+            info = client.model_info(repo_id, revision=revision, timeout=ANSWER_SECONDS - 1)
+        except (RepositoryNotFoundError, DisabledRepoError):  # the first one for gated ones too
+            _PUBLIC.forget(repo_id)
+            raise
+        return _Remote(info, tuple(_listed(repo_id, info.sha)))
 
-    found = answered(ask, repo_id, revision=revision or "")
-    if not found.is_restricted:
-        _SEEN.add(repo_id)
+    found = answered(lambda: readable(ask, repo_id), repo_id, revision=revision or "")
+    if found.is_restricted:
+        _PUBLIC.forget(repo_id)
+    else:
+        _PUBLIC.add(repo_id)
     return found
+
+
+def _listed(repo_id: str, commit: str) -> list[RemoteFile]:
+    """The files at the top of a commit; raises HubError for more than anybody needs, and odd ones."""
+    from huggingface_hub.hf_api import RepoFile
+
+    if not _COMMIT.fullmatch(str(commit)):
+        raise HubError(f"The Hub names no commit of {repo_id}.", hint="Choose another model.")
+    tree = api().list_repo_tree(repo_id, revision=commit, recursive=False)
+    found = list(itertools.islice(tree, MOST_LISTED + 1))
+    if len(found) > MOST_LISTED:
+        raise HubError(f"{repo_id} has more than {MOST_LISTED:,} files.", hint="Choose another model.")
+    return [
+        RemoteFile(each.path, each.size, each.lfs.sha256 if each.lfs else each.blob_id)
+        for each in found
+        if isinstance(each, RepoFile)
+    ]
 
 
 def _pulled(
     repo_id: str, revision: str | None, progress: Progress, check: Callable[[Path], None] | None
 ) -> Path:
     remote = _remote(repo_id, revision)
-    files = hub_cache.needed(remote.files)
-    if (found := hub_cache.find(repo_id, remote.commit, hub_cache.places())) is not None and _has(
-        found, files
-    ):
+    files, places = hub_cache.needed(remote.files), _places(not remote.is_restricted)
+    found = hub_cache.find(repo_id, remote.commit, places)
+    if found is not None and _has(found, files):
         return found
+    if progress.stopped is None and not RIGHTS.get().in_calls:
+        return hub_cache.find(repo_id, revision, places) or _refuse_to_bring(repo_id)
+    if not places:
+        raise HubError(
+            f"{repo_id} asks for its terms to be accepted.", hint="Sign in, and accept them first."
+        )
     check_files(repo_id, [file.path for file in remote.files])
     progress.total = sum(file.size for file in files)
     hub_room.check_size(repo_id, progress.total)
-    own = RIGHTS.get().folder
-    cache = own if own and remote.is_restricted else hub_cache.common()
+    cache = places[0] if remote.is_restricted else hub_cache.common()
     hub_room.make_room(cache, progress.total, repo_id, remote.commit)
-    return hub_cache.bring(repo_id, revision, remote.commit, files, cache, progress, check)
+    return hub_cache.bring(
+        repo_id, revision, remote.commit, files, cache, progress, partial(_check_small, repo_id, files, check)
+    )
+
+
+def _refuse_to_bring(repo_id: str) -> NoReturn:
+    raise HubError(
+        f"{repo_id} is not on this machine yet.",
+        hint="Pull it first: in the Hub tab, or by the endpoint pull; pulling tells how far that is.",
+    )
+
+
+def _check_small(
+    repo_id: str, files: Sequence[RemoteFile], check: Callable[[Path], None] | None, snapshot: Path
+) -> None:
+    """Raises what says that the weights need not come, once all else is there."""
+    names = {file.path for file in files}
+    if f"model{hub_cache.WEIGHTS}" not in names and hub_cache.INDEX in names:
+        named = hub_cache.shards(snapshot)
+        if not named or named - names:
+            raise HubError(
+                f"The index of {repo_id}'s weights names other files than it has.",
+                hint="Choose another model.",
+            )
+    if check:
+        check(snapshot)
 
 
 def _has(snapshot: Path, files: Sequence[RemoteFile]) -> bool:
@@ -294,27 +389,29 @@ def check_files(repo_id: str, names: Collection[str]) -> None:
 
 
 def _facts(repo_id: str, revision: str | None) -> Facts:
+    from huggingface_hub import CardData
+
     remote = _remote(repo_id, revision)
     info, files = remote.info, hub_cache.needed(remote.files)
-    names = {file.path: file.size for file in remote.files}
-    read = partial(_text, repo_id, remote.commit, names)
-    card = info.card_data.to_dict() if info.card_data else {}
+    there = {file.path: file for file in remote.files}
+    read = partial(_text, repo_id, remote.commit, there)
+    card = info.card_data if isinstance(info.card_data, CardData) else CardData()
     config = parsed(read("config.json"))
     return Facts(
         repo_id,
         remote.commit,
-        info.pipeline_tag or "",
+        one(info.pipeline_tag),
         labels(config),
         one(card.get("license")),
         one(card.get("language")),
         one(card.get("base_model")),
         day(info.last_modified),
         sum(file.size for file in files),
-        hub_cache.size_on_disk(repo_id, files, hub_cache.places()),
+        hub_cache.size_on_disk(repo_id, files, _places(not remote.is_restricted)),
         first_lines(read("README.md")),
         bool(info.private),
         bool(info.gated),
-        tuple(names),
+        tuple(there),
         config,
     )
 
@@ -322,7 +419,7 @@ def _facts(repo_id: str, revision: str | None) -> Facts:
 def _facts_on_disk(repo_id: str, found: Path) -> Facts:
     files = [path for path in found.iterdir() if path.is_file()]
     taken = sum(path.stat().st_size for path in files)
-    config = parsed((found / "config.json").read_text(encoding="utf-8", errors="replace"))
+    config = config_of(found)
     names = tuple(path.name for path in files)
     words = "Seen as it lies on this machine: the Hub does not answer."
     return Facts(
@@ -344,19 +441,11 @@ def _facts_on_disk(repo_id: str, found: Path) -> Facts:
     )
 
 
-def _text(repo_id: str, commit: str, names: dict[str, int], name: str) -> str:
+def _text(repo_id: str, commit: str, there: dict[str, RemoteFile], name: str) -> str:
     """A small file of the repository as text; "" where it is not there or not small."""
-    if names.get(name, LARGEST_TEXT + 1) > LARGEST_TEXT:
+    from huggingface_hub import hf_hub_url
+
+    if (file := there.get(name)) is None or file.size > LARGEST_TEXT:
         return ""
-
-    def ask() -> str:
-        from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
-
-        headers = build_hf_headers(token=RIGHTS.get().token)
-        url = hf_hub_url(repo_id, name, revision=commit)
-        response = get_session().get(url, headers=headers, timeout=ANSWER_SECONDS - 1)
-        hf_raise_for_status(response)
-        return response.text
-
-    return answered(ask, repo_id)
+    url = hf_hub_url(repo_id, name, revision=commit)
+    return answered(lambda: hub_cache.small(url, file), repo_id).decode(errors="replace")

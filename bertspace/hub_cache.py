@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +28,15 @@ from bertspace.hub_client import RIGHTS, faults, told
 WEIGHTS = ".safetensors"
 ENDINGS = (".json", ".txt", ".model", WEIGHTS)  # of what a model needs
 WITH_MODEL = ("model.safetensors", "probe.safetensors")  # the second is what a base knew, see probe.py
+INDEX = f"model{WEIGHTS}.index.json"
+LARGEST_INDEX, MOST_SHARDS = 1024 * 1024, 1000  # bytes; files
 CHUNK = 1024 * 1024
+LONGEST_PATH = 1000  # characters, within a repository
 TRIES = 4  # in a row without a byte
 READ_SECONDS, LONGEST_WAIT = 12, 30  # for the next bytes; for the Hub's own wish before a further try
 SPARE = 64 * 1024 * 1024  # bytes left on the disk
+_DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_PLAIN = re.compile(r"\w[\w.-]{0,200}", re.ASCII)  # a name as those of all files that a model is loaded from
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,32 @@ class RemoteFile:
     size: int
     digest: str
 
+    def __post_init__(self) -> None:
+        """Raises HubError for what would be no place of its own in a cache."""
+        parts = str(self.path).split("/")
+        fits = all(part not in ("", ".", "..") and len(part.encode()) <= 255 for part in parts)
+        known = isinstance(self.size, int) and self.size >= 0 and _DIGEST.fullmatch(str(self.digest))
+        if not (fits and known and self.path.isprintable() and len(self.path) <= LONGEST_PATH):
+            raise HubError(
+                f"What the Hub says of the file {str(self.path)[:80]!r} cannot be right.",
+                hint="Choose another model or data set.",
+            )
+
     def is_whole(self, path: Path) -> bool:
         """Whether what lies there is this file, by its size and its hash."""
-        return path.stat().st_size == self.size and _digest(path, self.digest) == self.digest
+        if path.stat().st_size != self.size:
+            return False
+        found = self.hasher()
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                found.update(chunk)
+        return bool(found.hexdigest() == self.digest)
+
+    def hasher(self) -> Any:
+        """What makes the digest of its bytes."""
+        if len(self.digest) == 64:
+            return hashlib.sha256()
+        return hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
 
 
 @dataclass
@@ -112,14 +142,23 @@ def is_complete(snapshot: Path) -> bool:
     """Whether a model can be loaded from the folder; a broken download lacks weights, or has some only."""
     if not (snapshot / "config.json").is_file():
         return False
-    import json
+    if not (snapshot / f"model{WEIGHTS}").is_file() and (snapshot / INDEX).is_file():
+        named = shards(snapshot)
+        return bool(named) and all((snapshot / name).is_file() for name in named)
+    return any(path.is_file() for path in snapshot.glob(f"*{WEIGHTS}"))
 
+
+def shards(snapshot: Path) -> set[str]:
+    """The files beside its index that this names; none where it is too large, or names anything else: whether
+    that is there is nobody's to know."""
     try:
-        index = json.loads((snapshot / "model.safetensors.index.json").read_text(encoding="utf-8"))
-        needed = set(index["weight_map"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return any(path.is_file() for path in snapshot.glob(f"*{WEIGHTS}"))
-    return all((snapshot / str(name)).is_file() for name in needed)
+        with (snapshot / INDEX).open("rb") as file:
+            content = file.read(LARGEST_INDEX + 1)
+        named = set(json.loads(content)["weight_map"].values()) if len(content) <= LARGEST_INDEX else set()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return set()
+    plain = all(isinstance(name, str) and _PLAIN.fullmatch(name) and name.endswith(WEIGHTS) for name in named)
+    return named if plain and len(named) <= MOST_SHARDS else set()
 
 
 def models_in(cache: Path) -> Iterator[str]:
@@ -135,10 +174,10 @@ def needed(files: Sequence[RemoteFile]) -> list[RemoteFile]:
     found = [
         file
         for file in files
-        if "/" not in file.path and (file.path.endswith(ENDINGS) or file.path == "README.md")
+        if _PLAIN.fullmatch(file.path) and (file.path.endswith(ENDINGS) or file.path == "README.md")
     ]
     names = {file.path for file in found}
-    if names & {f"model{WEIGHTS}", f"model{WEIGHTS}.index.json"}:  # whole: an adapter would be loaded instead
+    if names & {f"model{WEIGHTS}", INDEX}:  # whole: an adapter would be loaded instead
         found = [file for file in found if not file.path.startswith("adapter_")]
     if f"model{WEIGHTS}" in names:  # other variants beside it are not read
         found = [file for file in found if not file.path.endswith(WEIGHTS) or file.path in WITH_MODEL]
@@ -231,8 +270,10 @@ def _read(url: str, file: RemoteFile, partial: Path, progress: Progress) -> None
         if have == file.size and partial.exists():
             return
         try:
-            _append(url, partial, have, progress)
-            if partial.stat().st_size < file.size:
+            _append(url, file, partial, have, progress)
+            if (arrived := partial.stat().st_size) > file.size:
+                return  # it is not what it should be, whatever follows
+            if arrived < file.size:
                 raise ConnectionError("the answer ended early")
         except faults() as error:
             if _is_full(error):
@@ -262,7 +303,7 @@ def _wait_or_raise(why: HubError, failed: int, done: int, progress: Progress, er
     ) from error
 
 
-def _append(url: str, partial: Path, have: int, progress: Progress) -> None:
+def _append(url: str, file: RemoteFile, partial: Path, have: int, progress: Progress) -> None:
     import httpx2
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
@@ -284,17 +325,29 @@ def _append(url: str, partial: Path, have: int, progress: Progress) -> None:
                 target.write(chunk)
                 target.flush()  # what is told as arrived is on disk when this process is killed
                 progress.add(len(chunk))
+                if target.tell() > file.size:
+                    return  # an answer without an end would fill the disk
 
 
-def _digest(path: Path, like: str) -> str:
-    """SHA-256, or where `like` is as short as git's, the SHA-1 of the file as git's blob."""
-    with path.open("rb") as file:
-        if len(like) == 64:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        found = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+def small(url: str, file: RemoteFile) -> bytes:
+    """The file's bytes, which are kept nowhere; raises HubError where they are not what the Hub says."""
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    headers = build_hf_headers(token=RIGHTS.get().token) | {"Accept-Encoding": "identity"}
+    content = b""
+    with get_session().stream("GET", url, headers=headers, timeout=READ_SECONDS) as response:
+        if response.status_code >= 400:
+            response.read()
+        hf_raise_for_status(response)
+        for chunk in response.iter_raw():
+            content += chunk
+            if len(content) > file.size:
+                break
+    found = file.hasher()
+    found.update(content)
+    if found.hexdigest() != file.digest:
+        raise HubError(f"{file.path} arrived damaged: it is not what the Hub says.", hint="Look again.")
+    return content
 
 
 def _link(blob: Path, place: Path) -> None:

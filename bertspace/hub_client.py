@@ -30,6 +30,8 @@ XET_PATIENCE = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_RETRY_MA
 # Seconds without a byte after which a request that names no time-out of its own fails; commits may be slow.
 SILENCE = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 10.0}
 OFFLINE = "Use the model named starter, which needs no network, or check the connection."
+LARGEST_ANSWER = 32 * 1024 * 1024  # bytes of one that is waited for: a listing, a model's facts
+LONGEST_REVISION = 200  # characters
 _UNTIL: ContextVar[float] = ContextVar("_UNTIL", default=math.inf)  # of time.monotonic()
 _FIRST = threading.Lock()
 _NAME = r"\w(?:[\w.-]{0,94}\w)?"
@@ -45,8 +47,9 @@ class Rights:
     guest: the machine is not theirs, so that what lies in the common cache is theirs only once the Hub has
     given it to them. most_bytes: of one model or data set; cache_bytes: of all that guests
     brought to the common cache;
-    own_bytes: of all in the folder; 0 is no limit. who: whose load a call counts as, and seconds: what it may
-    take, 0 for any.
+    own_bytes: of all in the folder; 0 is no limit. in_calls: whether any call may bring a model that is not
+    here, or only what can be stopped: a pull. who: whose load a call counts as, and seconds: what it may take,
+    0 for any.
     """
 
     token: str | bool | None = field(default=None, repr=False)
@@ -55,6 +58,7 @@ class Rights:
     most_bytes: int = 0
     cache_bytes: int = 0
     own_bytes: int = 0
+    in_calls: bool = True
     who: str = ""
     seconds: float = 0
 
@@ -97,7 +101,10 @@ def _set_factory() -> None:
     def make() -> Any:
         client = default_client_factory()
         hooks = client.event_hooks
-        client.event_hooks = hooks | {"request": [*hooks["request"], _bound_silence]}
+        client.event_hooks = {
+            "request": [*hooks["request"], _bound_silence],
+            "response": [*hooks["response"], _bound_answer],
+        }
         return client
 
     set_client_factory(make)
@@ -117,6 +124,35 @@ def _bound_silence(request: Any) -> None:
     request.extensions = {**request.extensions, "timeout": bounds}
 
 
+def _bound_answer(response: Any) -> None:
+    """Let an answer that somebody waits for end in that time, and hold no more than LARGEST_ANSWER: it is
+    read into memory, also by a thread that nobody waits for any more."""
+    if math.isfinite(_UNTIL.get()):
+        response.stream = _bounded()(response.stream)
+
+
+@cache
+def _bounded() -> Any:
+    import httpx2
+
+    class Bounded(httpx2.SyncByteStream):
+        def __init__(self, stream: httpx2.SyncByteStream) -> None:
+            self.stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            count = 0
+            for chunk in self.stream:
+                count += len(chunk)
+                if count > LARGEST_ANSWER or time.monotonic() > _UNTIL.get():
+                    raise HubUnreachable("The Hub's answer does not end.", hint=OFFLINE)
+                yield chunk
+
+        def close(self) -> None:
+            self.stream.close()
+
+    return Bounded
+
+
 def check_id(repo_id: str, kind: str = "model") -> str:
     """The id, if it can be one; raises HubError."""
     if not _REPO_ID.fullmatch(repo_id) or re.search(r"\.\.|--|\.git$", repo_id) or len(repo_id) > 96:
@@ -129,8 +165,11 @@ def check_id(repo_id: str, kind: str = "model") -> str:
 
 def check_revision(repo_id: str, revision: str | None) -> None:
     """Raises HubError for what cannot name a branch, a tag or a commit."""
-    if revision is not None and any(part in ("", ".", "..") for part in revision.split("/")):
-        raise HubError(f"{repo_id} has no revision {revision!r}.", hint="Leave the part after @ away.")
+    if revision is None:
+        return
+    odd = len(revision) > LONGEST_REVISION or not revision.isprintable()
+    if odd or any(part in ("", ".", "..") for part in revision.split("/")):
+        raise HubError(f"{repo_id} has no revision {revision[:80]!r}.", hint="Leave the part after @ away.")
 
 
 def with_or_without_login(call: Callable[[], T]) -> T:
@@ -146,6 +185,18 @@ def with_or_without_login(call: Callable[[], T]) -> T:
                 return call()
             except HubError:
                 raise refused from None
+
+
+def readable(call: Callable[[], T], about: str) -> T:
+    """What the call gives; where the client stumbles over what a card or a listing says, HubError: anybody
+    may have written it."""
+    try:
+        return call()
+    except (TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise HubError(
+            f"What the Hub says of {about} cannot be read ({type(error).__name__}).",
+            hint="Choose another model.",
+        ) from error
 
 
 def answered(call: Callable[[], T], about: str, seconds: float = ANSWER_SECONDS, revision: str = "") -> T:

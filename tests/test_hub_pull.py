@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(hub, "_SEEN", set())
+    monkeypatch.setattr(hub, "_PUBLIC", hub.Public())
     with acting(Rights(token=False)):
         yield folder
 
@@ -286,7 +286,7 @@ def test_what_the_owners_tools_brought_is_not_for_guests_while_the_hub_is_away(
     hub_server.put("alice/open", contents(tiny_bert))
     with acting(Rights(token=alice)):
         secret, public = hub.snapshot("alice/secret"), hub.snapshot("alice/open")
-    hub._SEEN.clear()  # as after a restart
+    hub._PUBLIC.forget("alice/open")  # as after a restart
     with acting(Rights(token=False, guest=True)):
         assert hub.snapshot("alice/open") == public
         hub_server.fail(503, path="/api/", times=0)

@@ -65,7 +65,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(client, "_SEEN", set())
+    monkeypatch.setattr(client, "_PUBLIC", client.Public())
     monkeypatch.setattr(render, "run_snippet", lambda card, *_, **__: card)
     with acting(Rights(token=False)):
         yield folder

@@ -89,7 +89,7 @@ class Hub:
         *,
         kind: str = "model",
         private: bool = False,
-        gated: bool = False,
+        gated: bool | str = False,
     ) -> str:
         """The commit that adds the files to the repository, which is made where there is none."""
         repo = self.store.repos.get((kind, repo_id)) or self.store.create(

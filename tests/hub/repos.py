@@ -79,7 +79,7 @@ class Repos:
         asked = await request.json()
         if "visibility" in asked or "private" in asked:
             repo.private = asked.get("visibility") == "private" or bool(asked.get("private"))
-        repo.gated = bool(asked.get("gated", repo.gated))
+        repo.gated = asked.get("gated", repo.gated)
         return JSONResponse({})
 
     async def search(self, request: Request, token: Token | None, kind: str) -> Response:
@@ -124,7 +124,7 @@ class Repos:
             "lastModified": commit.date,
             "createdAt": commit.date,
             "private": repo.private,
-            "gated": "manual" if repo.gated else False,
+            "gated": "manual" if repo.gated is True else repo.gated,
             "disabled": False,
             "downloads": 7,
             "likes": 0,

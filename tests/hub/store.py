@@ -66,7 +66,7 @@ class Repo:
     id: str
     kind: str
     private: bool = False
-    gated: bool = False
+    gated: bool | str = False  # True is "manual"
     granted: set[str] = field(default_factory=set)
     refs: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Store:
             return
         raise Refused(403 if token else 401, f"Access to model {repo.id} is restricted.", "GatedRepo")
 
-    def create(self, kind: str, repo_id: str, *, private: bool = False, gated: bool = False) -> Repo:
+    def create(self, kind: str, repo_id: str, *, private: bool = False, gated: bool | str = False) -> Repo:
         repo = Repo(repo_id, kind, private, gated)
         self.repos[kind, repo_id] = repo
         self.add_commit(repo, "main", {}, "initial commit", repo.owner)
