@@ -172,6 +172,59 @@ def test_only_so_many_are_at_work_at_once(held: Held, monkeypatch: pytest.Monkey
     assert all_of_them.start("eve", "pull", "a/b", held).works or all_of_them.wait("eve", "pull")
 
 
+GUEST = Rights(False, guest=True)
+
+
+def test_one_person_has_one_place_however_many_pages_they_say_they_are(held: Held) -> None:
+    all_of_them = Transfers()
+    with acting(GUEST):
+        first = all_of_them.start("page 1", "pull", "a/b", held, counted="at 10.0.0.1")
+        assert all_of_them.start("page 1", "pull", "a/b", held, counted="at 10.0.0.1").id == first.id
+        for page in range(2, 12):
+            with pytest.raises(ForbiddenError, match="at work already") as caught:
+                all_of_them.start(f"page {page}", "pull", "c/d", held, counted="at 10.0.0.1")
+            assert "a/b" not in str(caught.value)  # may be somebody else's, of the same address
+        other = all_of_them.start("page 20", "pull", "c/d", held, counted="at 10.0.0.2")
+    assert other.works and all_of_them.find("page 2", "pull") is None
+    held.go.set()
+    ended(all_of_them.wait("page 1", "pull"))
+    with acting(GUEST):
+        assert all_of_them.start("page 2", "pull", "c/d", held, counted="at 10.0.0.1").about == "c/d"
+
+
+def test_two_places_are_kept_for_the_owner(held: Held) -> None:
+    all_of_them = Transfers()
+    with acting(GUEST):
+        for number in range(6):
+            all_of_them.start(f"page {number}", "pull", "a/b", held, counted=f"at 10.0.0.{number}")
+        with pytest.raises(ForbiddenError, match="6 other transfers are at work"):
+            all_of_them.start("u-ada", "pull", "a/b", held)
+    assert all_of_them.start("local", "pull", "a/b", held).works
+    held.go.set()
+
+
+def test_a_person_publishes_so_many_runs_at_once(held: Held) -> None:
+    all_of_them = Transfers()
+    with acting(GUEST):
+        for number in range(transfers.MOST_EACH["push"]):
+            all_of_them.start("u-ada", "push", f"run-{number}", held)
+        with pytest.raises(ForbiddenError, match="4 of your runs are being published"):
+            all_of_them.start("u-ada", "push", "run-x", held)
+        assert all_of_them.start("u-bob", "push", "run-x", held).works
+    held.go.set()
+
+
+def test_nobody_pushes_what_others_have_seen_end_out_of_the_list() -> None:
+    all_of_them = Transfers()
+    all_of_them.start("u-ada", "push", "run-1", lambda job: "there")
+    ended(all_of_them.wait("u-ada", "push", "run-1"))
+    with acting(GUEST):
+        for page in range(2 * transfers.MOST_KEPT):
+            all_of_them.start(f"page {page}", "pull", "a/b", lambda job: None, counted="at 10.0.0.1")
+            ended(all_of_them.wait(f"page {page}", "pull"))
+    assert ended(all_of_them.find("u-ada", "push", "run-1")).result == "there"
+
+
 def test_old_ones_are_dropped_and_an_ended_one_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfers, "MOST_KEPT", 2)
     all_of_them = Transfers()

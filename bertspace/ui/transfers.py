@@ -20,10 +20,16 @@ from bertspace.errors import BertspaceError, Cancelled, ForbiddenError, HubError
 from bertspace.hub_client import RIGHTS
 
 MOST_AT_ONCE = {"pull": 8, "push": 32}  # a push may wait for its run to end
-MOST_KEPT = 64  # that have ended, of everybody
+MOST_EACH = {"pull": 1, "push": 4}  # of one guest's
+KEPT_FOR_OWNER = 2  # of MOST_AT_ONCE
+MOST_KEPT, MOST_KEPT_EACH = 64, 8  # that have ended, of everybody, and of one guest
 LATELY = 15.0  # seconds by which the speed is judged
 MOST_STEPS = 40  # words that are kept of a push which goes on for days
 
+_TOO_MANY = {
+    "pull": "A pull of yours, or of somebody at your address, is at work already.",
+    "push": f"{MOST_EACH['push']} of your runs are being published already, or wait to be.",
+}
 _log = logging.getLogger(__name__)
 Key = tuple[str, str, str]
 
@@ -62,8 +68,11 @@ class Transfer:
 class Job:
     """What a transfer's work is given: it tells how far it is, and asks whether it is to stop."""
 
-    def __init__(self, number: int, owner: str, kind: str, about: str, asked: object = None) -> None:
+    def __init__(
+        self, number: int, owner: str, kind: str, about: str, asked: object = None, counted: str = ""
+    ) -> None:
         self._id, self._owner, self._kind, self.about, self.asked = number, owner, kind, about, asked
+        self.counted = counted or owner
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ended = threading.Event()
@@ -160,7 +169,11 @@ def seconds_left(marks: list[tuple[float, int]], total: int) -> float | None:
 
 
 class Transfers:
-    """Everybody's: one pull at a time a person, one push at a time a run."""
+    """Everybody's: one pull at a time a person, one push at a time a run.
+
+    Who may look at one and cancel it is its `owner`; by whom it is `counted` may be less: an address, which
+    several people have.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -168,12 +181,20 @@ class Transfers:
         self._numbers = itertools.count(1)
 
     def start(
-        self, owner: str, kind: str, about: str, work: Callable[[Job], object], *, asked: object = None
+        self,
+        owner: str,
+        kind: str,
+        about: str,
+        work: Callable[[Job], object],
+        *,
+        asked: object = None,
+        counted: str = "",
     ) -> Transfer:
         """Begin the work in a thread of its own, with this thread's context; what is at it already stays.
 
-        kind: "pull" or "push". asked: what tells it from another with the same model or run. Raises
-        ForbiddenError where another one of the person's, or too many in all, are at work.
+        kind: "pull" or "push". asked: what tells it from another with the same model or run. counted: the
+        owner where it is not said. Raises ForbiddenError where another one of the person's, or too many in
+        all, are at work.
         """
         with self._lock:
             key = _key(owner, kind, about)
@@ -181,27 +202,31 @@ class Transfers:
                 if (known.about, known.asked) == (about, asked):
                     return known.look()
                 raise _is_at_work(known.look())
-            self._check_room(kind)
-            job = Job(next(self._numbers), owner, kind, about, asked)
+            job = Job(next(self._numbers), owner, kind, about, asked, counted)
+            self._check_room(kind, job.counted)
             self._jobs[key] = job
             self._jobs.move_to_end(key)
-            self._drop_old()
+            self._drop_old(job.counted)
         context = contextvars.copy_context()
         threading.Thread(
             target=context.run, args=(job.run, work), daemon=True, name=f"{kind} {about}"
         ).start()
         return job.look()
 
-    def _check_room(self, kind: str) -> None:
+    def _check_room(self, kind: str, counted: str) -> None:
         working = [job for job in self._jobs.values() if (seen := job.look()).works and seen.kind == kind]
-        if len(working) >= MOST_AT_ONCE[kind]:
+        guest = RIGHTS.get().guest
+        if guest and sum(job.counted == counted for job in working) >= MOST_EACH[kind]:
+            raise ForbiddenError(_TOO_MANY[kind], hint="Try again when it has ended.")
+        if len(working) >= MOST_AT_ONCE[kind] - (KEPT_FOR_OWNER if guest else 0):
             raise ForbiddenError(
                 f"{len(working)} other transfers are at work here.", hint="Try again in a minute."
             )
 
-    def _drop_old(self) -> None:
+    def _drop_old(self, counted: str) -> None:
         ended = [key for key, job in self._jobs.items() if not job.look().works]
-        for key in ended[: max(0, len(ended) - MOST_KEPT)]:
+        own = [key for key in ended if RIGHTS.get().guest and self._jobs[key].counted == counted]
+        for key in {*ended[: max(0, len(ended) - MOST_KEPT)], *own[: max(0, len(own) - MOST_KEPT_EACH)]}:
             del self._jobs[key]
 
     def find(self, owner: str, kind: str, about: str = "") -> Transfer | None:

@@ -108,7 +108,7 @@ def rights(request: gr.Request | None) -> Rights:
         return Rights(_owners_token(session))
     token, own = (session.login.token, hub_cache.of_owner(someone.owner)) if session else (False, None)
     most = policy.limits(someone)
-    return Rights(token, own, True, most.model_bytes, most.hub_bytes, most.stored_bytes)
+    return Rights(token, own, True, most.model_bytes, most.hub_bytes, most.stored_bytes, in_calls=False)
 
 
 def account(request: gr.Request | None) -> Account | None:
