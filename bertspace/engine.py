@@ -18,6 +18,7 @@ from typing import Any
 
 from bertspace import data, models, queue, tuning
 from bertspace.errors import RunError
+from bertspace.hub_client import RIGHTS
 from bertspace.runs import CHANGEABLE, ENDED, LOCAL_OWNER, RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS
@@ -43,7 +44,7 @@ def submit(
     the Hub is pinned to its commit. Raises BertspaceError before anything is kept.
     """
     TASKS[config.task].check(config)
-    if Path(config.model).is_dir() and config.model != "starter":
+    if not RIGHTS.get().guest and Path(config.model).is_dir() and config.model != "starter":
         config = replace(
             config, model=str(Path(config.model).resolve())
         )  # the worker works in another folder

@@ -166,7 +166,11 @@ def _check_before_weights(folder: Path, name: str, task: str) -> None:
 
 
 def _folder(name: str) -> Path | None:
-    """The folder that the name is a path of; None for anything else that may be typed."""
+    """The folder that the name is a path of; None for anything else that may be typed, and for guests."""
+    from bertspace.hub_client import RIGHTS
+
+    if RIGHTS.get().guest:
+        return None
     try:
         folder = Path(name).expanduser()
         return folder if folder.is_dir() else None

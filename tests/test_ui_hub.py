@@ -1,5 +1,7 @@
 """The Hub on the page: searched in every picker, looked at, pulled, published, against a Hub of our own."""
 
+import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,7 @@ from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.ui import (
     card_fold,
+    classify,
     compare,
     data_step,
     fill_mask,
@@ -243,6 +246,85 @@ def test_the_owners_pull_makes_what_a_guest_brought_theirs(server: Any, transfer
         folder = client.snapshot("alice/tiny")
         assert pulled(transfers).state == "done" and not hub_room.is_trusted(folder)
     assert pulled(transfers).state == "done" and hub_room.is_trusted(folder)
+
+
+CALLING = Rights(token=False, guest=True, in_calls=False)  # as who.rights gives them to a guest
+
+
+def test_a_guests_call_says_how_a_model_gets_here_and_brings_none(
+    server: Any, transfers: Transfers, cache: Path
+) -> None:
+    with acting(CALLING):
+        for call in (
+            lambda: fill_mask.fill_mask("The [MASK].", "alice/tiny"),
+            lambda: classify.classify("A text.", "alice/tiny"),
+            lambda: compare.compare("The [MASK].", "alice/tiny", "starter"),
+        ):
+            with pytest.raises(gr.Error, match="alice/tiny is not on this machine yet. Pull it first"):
+                call()
+        assert not list(cache.rglob("*.safetensors"))
+        assert hub_pull.pull("alice/tiny", PAGE)["about"] == "alice/tiny"
+        transfers.wait(model_facts.puller(PAGE), "pull", "alice/tiny")
+        assert hub_pull.pulling("alice/tiny", PAGE)["state"] == "done"
+        client._PUBLIC.forget("alice/tiny")  # as after a restart: what lies here is used without another pull
+        assert len(fill_mask.fill_mask("The [MASK].", "alice/tiny", 3)[0]["scores"]) == 3
+
+
+def test_the_owners_call_brings_a_model(server: Any) -> None:
+    assert len(fill_mask.fill_mask("The [MASK].", "alice/tiny", 3)[0]["scores"]) == 3
+
+
+def test_pulls_are_counted_by_the_address_and_looked_at_by_the_page(
+    server: Any, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def page(number: int, host: str) -> Any:
+        below = SimpleNamespace(client=SimpleNamespace(host=host))
+        return SimpleNamespace(session_hash=f"page-{number}", query_params={}, request=below)
+
+    monkeypatch.setattr(who, "person", lambda request: policy.VISITOR)
+    server.fail("hang", path="/model.safetensors", times=0)
+    with acting(CALLING):
+        model_facts.begin_pull("alice/tiny", "", page(1, "10.0.0.1"))
+        for number in (2, 3):
+            with pytest.raises(ForbiddenError, match="at your address"):
+                model_facts.begin_pull("alice/tiny", "", page(number, "10.0.0.1"))
+        other = page(4, "10.0.0.2")
+        assert model_facts.begin_pull("alice/tiny", "", other).works
+        assert hub_pull.pulling("alice/tiny", page(2, "10.0.0.1"))["state"] == "none"
+        for each in (page(1, "10.0.0.1"), other):
+            transfers.cancel(model_facts.puller(each), "pull")
+    server.calm()
+
+
+def test_whether_a_folder_is_there_is_no_visitors_to_know(
+    server: Any, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_bert, tmp_path / "data" / "tiny")
+    monkeypatch.chdir(tmp_path)
+    said = {}
+    with acting(CALLING):
+        for name in ("data/tiny", "data/none"):
+            assert picker.checked_model(name, policy.VISITOR) == name
+            with pytest.raises(HubError) as caught:
+                inference.predict(name, ["The [MASK]."])
+            said[name] = str(caught.value).replace(name, "")
+            with pytest.raises(HubError):
+                client.facts(name)
+    assert said["data/tiny"] == said["data/none"]
+
+
+def test_a_configuration_on_disk_may_say_anything_and_takes_a_line(server: Any, cache: Path) -> None:
+    server.put("alice/odd", server.files("alice/tiny"))
+    place = client.snapshot("alice/odd") / "config.json"
+    place.unlink()
+    for heads in (5, {"a": 1}, ["x" * 10_000], [[]], "BertForMaskedLM"):
+        place.write_text(json.dumps({"architectures": heads}))
+        [(words, _)] = picker.kept_choices("text-classification")
+        assert len(words) < 400 and "does not classify" in words
+    for broken in ("[" * 100_000, "[1]", '{"a": ' * 500 + "1" + "}" * 500, " " * 2**21):
+        place.write_text(broken)
+        [(words, _)] = picker.kept_choices("text-classification")
+        assert words.endswith("its config.json cannot be read")
 
 
 def test_a_pull_is_cancelled_and_goes_on_from_there(server: Any, transfers: Transfers) -> None:

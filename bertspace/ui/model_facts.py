@@ -96,6 +96,8 @@ def unfit(facts: Facts, task: str = "") -> str:
         return (
             f"{facts.repo_id} has no safetensors weights, and pickled ones can run code when they are read."
         )
+    if not facts.config:
+        return f"The config.json of {facts.repo_id} cannot be read: it is broken, or far too large."
     return loadable.why_not(facts.repo_id, facts.config, facts.files, task)
 
 

@@ -12,7 +12,7 @@ import gradio as gr
 
 from bertspace import hub, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
-from bertspace.layout import CONFIG, heads, read_json
+from bertspace.hub_words import config_of
 from bertspace.loadable import HEADS
 from bertspace.policy import Person
 from bertspace.runs import Run
@@ -91,13 +91,12 @@ def _hub_misfit(model: str, task: str) -> str:
     """The same for a model of the Hub that lies here; of another one nothing is known yet."""
     if not (folder := _folder(model)):
         return ""
-    try:
-        named = kept(folder / CONFIG, lambda: heads(read_json(folder / CONFIG)))
-    except ModelError:
+    if not (config := kept(folder / "config.json", lambda: config_of(folder))):
         return "its config.json cannot be read"
-    if any(head.endswith(HEADS[task]) for head in named):
+    heads = config["architectures"]
+    if any(head.endswith(HEADS[task]) for head in heads):
         return ""
-    return f"{named[0][:80] if named else 'it has no head'}, {NOT[task]}"
+    return f"{heads[0] if heads else 'it has no head'}, {NOT[task]}"
 
 
 def newest_run(task: str, person: Person) -> str:
@@ -126,7 +125,9 @@ def checked_model(value: str | None, person: Person) -> str:
         if not own:
             raise ModelError(f"There is no run {named[2]}.", hint="Choose one from the list.")
         return value_of(own[0])
-    if not _HUB_ID.fullmatch(value) or ".." in value or Path(value).exists():
+    # Whether there is such a folder is the owner's to know; for everybody else no name is one (see models).
+    folder = person.kind == "owner" and Path(value).exists()
+    if not _HUB_ID.fullmatch(value) or ".." in value or folder:
         raise ModelError(
             f"{value[:80]!r} is no model's name.",
             hint="Give starter, run:<id>, or a Hub id such as owner/name.",
