@@ -10,13 +10,14 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace import hub_cache, hub_confined, hub_room
 from bertspace.errors import BertspaceError, DataError, HubError
 from bertspace.hub_cache import RemoteFile
-from bertspace.hub_client import RIGHTS, api
+from bertspace.hub_client import RIGHTS, api, readable
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table, shortened
 
@@ -92,7 +93,10 @@ def _probe(name: str) -> DatasetInfo | BertspaceError | None:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     try:
-        return api().dataset_info(name, timeout=5, files_metadata=RIGHTS.get().guest)
+        ask = partial(api().dataset_info, name, timeout=5, files_metadata=RIGHTS.get().guest)
+        return readable(ask, name)
+    except HubError as error:
+        return error
     except GatedRepoError:
         return _gated(name)
     except RepositoryNotFoundError:
@@ -113,11 +117,14 @@ def _brought(name: str, info: DatasetInfo) -> Path:
         RemoteFile(each.rfilename, each.size or 0, each.lfs.sha256 if each.lfs else str(each.blob_id))
         for each in info.siblings or ()
     ]
-    if len(files) > MOST_FILES or any({"..", "/"} & set(Path(file.path).parts) for file in files):
-        raise HubError(f"{name} has too many files, or oddly named ones.", hint="Upload a file of its rows.")
+    if len(files) > MOST_FILES or not _COMMIT.fullmatch(str(info.sha)):
+        raise HubError(f"{name} has too many files, or no commit.", hint="Upload a file of its rows.")
     total, own, commit = sum(file.size for file in files), RIGHTS.get().folder, str(info.sha)
     hub_room.check_size(name, total)
-    cache = own if own and (info.private or info.gated) else hub_cache.common()
+    restricted = info.private is not False or bool(info.gated)
+    if restricted and own is None:  # that it lies in the common cache makes it nobody's
+        raise _gated(name)
+    cache = own if own and restricted else hub_cache.common()
     hub_room.make_room(cache, total, name, commit, "dataset")
     progress = hub_cache.Progress(total, name)
     return hub_cache.bring(name, commit, commit, files, cache, progress, kind="dataset")

@@ -38,7 +38,7 @@ def make_room(cache: Path, wanted: int, name: str, commit: str, kind: str = "mod
     most = rights.own_bytes if own else rights.cache_bytes
     if most and not _made_room(own, wanted, most, folder, commit):
         _refuse_size(name, wanted, most)
-    if rights.guest and not own:
+    if not _is_owners() and not own:
         _note(folder, commit)
 
 
@@ -48,10 +48,8 @@ def take_over(snapshot: Path, *, asked: bool = False) -> None:
     asked: by a pull. What a guest brought becomes the owner's by that alone: it may be used because somebody
     sent them a link.
     """
-    rights, folder = RIGHTS.get(), snapshot.parent.parent
-    if (
-        rights.guest or rights.folder or folder.parent != hub_cache.common()
-    ):  # a folder: a guest's run's worker
+    folder = snapshot.parent.parent
+    if not (_is_owners() and _is_common(folder)):
         return
     notes = _notes(folder, snapshot.name)
     if asked or not notes.exists():
@@ -66,6 +64,12 @@ def is_trusted(snapshot: Path) -> bool:
     return (
         snapshot.parent.name == "snapshots" and _is_common(folder) and _mark(folder, snapshot.name).exists()
     )
+
+
+def _is_owners() -> bool:
+    """Whether the rights at hand are the owner's; the worker of a guest's run has the guest's folder."""
+    rights = RIGHTS.get()
+    return not rights.guest and rights.folder is None
 
 
 def _is_common(folder: Path) -> bool:

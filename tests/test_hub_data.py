@@ -321,3 +321,32 @@ def zipped() -> bytes:
     with zipfile.ZipFile(target, "w") as archive:
         archive.writestr("rows.csv", csv(60))
     return target.getvalue()
+
+
+@pytest.mark.parametrize("gate", ["auto", "manual"])
+def test_a_gated_data_set_that_lies_here_is_no_guests_until_the_hub_gives_it_to_them(
+    hub: Any, messages: str, tmp_path: Path, gate: str
+) -> None:
+    bob = hub.user("bob")
+    with acting(Rights(False, None, True)):
+        loaded()  # it was public once
+    hub.repo(NAME, "dataset").gated = gate
+    for rights in (Rights(False, None, True), Rights(bob, tmp_path / "bobs", True)):
+        with acting(rights), pytest.raises(HubError, match="terms to be accepted"):
+            loaded()
+    hub.repo(NAME, "dataset").granted.add("bob")
+    with acting(Rights(bob, tmp_path / "bobs", True)):
+        assert len(loaded().train) > 0
+
+
+@pytest.mark.parametrize("card", ["self: 1", "ignore_metadata_errors: true"])
+def test_a_card_that_the_client_stumbles_over_is_told_in_words(hub: Any, guest: None, card: str) -> None:
+    hub.put(NAME, FILES | {"README.md": f"---\n{card}\n---\n".encode()}, kind="dataset")
+    with pytest.raises(HubError, match="cannot be read"):
+        loaded()
+
+
+def test_a_file_of_a_name_that_no_disk_takes_is_told_in_words(hub: Any, guest: None) -> None:
+    hub.put(NAME, FILES | {"x" * 300 + ".csv": b"a,b"}, kind="dataset")
+    with pytest.raises(HubError, match="cannot be right"):
+        loaded()
