@@ -359,6 +359,11 @@ def _check_small(
     repo_id: str, files: Sequence[RemoteFile], check: Callable[[Path], None] | None, snapshot: Path
 ) -> None:
     """Raises what says that the weights need not come, once all else is there."""
+    if not config_of(snapshot):
+        raise HubError(
+            f"The config.json of {repo_id} cannot be read: it is broken, or far too large.",
+            hint="Choose another model.",
+        )
     names = {file.path for file in files}
     if f"model{hub_cache.WEIGHTS}" not in names and hub_cache.INDEX in names:
         named = hub_cache.shards(snapshot)

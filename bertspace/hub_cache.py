@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 from bertspace import runs
 from bertspace.errors import Cancelled, HubError, HubUnreachable
 from bertspace.hub_client import RIGHTS, faults, told
+from bertspace.hub_words import json_of
 
 WEIGHTS = ".safetensors"
 ENDINGS = (".json", ".txt", ".model", WEIGHTS)  # of what a model needs
@@ -154,8 +154,9 @@ def shards(snapshot: Path) -> set[str]:
     try:
         with (snapshot / INDEX).open("rb") as file:
             content = file.read(LARGEST_INDEX + 1)
-        named = set(json.loads(content)["weight_map"].values()) if len(content) <= LARGEST_INDEX else set()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        found = json_of(content.decode()) if len(content) <= LARGEST_INDEX else {}
+        named = set(found["weight_map"].values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return set()
     plain = all(isinstance(name, str) and _PLAIN.fullmatch(name) and name.endswith(WEIGHTS) for name in named)
     return named if plain and len(named) <= MOST_SHARDS else set()

@@ -95,6 +95,8 @@ class Repos:
             fits = text in repo.id.lower() and all(
                 value is None or described.get(key) == value for key, value in wanted.items()
             )
+            if query.get("cardData", "").lower() != "true":
+                del described["cardData"]
             if fits and all(tag in described["tags"] for tag in tags):
                 found.append(described)
         return JSONResponse(found[: int(query.get("limit") or 1000)])
@@ -111,7 +113,7 @@ class Repos:
 
     def _described(self, repo: Repo, commit: Commit) -> dict[str, Any]:
         card = self.store.card(commit)
-        config = json.loads(self.store.text(commit, "config.json") or "{}")
+        config = _config(self.store.text(commit, "config.json"))
         task = card.get("pipeline_tag") or _task(config)
         tags = [*(card.get("tags") or ()), *filter(None, (card.get("library_name"), task))]
         tags += ["safetensors"] if any(name.endswith(".safetensors") for name in commit.files) else []
@@ -304,6 +306,17 @@ class Repos:
     def _check_write(self, repo: Repo, token: Token | None) -> None:
         if not self.store.may_write(repo, token):
             raise Refused(403, "Authorization error: you may not write to this repository.")
+
+
+def _config(text: str) -> dict[str, Any]:
+    """What the Hub makes of a config.json; nothing of one that is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    heads = found.get("architectures") if isinstance(found, dict) else None
+    plain = isinstance(heads, list) and all(isinstance(head, str) and head.isascii() for head in heads)
+    return found if plain else {}
 
 
 def _entry(name: str, file: File) -> dict[str, Any]:
