@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import re
 import stat
 import zlib
 from collections import Counter
@@ -31,6 +32,9 @@ MAX_COLUMNS = 1000
 # cells than that is refused where fewer than one in so many is written, before it is built.
 MANY_CELLS, ONE_WRITTEN_IN = 10_000_000, 20
 FEWER_COLUMNS = "Keep the columns with the texts and the labels."
+# What a spreadsheet takes for a formula, "=cmd|…"; numbers begin so too, and stay numbers.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 ROWS_NAMED = 5  # as many rows as a message lists before it only counts
 
 
@@ -67,6 +71,42 @@ def read_table(path: str | Path) -> pd.DataFrame:
     if frame.empty:
         raise DataError(f"{path.name} has no rows below its header.", hint="Add a row for every text.")
     return frame
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """The table as a csv in which a spreadsheet computes nothing; `read_table` gives it back as it was.
+
+    Texts and names that look like a formula get an apostrophe before them.
+    """
+    guarded = _mapped(frame, lambda text: f"'{text}" if _is_formula(text) else text)
+    guarded.to_csv(path, index=False, lineterminator="\r\n")  # or a lone return would not be quoted
+
+
+def _unguarded(frame: pd.DataFrame) -> pd.DataFrame:
+    return _mapped(frame, lambda text: text[1:] if text[:1] == "'" and _is_formula(text) else text)
+
+
+def _is_formula(text: str) -> bool:
+    return bool(_FORMULA.match(text)) and not _NUMBER.fullmatch(text)
+
+
+def _mapped(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The frame with this change of every text, names of columns too."""
+
+    def changed(value: Any) -> Any:
+        return change(value) if isinstance(value, str) else value
+
+    found = frame.rename(columns=changed)
+    for name, kind in found.dtypes.items():
+        if kind.kind == "O":  # texts, and whatever else is no number
+            found[name] = found[name].map(changed)
+    return found
+
+
+def _is_own_export(columns: Sequence[str]) -> bool:
+    """Whether bertspace wrote a csv with these columns: rows classified, or compared."""
+    classified = "predicted_label" in columns and any(name.startswith("score_") for name in columns)
+    return classified or {"label", "base", "tuned", "verdict"} <= set(columns)
 
 
 def file_kind(name: str) -> tuple[str, bool]:
@@ -200,7 +240,8 @@ def _check_width(columns: int, name: str) -> None:
 
 
 def _read_csv(content: bytes, name: str) -> pd.DataFrame:
-    return _read_cells(content, name, ",")
+    frame = _read_cells(content, name, ",")
+    return _unguarded(frame) if _is_own_export(list(frame.columns)) else frame
 
 
 def _read_tsv(content: bytes, name: str) -> pd.DataFrame:

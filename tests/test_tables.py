@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bertspace import tables
 from bertspace.errors import DataError
-from bertspace.tables import read_table, row_words
+from bertspace.tables import read_table, row_words, write_csv
 
 ROWS = {"text": ['a, "b"', "NA", "two\nlines", "ä 漢 🙂"], "label": ["null", "", "nan", "None"]}
 
@@ -299,3 +299,63 @@ def test_a_parquet_s_named_index_is_a_column(tmp_path: Path) -> None:
     frame = pd.DataFrame({"label": [0, 1]}, index=pd.Index(["a", "b"], name="text"))
     frame.to_parquet(tmp_path / "a.parquet")
     assert read_table(tmp_path / "a.parquet").to_dict("list") == {"text": ["a", "b"], "label": [0, 1]}
+
+
+# What bertspace writes
+
+SIGNS = "=+-@\t\r\n"
+WRITTEN = st.text(st.sampled_from([*"=+-@'\t\r\n", *'a1.,;" e']), max_size=8)
+
+
+def exported(frame: pd.DataFrame, folder: Path) -> Path:
+    path = folder / "own.csv"
+    write_csv(frame, path)
+    return path
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=st.lists(WRITTEN, min_size=1, max_size=5), name=WRITTEN)
+def test_a_spreadsheet_computes_no_text_of_an_export_and_it_is_read_back_as_it_was(
+    tmp_path: Path, texts: list[str], name: str
+) -> None:
+    name = f"{name.strip()}x"
+    scores = {"predicted_label": texts, "score_a": [-0.5] * len(texts)}
+    frame = pd.DataFrame({name: texts, **scores}, dtype=None)
+    path = exported(frame, tmp_path)
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert not header[0].startswith(tuple(SIGNS))
+    for row in rows:
+        assert all(not cell.startswith(tuple(SIGNS)) or float(cell) < 1e9 for cell in row)
+    found = read_table(path)
+    assert list(found.columns) == [name, *scores]
+    assert found[name].tolist() == found["predicted_label"].tolist() == texts
+    assert found["score_a"].tolist() == ["-0.5"] * len(texts)
+
+
+def test_names_get_an_apostrophe_and_numbers_none(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {"=x": ["=1+1", "-5", "+.5e-3"], "@y": ["'=1", "'a", "＝1"], "n": [-1, -2, -3], "o": [None, 1, "-a"]}
+    )
+    before = frame.copy()
+    with exported(frame, tmp_path).open(newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["'=x", "'@y", "n", "o"],
+            ["'=1+1", "''=1", "-1", ""],
+            ["-5", "'a", "-2", "1"],
+            ["+.5e-3", "'＝1", "-3", "'-a"],
+        ]
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_apostrophes_of_other_files_stay(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("text,predicted_label\n'=1,'-a\n")
+    assert read_table(path).values.tolist() == [["'=1", "'-a"]]
+    path.write_text("text,label,base,tuned,verdict\n'=1,'-a,''@b,'c,same right\n")
+    assert read_table(path).values.tolist() == [["=1", "-a", "'@b", "'c", "same right"]]
+
+
+def test_categories_are_written_as_texts(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": pd.Categorical(["=a", "b", "=a"]), "predicted_label": "x", "score_x": 1.0})
+    assert read_table(exported(frame, tmp_path))["text"].tolist() == ["=a", "b", "=a"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from gradio.utils import get_upload_folder
 
 from bertspace import policy
+from bertspace.tables import write_csv
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ def _files() -> list[tuple[float, int, Path]]:
 def written_csv(frame: pd.DataFrame, name: str) -> str:
     """The path of a new csv file of that name, from which the page serves it."""
     path = new_path(name)
-    frame.to_csv(path, index=False)
+    write_csv(frame, path)
     return str(path)
 
 
