@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -92,9 +93,10 @@ class Limits:
     """What one person may take up; 0 is no limit. Each is set by BERTSPACE_MAX_<NAME>.
 
     rows: of a data set, all parts together. minutes: of training. waiting: runs queued or at work.
-    stored_bytes: of runs, and once more of models and data sets that they alone may see. characters and
-    seconds: of one call to the page. model_bytes: of one model or data set of the Hub; hub_bytes: of all that
-    guests brought to the cache that everybody shares, where what they used longest ago makes room.
+    stored_bytes: of runs, and once more of models and data sets that they alone may see. characters: of one
+    call to the page, and of a row's texts. seconds: of one call. model_bytes: of one model or data set of the
+    Hub; hub_bytes: of all that guests brought to the cache that everybody shares, where what they used
+    longest ago makes room.
     """
 
     rows: int = 20_000
@@ -152,6 +154,28 @@ def check_rows(person: Person, rows: int) -> None:
     _check("rows in all", rows, limits(person).rows, "Give fewer rows.")
 
 
+def check_texts(person: Person, index: Iterable[int], *columns: Iterable[str], of: str = "") -> None:
+    """Raises ForbiddenError where a row's texts are longer than one call's may be; rows count from 1."""
+    most = limits(person).characters
+    if not most:
+        return
+    for row, *texts in zip(index, *columns, strict=True):
+        if (count := sum(map(len, texts))) > most:
+            raise ForbiddenError(
+                f"Row {row + 1:,}{of and f' of {of}'} has {count:,} characters; the limit here is {most:,}.",
+                hint="Shorten it, or take it out.",
+            )
+
+
+def check_data(person: Person, splits: Splits) -> None:
+    """Raises ForbiddenError where data has more rows, or longer ones, than the person may use."""
+    check_rows(person, rows_of(splits))
+    for name in ("train", "validation", "test"):
+        if (part := getattr(splits, name)) is not None:
+            texts = [part[each] for each in ("text", "pair") if each in part]
+            check_texts(person, part.index, *texts, of=f"the {name} rows")
+
+
 def rows_of(splits: Splits) -> int:
     """The rows of all parts together."""
     return sum(len(part) for part in (splits.train, splits.validation, splits.test) if part is not None)
@@ -161,7 +185,7 @@ def check_run(person: Person, config: TrainConfig, splits: Splits) -> None:
     """Raises ForbiddenError where the person may not start this run now: it names the limit and the value."""
     require(person, "train")
     most = limits(person)
-    check_rows(person, rows_of(splits))
+    check_data(person, splits)
     _check("steps", planned_steps(config, splits), most.steps, "Lower the epochs, or set Steps at most.")
     check_place(person)
 

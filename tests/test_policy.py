@@ -1,6 +1,6 @@
 """Rights and limits: the table, the sentences of a refusal, and where each limit binds."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -66,6 +66,21 @@ def test_text_is_refused_and_never_cut() -> None:
     policy.check_characters(OWNER, 10**9)
     with pytest.raises(ForbiddenError, match="The text has 10,001 characters; the limit here is 10,000"):
         policy.check_characters(VISITOR, 10_001)
+
+
+def test_a_rows_texts_count_as_a_calls_do() -> None:
+    policy.check_texts(VISITOR, [0, 1], ["a" * 5000] * 2, ["b" * 5000] * 2)
+    policy.check_texts(OWNER, [0], ["a" * 300_000])
+    with pytest.raises(ForbiddenError, match="Row 8 has 10,001 characters; the limit here is 10,000"):
+        policy.check_texts(VISITOR, [3, 7], ["a", "a" * 5001], ["b", "b" * 5000])
+
+
+def test_a_long_row_is_neither_shown_nor_trained_on(home: Path) -> None:
+    long = replace(splits(5), test=pd.DataFrame({"text": ["a", "a" * 300_000]}))
+    policy.check_run(LOCAL, TrainConfig(), long)
+    for check in (policy.check_data, lambda who, rows: policy.check_run(who, TrainConfig(), rows)):
+        with pytest.raises(ForbiddenError, match="Row 2 of the test rows has 300,000 characters"):
+            check(USER, long)
 
 
 def test_a_run_within_the_limits_may_start(home: Path) -> None:

@@ -16,7 +16,7 @@ from bertspace.policy import LOCAL, VISITOR, Person
 from bertspace.probe import Probe
 from bertspace.runs import Run, home
 from bertspace.schema import RunState, TrainConfig
-from bertspace.ui import as_code, classify, compare, errors, fill_mask, model_picker, picker
+from bertspace.ui import as_code, classify, compare, errors, fill_mask, model_picker, picker, who
 
 ROWS = pd.DataFrame(
     {
@@ -24,6 +24,7 @@ ROWS = pd.DataFrame(
         "label": [0, 1, 0, 1],
     }
 )
+LONG = "b" * 300_000
 RESULT = {"headline": "accuracy", "validation": {"accuracy": 0.75}, "test": None}
 
 
@@ -324,6 +325,26 @@ def test_a_held_out_file_gives_metrics_a_verdict_and_all_rows(classifier: str, t
 def test_the_runs_own_rows_need_no_file(classifier: str) -> None:
     summary, *_ = compare.compare_own_rows("", classifier)
     assert "Measured on 4 rows, the run&#x27;s validation rows." in summary
+
+
+@pytest.mark.parametrize("columns", ["text,label", "label,text", "text1,text2,label", "review,class"])
+def test_a_guests_long_row_is_refused_by_its_number_in_every_file(
+    columns: str, classifier: str, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WordPiece is cubic in a word's length where the model says so: eight such cells kept everybody out."""
+    ada = Person("user", "ada", "ada")
+    own = f"run:{make_classifier(tiny_bert, 'hers', ROWS, owner='ada').id}"
+    file = tmp_path / "long.csv"
+    names = columns.split(",")
+    cells = [["delivery" if name in ("label", "class") else text for name in names] for text in ("a", LONG)]
+    file.write_text("\n".join(map(",".join, [names, *cells])) + "\n")
+    monkeypatch.setattr(who, "person", lambda request: ada)
+    for call in (
+        lambda: classify.classify_file(str(file), own),
+        lambda: compare.compare_file(str(file), own),
+    ):
+        with pytest.raises(gr.Error, match="Row 2 has .*00,000 characters; the limit here is 10,000"):
+            call()
 
 
 # As code

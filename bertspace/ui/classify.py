@@ -234,6 +234,7 @@ def classify_file(
     policy.check_file(person, path.name)
     frame, chosen, pairs = read_texts(path, model)
     policy.check_rows(person, len(frame))
+    policy.check_texts(person, frame.index, *filter(None, (chosen, pairs)))
     scores: list[dict[str, float]] = []
     limit, begin = policy.limits(person).seconds, time.monotonic()
     for start in range(0, len(chosen), AT_ONCE):

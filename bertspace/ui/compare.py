@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from bertspace import comparison, data, inference, policy
+from bertspace.columns import pick_columns, texts
 from bertspace.errors import BertspaceError, DataError
 from bertspace.policy import Person
+from bertspace.schema import TrainConfig
+from bertspace.tables import Table
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.classify import FILE_TYPES, chips_of, example_chips
 from bertspace.ui.errors import told, told_plainly
@@ -263,9 +266,19 @@ def compare_file(
     person = who.person(request)
     base, tuned = checked(base, tuned, person)
     policy.check_file(person, file)
-    if policy.limits(person).rows:
-        policy.check_rows(person, len(data.read_table(file)))
+    check_rows(person, Path(file), inference.task_of(tuned))
     return _compared(base, tuned, Path(file), Path(file).name)
+
+
+def check_rows(person: Person, file: Path, task: str) -> None:
+    """Raises ForbiddenError where the file has more rows, or longer ones, than the person may send."""
+    if not policy.limits(person).rows and not policy.limits(person).characters:
+        return
+    table = Table(file.name, data.read_table(file))
+    policy.check_rows(person, len(table.frame))
+    picked = pick_columns(TrainConfig(task=task), table)
+    read = [texts(table, name) for name in (picked.text, picked.pair) if name]
+    policy.check_texts(person, table.frame.index, *read)
 
 
 def _compared(base: str, tuned: str, file: Path, source: str) -> tuple[Any, ...]:

@@ -124,7 +124,7 @@ def read(
     update = _chosen(step, config, columns)
     try:
         splits = look.load(config)
-        policy.check_rows(person, policy.rows_of(splits))
+        policy.check_data(person, splits)
     except BertspaceError as error:
         yield update | _failed(step, error)
         return
