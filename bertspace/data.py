@@ -19,7 +19,7 @@ from bertspace.labels import FEW_ROWS, code_known, code_labels, join_names, labe
 from bertspace.origin import Origin, origin, read
 from bertspace.schema import TrainConfig
 from bertspace.splitting import draw_rows, split_rows
-from bertspace.tables import Table, missing_file, read_table, row_words
+from bertspace.tables import Table, missing_file, read_table, row_words, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -328,7 +328,9 @@ def _findings(parts: dict[str, pd.DataFrame], label_names: Sequence[str]) -> lis
         if label_names
         else []
     ):
-        named = ", ".join(f"{name!r} {count}" for name, count in rare[:5]) + (", …" if len(rare) > 5 else "")
+        named = ", ".join(f"{shortened(name)} {count}" for name, count in rare[:5]) + (
+            ", …" if len(rare) > 5 else ""
+        )
         found.append(f"Labels with fewer than {FEW_ROWS} training rows are rarely learned: {named}.")
     return found
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bertspace import apart, batching, hardware, hub, loadable, models, tuning
-from bertspace.errors import BertspaceError, RunError
+from bertspace.errors import BertspaceError, RunError, without_paths
 from bertspace.labels import parse_names
 from bertspace.layout import laid_out
 from bertspace.runs import Run, whole_file, write_atomically
@@ -24,7 +24,7 @@ from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.tasks import TASKS
 
 ARCHIVED = (
-    *("config.yaml", "result.json", "events.jsonl", "log.txt", "predictions.parquet", "probe.safetensors"),
+    *("config.yaml", "result.json", "events.jsonl", "predictions.parquet", "probe.safetensors"),
     *("base.parquet", "model", "data"),
 )
 BASE = "base"  # the folder of a base model that no Hub id names
@@ -261,12 +261,22 @@ def archive(run: Run, target: Path) -> Path:
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
                 made = Path(folder)
                 write_atomically(made / "README.txt", _readme(run, made))
+                if (root / "log.txt").is_file():
+                    write_atomically(made / "log.txt", log(run))
                 _add(file, run.id, made, (each for each in sorted(made.rglob("*")) if each.is_file()))
     except FileNotFoundError as error:  # a model is replaced by a better one
         raise RunError(f"The run {run.id} changed meanwhile.", hint="Try it again.") from error
     except OSError as error:
         raise _unwritten(target, error) from error
     return target
+
+
+def log(run: Run) -> str:
+    """log.txt for whoever may not know this machine's folders; raises RunError where there is none yet."""
+    try:
+        return without_paths((run.path / "log.txt").read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError as error:
+        raise RunError("The run has no log yet.", hint="It begins when the run does.") from error
 
 
 def _add(file: zipfile.ZipFile, name: str, root: Path, paths: Iterable[Path]) -> None:

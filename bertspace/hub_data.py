@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace import hub_cache, hub_confined, hub_room
-from bertspace.errors import BertspaceError, DataError, HubError
+from bertspace.errors import BertspaceError, DataError, HubError, without_paths
 from bertspace.hub_cache import RemoteFile
 from bertspace.hub_client import RIGHTS, api, readable
 from bertspace.schema import TrainConfig
@@ -185,7 +185,9 @@ def _guarded(load: Callable[[], Any], config: TrainConfig) -> Any:
     except DatasetNotFoundError as error:  # whether there is one was asked for: so its files are not for all
         raise _gated(config.dataset) from error
     except (DatasetsError, ValueError, RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:600]  # holds the names of the configurations there are
+        reason = " ".join(without_paths(str(error)).split())[
+            :600
+        ]  # holds the names of the configurations there are
         raise DataError(
             f"{where} cannot be loaded: {reason}", hint="Check dataset_config and the splits."
         ) from error
@@ -224,7 +226,7 @@ def _split(load: _Loader, split: str, name: str, splits: list[str]) -> datasets.
         return load(split)
     except (ValueError, AssertionError) as error:
         raise DataError(
-            f"{split!r} is no part of {name}: {error}.", hint="Write it as train[:10%]."
+            f"{split!r} is no part of {name}: {without_paths(str(error))}.", hint="Write it as train[:10%]."
         ) from error
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_LABELS = 1000
+NAMED = 5  # as many labels, and pairs of them, as a finding lists
 FEW_ROWS = 10  # a label with fewer training rows is rarely learned
 # What has more than 100 digits is a word: Python reads no number of more than 4,300.
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d{,99})(?:\.0+)?", re.ASCII)
@@ -50,7 +51,7 @@ def parse_names(text: str) -> tuple[str, ...]:
             f"label_names has an empty name: {shortened(text)}.", hint="Write a name for every label."
         )
     if doubles := [name for name, count in Counter(names).items() if count > 1]:
-        raise DataError(f"label_names has {doubles[0]!r} twice.", hint="Write every name once.")
+        raise DataError(f"label_names has {shortened(doubles[0])} twice.", hint="Write every name once.")
     return names
 
 
@@ -108,7 +109,7 @@ def code_known(table: Table, column: str, names: Sequence[str]) -> list[int]:
         if str(value) not in index:
             raise DataError(
                 f"The label {shortened(value)} in {labels.place(position)} is none of the model's; "
-                f"known: {', '.join(names[:20])}.",
+                f"known: {_known(names)}.",
                 hint="Pick the column with the model's labels as label_column.",
             )
     return [index[str(value)] for value in labels.values]
@@ -202,7 +203,7 @@ def _look_up(
 
 
 def _unknown(labels: _Labels, position: int, label: str, train: str, names: Sequence[str]) -> DataError:
-    known = f"known: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
+    known = f"known: {_known(names)}"
     if labels.table.name == train:
         return DataError(
             f"The label {shortened(label)} in {labels.place(position)} is none of label_names; {known}.",
@@ -245,8 +246,20 @@ def _alike(names: Sequence[str]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(" ".join(name.casefold().split()), []).append(name)
-    return [
-        f"The labels {' and '.join(map(repr, group))} differ in case or blanks only; they count as different."
+    found = [
+        f"The labels {_listed(group)} differ in case or blanks only; they count as different."
         for group in groups.values()
         if len(group) > 1
     ]
+    return found[:NAMED]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
+    return " and ".join([*map(shortened, names[:NAMED]), *more])
+
+
+def _known(names: Sequence[str]) -> str:
+    """The first of the names, as messages list what there is."""
+    cut = [name if len(name) <= 40 else f"{name[:39]}…" for name in names[:20]]
+    return f"{', '.join(cut)}{', …' if len(names) > 20 else ''}"

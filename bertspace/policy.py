@@ -172,7 +172,9 @@ def check_data(person: Person, splits: Splits) -> None:
     check_rows(person, rows_of(splits))
     for name in ("train", "validation", "test"):
         if (part := getattr(splits, name)) is not None:
-            texts = [part[each] for each in ("text", "pair") if each in part]
+            texts = [part[each].tolist() for each in ("text", "pair") if each in part]
+            if splits.label_names:
+                texts.append([splits.label_names[label] for label in part["label"].tolist()])
             check_texts(person, part.index, *texts, of=f"the {name} rows")
 
 

@@ -14,6 +14,7 @@ from bertspace.errors import ConfigError
 TASK_NAMES = ("text-classification", "fill-mask")
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+QUOTED = 80  # characters of a value in a message
 STATUSES = ("queued", "running", "done", "stopped", "paused", "failed", "interrupted")
 
 
@@ -163,9 +164,10 @@ class TrainConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """Built from YAML, a form or flags; texts are converted to the field's type. Raises ConfigError."""
         known = {each.name for each in fields(cls)}
-        if unknown := sorted(set(values) - known):
+        if unknown := sorted(map(str, set(values) - known)):
             raise ConfigError(
-                f"No setting named {', '.join(unknown)}.", hint=f"The settings: {', '.join(known)}."
+                f"No setting named {', '.join(each[:QUOTED] for each in unknown[:5])}.",
+                hint=f"The settings: {', '.join(known)}.",
             )
         return cls(**{name: convert(name, value) for name, value in values.items()})
 
@@ -196,8 +198,17 @@ def convert(name: str, value: Any) -> Any:
         raise ConfigError(f"{name} is empty.", hint=f"Give {_article(kind)}.")
     try:
         return _READERS[kind](value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} is {value!r}.", hint=f"Give {_article(kind)}.") from error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ConfigError(f"{name} is {quoted(value)}.", hint=f"Give {_article(kind)}.") from error
+
+
+def quoted(value: Any) -> str:
+    """A value as a message has it; of a long one its begin, of one that cannot be written what it is."""
+    try:
+        said = repr(value)
+    except (ValueError, RecursionError):  # of more than 4,300 digits, or nested as deep as it goes
+        return f"a {type(value).__name__} that is too large"
+    return said if len(said) <= QUOTED else f"{said[: QUOTED - 1]}…"
 
 
 def _plain_type(annotation: Any) -> tuple[type, bool]:
@@ -249,16 +260,23 @@ def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
     if value is None and optional:
         return
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = _as_float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{name} is {value!r}.", hint=f"Give {_article(kind)}.")
+        raise ConfigError(f"{name} is {quoted(value)}.", hint=f"Give {_article(kind)}.")
     if limits["choices"] and value not in limits["choices"]:
-        raise ConfigError(f"{name} is {value!r}.", hint=f"Choose from: {', '.join(limits['choices'])}.")
+        raise ConfigError(f"{name} is {quoted(value)}.", hint=f"Choose from: {', '.join(limits['choices'])}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} is {value}.", hint="Give a finite number.")
     low, high = limits["low"], limits["high"]
     if (low is not None and value < low) or (high is not None and value > high):
-        raise ConfigError(f"{name} is {value}.", hint=f"It has to {_between(low, high)}.")
+        raise ConfigError(f"{name} is {quoted(value)}.", hint=f"It has to {_between(low, high)}.")
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _between(low: float | None, high: float | None) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace.errors import DataError
+from bertspace.errors import DataError, without_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,8 +134,15 @@ def row_words(rows: Sequence[int]) -> str:
 
 def shortened(value: object, length: int = 40) -> str:
     """A value as messages quote it, cut to `length` characters."""
-    text = str(value)
+    text = _written(value, str)
     return repr(text if len(text) <= length else text[: length - 1] + "…")
+
+
+def _written(value: object, write: Callable[[object], str]) -> str:
+    try:
+        return write(value)
+    except (RecursionError, ValueError):  # nested as deep as it goes, or thousands of digits long
+        return f"a {type(value).__name__} that is too large"
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -155,8 +162,10 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def missing_file(typed: str) -> DataError:
+    """An absolute path is told by its last name: on a page it is the host's."""
+    name = Path(typed).name if Path(typed).is_absolute() else typed
     return DataError(
-        f"There is no file {typed}.", hint="Check the name, and the folder that it is looked up in."
+        f"There is no file {name}.", hint="Check the name, and the folder that it is looked up in."
     )
 
 
@@ -335,7 +344,7 @@ def _read_json(content: bytes, name: str) -> pd.DataFrame:
     for row, value in _json_list(content, name) if as_list else _json_lines(content, name):
         if not isinstance(value, dict):
             raise DataError(
-                f"Row {row:,} of {name} is {shortened(json.dumps(value))}, not an object.",
+                f"Row {row:,} of {name} is {shortened(_written(value, json.dumps))}, not an object.",
                 hint='Write every row as {"text": "…", "label": "…"}.',
             )
         records.append(value)
@@ -399,7 +408,7 @@ def _read_parquet(content: bytes, name: str) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(io.BytesIO(content))
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
-        reason = str(error).strip().split("\n")[0][:200]
+        reason = without_paths(str(error)).strip().split("\n")[0][:200]
         raise DataError(
             f"{name} cannot be read as parquet: {reason}", hint="Write the file again."
         ) from error

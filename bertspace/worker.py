@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bertspace import checkpoints, hardware, hub_cache, hub_client, processes, queue
-from bertspace.errors import BertspaceError, OutOfMemory
+from bertspace.errors import BertspaceError, OutOfMemory, without_paths
 from bertspace.hub_client import Rights
 from bertspace.runs import LOCAL_OWNER, Run
 from bertspace.schema import TrainEvent
@@ -164,7 +164,11 @@ def told(error: BaseException, run: Run) -> dict[str, Any]:
         hint = "Free some space and resume the run: no checkpoint that was whole is lost."
         return {"status": "failed", "message": "The disk is full: a file could not be written.", "hint": hint}
     hint = "This is a bug, or the machine's: log.txt has the details."
-    return {"status": "failed", "message": f"{type(error).__name__}: {str(error)[:300]}", "hint": hint}
+    return {
+        "status": "failed",
+        "message": f"{type(error).__name__}: {without_paths(str(error))[:300]}",
+        "hint": hint,
+    }
 
 
 def _disk_is_full(error: BaseException) -> bool:

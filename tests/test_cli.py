@@ -330,7 +330,14 @@ def test_settings_come_from_a_file_and_what_it_names_lies_beside_it(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("written", "says"),
-    [("[1, 2]", "holds no settings"), ("a: [", "cannot be read"), (None, "cannot be read")],
+    [
+        ("[1, 2]", "holds no settings"),
+        ("a: [", "cannot be read"),
+        (None, "cannot be read"),
+        ("[" * 5000, "cannot be read"),
+        (f"epochs: {'59:' * 9000}59", "epochs is "),
+        (f"seed: 0x{'f' * 9000}", "seed is "),
+    ],
 )
 def test_a_settings_file_that_is_none_is_bad_input(
     written: str | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

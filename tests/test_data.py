@@ -721,3 +721,12 @@ def test_the_public_data_sets_load(shared_data: Path, settings: dict, rows: tupl
     assert ("pair" in splits.train) == (settings["data_dir"] == "mrpc")
     if settings["data_dir"] == "cola":
         assert label_counts(splits.train, names) == {"unacceptable": 2528, "acceptable": 6023}
+
+
+def test_messages_stay_short_whatever_labels_there_are(tmp_path: Path) -> None:
+    long = ("a" * 5000, "A" * 5000)
+    put(tmp_path, "train.csv", some_rows(40, labels=long))
+    findings = " ".join(load_splits(config_of(tmp_path, train_file="train.csv")).findings)
+    assert "differ in case" in findings and len(findings) < 500
+    put(tmp_path, "validation.csv", some_rows(40, labels=(*long, "b" * 5000)))
+    assert len(refusal(config_of(tmp_path, train_file="train.csv", validation_file="validation.csv"))) < 500

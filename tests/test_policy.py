@@ -76,7 +76,8 @@ def test_a_rows_texts_count_as_a_calls_do() -> None:
 
 
 def test_a_long_row_is_neither_shown_nor_trained_on(home: Path) -> None:
-    long = replace(splits(5), test=pd.DataFrame({"text": ["a", "a" * 300_000]}))
+    test = pd.DataFrame({"text": ["a", "a" * 299_998], "label": [0, 1]})
+    long = replace(splits(5), test=test)
     policy.check_run(LOCAL, TrainConfig(), long)
     for check in (policy.check_data, lambda who, rows: policy.check_run(who, TrainConfig(), rows)):
         with pytest.raises(ForbiddenError, match="Row 2 of the test rows has 300,000 characters"):

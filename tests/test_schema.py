@@ -140,6 +140,32 @@ def test_a_text_with_no_reading_is_refused_with_name_and_value(name: str, typed:
     assert str(caught.value) == said
 
 
+DEEP: list = []
+for _ in range(10_000):
+    DEEP = [DEEP]
+
+
+HUGE = [10**400, -(10**400), 16**5000, 1e400, "9" * 5000, DEEP, [DEEP], {"a": DEEP}]
+
+
+@pytest.mark.parametrize("value", HUGE, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "seed", "learning_rate", "whole_words"])
+def test_a_value_that_no_number_holds_is_refused_in_few_words(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig.from_dict({name: value})
+    assert caught.value.message.startswith(f"{name} is ") and len(caught.value.message) < 120
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(**{name: value})
+    assert len(caught.value.message) < 120
+
+
+@pytest.mark.parametrize("names", [[1, "a"], [None, "b", 2], ["x" * 100_000], [f"x{n}" for n in range(9999)]])
+def test_unknown_settings_are_named_whatever_they_are(names: list) -> None:
+    with pytest.raises(ConfigError, match="No setting named") as caught:
+        TrainConfig.from_dict(dict.fromkeys(names, 1))
+    assert len(caught.value.message) < 500
+
+
 def test_a_config_comes_back_from_its_dict_and_from_that_dict_in_texts() -> None:
     config = TrainConfig(task="fill-mask", epochs=1.5, learning_rate=3e-4, whole_words=True, seed=7)
     values = config.to_dict()

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bertspace import tables
+from bertspace import data, tables
 from bertspace.errors import DataError
+from bertspace.schema import TrainConfig
 from bertspace.tables import read_table, row_words, write_csv
 
 ROWS = {"text": ['a, "b"', "NA", "two\nlines", "ä 漢 🙂"], "label": ["null", "", "nan", "None"]}
@@ -359,3 +360,42 @@ def test_apostrophes_of_other_files_stay(tmp_path: Path) -> None:
 def test_categories_are_written_as_texts(tmp_path: Path) -> None:
     frame = pd.DataFrame({"text": pd.Categorical(["=a", "b", "=a"]), "predicted_label": "x", "score_x": 1.0})
     assert read_table(exported(frame, tmp_path))["text"].tolist() == ["=a", "b", "=a"]
+
+
+# Hostile rows
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+@pytest.mark.parametrize("depth", [*range(100, 1000, 60), *range(900, 1000, 5), 100_000])
+@pytest.mark.parametrize(
+    "row",
+    ["{deep}", '{{"text": {deep}}}', '{{"text": "a", "more": {deep}}}', '{{"text": "\\u00e4", "x": {deep}}}'],
+)
+def test_a_row_nested_as_deep_as_it_goes_is_told(tmp_path: Path, row: str, depth: int) -> None:
+    """What the parser still takes may be too deep for whoever writes it out again."""
+    path = tmp_path / "deep.jsonl"
+    path.write_text(row.format(deep=nested(depth)) + "\n")
+    try:
+        config = TrainConfig(task="fill-mask", train_file=str(path), text_column="text")
+        with pytest.raises(DataError) as caught:
+            data.load_splits(config)
+        assert len(str(caught.value)) < 400
+    finally:
+        path.unlink()
+
+
+def test_a_missing_file_and_a_broken_one_name_no_folder(tmp_path: Path) -> None:
+    missing, broken = tmp_path / "a.csv", tmp_path / "b.parquet"
+    broken.write_bytes(b"PAR1" + b"x" * 99 + b"PAR1")
+    for path in (missing, broken):
+        for said in (lambda path=path: read_table(path), lambda path=path: load(train_file=str(path))):
+            with pytest.raises(DataError) as caught:
+                said()
+            assert path.name in caught.value.message and str(tmp_path) not in str(caught.value)
+
+
+def load(**settings: str) -> data.Splits:
+    return data.load_splits(TrainConfig(task="fill-mask", **settings))

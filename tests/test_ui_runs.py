@@ -476,6 +476,10 @@ def test_the_log_shows_its_last_lines_and_is_downloaded_whole(home: Path, cache:
     assert "line 199" in drawn(run)["log_text"] and "line 100\n" not in drawn(run)["log_text"]
     path = Path(run_care.whole_log(run.id))
     assert path.read_text() == (run.path / "log.txt").read_text() and cache in path.parents
+    with (run.path / "log.txt").open("a") as log:
+        log.write(f'File "{run.path}/x.py", line 3\n')
+    assert Path(run_care.whole_log(run.id)).read_text().endswith('File "x.py", line 3\n')
+    assert str(run.path) not in drawn(run)["log_text"]
     with pytest.raises(RunError, match="no log yet"):
         run_care.whole_log(made_run("queued").id)
 

@@ -89,6 +89,13 @@ def test_an_unknown_error_fails_the_run_and_keeps_its_traceback_in_the_log(
     assert "Traceback (most recent call last)" in capfd.readouterr().err
 
 
+def test_an_unknown_error_names_no_folder_of_the_host(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = PermissionError(13, "Permission denied", str(run.path / "secret" / "a.csv"))
+    monkeypatch.setattr(training, "train", yields(error))
+    worker.Work(run).do()
+    assert run.state().message == "PermissionError: [Errno 13] Permission denied: 'a.csv'"
+
+
 def test_the_log_tells_of_everything_but_the_steps(
     run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from bertspace import processes
 from bertspace.card.content import Card, Example, Ran
 from bertspace.card.words import clean
-from bertspace.errors import ModelError
+from bertspace.errors import ModelError, without_paths
 
 ALL_LABELS = 6  # up to so many, every label's score is shown; of more the first five
 SECONDS = 300.0
@@ -113,7 +113,7 @@ def _run(told: dict[str, Any], seconds: float) -> dict[str, Any]:
             )
             return dict(json.loads(done.stdout.splitlines()[-1]))
         except subprocess.CalledProcessError as error:
-            why = (error.stderr.strip().splitlines() or ["no word"])[-1]
+            why = without_paths((error.stderr.strip().splitlines() or ["no word"])[-1])
             raise ModelError(f"The usage snippet fails: {why[:300]}", hint="See the log.") from error
         except (OSError, subprocess.TimeoutExpired, ValueError, LookupError) as error:
             raise ModelError(

@@ -157,7 +157,7 @@ def read_settings(file: Path) -> dict[str, Any]:
 
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(
             f"{file} cannot be read as YAML.", hint="Give a file of name: value lines."
         ) from error

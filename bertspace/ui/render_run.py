@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bertspace.errors import without_paths
 from bertspace.runs import ENDED
 from bertspace.tasks import TASKS
 from bertspace.ui.chart import Line, chart, thin
@@ -306,7 +307,7 @@ def _scores(line: RunLine) -> str:
 
 def log_text(lines: str) -> str:
     """Scrolled to the newest line: a reversed column begins at its end and stays there as it grows."""
-    shown = text(lines) or "Nothing is written yet."
+    shown = text(without_paths(lines)) or "Nothing is written yet."
     return (
         '<pre class="bs-log" style="display:flex;flex-direction:column-reverse" tabindex="0" '
         f'aria-label="Log"><span>{shown}</span></pre>'

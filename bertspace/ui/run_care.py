@@ -5,14 +5,13 @@ Each is a handler or an endpoint. `request` says who asks.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
 
 from bertspace import data, engine, export, policy, queue, runs
-from bertspace.errors import ForbiddenError, RunError
+from bertspace.errors import ForbiddenError
 from bertspace.runs import LOCAL_OWNER, Run
 from bertspace.ui import files, who
 from bertspace.ui.run_view import find_run, first_run, run_lines, view
@@ -167,9 +166,8 @@ def download(run_id: str, request: gr.Request | None = None) -> str:
 
 
 def whole_log(run_id: str, request: gr.Request | None = None) -> str:
-    """The run's log.txt; raises RunError where nothing is written yet."""
+    """The run's log.txt, less folders of this machine; raises RunError where nothing is written yet."""
     run = managed(run_id, request, "see runs")
-    try:
-        return str(shutil.copyfile(run.path / "log.txt", files.new_path(f"{run.id}-log.txt")))
-    except FileNotFoundError as error:
-        raise RunError("The run has no log yet.", hint="It begins when the run does.") from error
+    text, path = export.log(run), files.new_path(f"{run.id}-log.txt")
+    path.write_text(text, encoding="utf-8")
+    return str(path)
