@@ -7,7 +7,7 @@ import html
 import inspect
 import math
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
@@ -59,6 +59,13 @@ def told_plainly(handler: Callable[P, T]) -> Callable[P, T]:
             raise toast(error, plain=True) from error
 
     return telling
+
+
+def check_choices(components: Iterable[Any], values: Iterable[Any]) -> None:
+    """Raises gr.Error where a dropdown that takes any text was sent something else: gradio lets it pass."""
+    for component, value in zip(components, values, strict=False):
+        if isinstance(component, gr.Dropdown) and not isinstance(value, str | None):
+            raise gr.Error(f"{component.label}: give a text.")
 
 
 def _check_kind(name: str, value: Any, kind: type | None) -> None:

@@ -21,7 +21,7 @@ from gradio.exceptions import InvalidPathError
 from bertspace import hub_client, policy
 from bertspace.errors import BertspaceError, DataError, ForbiddenError
 from bertspace.ui import files, sites, who
-from bertspace.ui.errors import toast
+from bertspace.ui.errors import check_choices, toast
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -169,7 +169,9 @@ class Page(gr.Blocks):
     ) -> Any:
         """What the components make of the inputs; what they cannot read is told in one line."""
         try:
-            return await super().preprocess_data(block_fn, inputs, *others, **named)
+            read = await super().preprocess_data(block_fn, inputs, *others, **named)
+            check_choices(block_fn.inputs, read)
+            return read
         except InvalidPathError as error:  # its words name folders of this machine
             raise toast(DataError("That file was not uploaded here.", hint="Upload it (again).")) from error
         except Exception as error:  # whatever a component makes of values that no page sends
