@@ -5,7 +5,7 @@ import re
 import pytest
 
 from bertspace.schema import Prediction
-from bertspace.ui import render
+from bertspace.ui import chart, render
 from bertspace.ui.render import BASE, TUNED, Side
 
 
@@ -42,6 +42,24 @@ def test_bars_have_a_name_a_width_a_short_value_and_the_full_one() -> None:
         '<span class="pg-fill" style="width:25.00%;background:#D55E00"></span></span>'
         '<span class="pg-value" title="0.25">0.250</span></div>'
     )
+
+
+def test_of_a_hundred_thousand_labels_the_first_hundred_are_drawn_and_the_rest_counted() -> None:
+    """They made 27 MB of HTML."""
+    many = {f"label {number} {'x' * 3000}": 1 / (number + 1) for number in range(100_000)}
+    side = Side("starter", TUNED, [Prediction("a text", many)])
+    for drawn in (render.bars(many, BASE), render.label_panel([side, side])):
+        assert len(drawn) < 100_000 and "and 99,900 more labels</p>" in drawn and "label 99 x" in drawn
+    shown = chart.bars("Labels", [(label, 1) for label in many])
+    assert len(shown) < 20_000 and "and 99,988 more labels with 99,988 rows" in shown
+    assert len(render.verdict(side.predictions, side.predictions)) < 300
+    assert len(render.bars(dict.fromkeys(list(many)[:100], 0.01), BASE)) < 100_000
+    assert "more label" not in render.bars(dict.fromkeys(list(many)[:100], 0.01), BASE)
+
+
+def test_a_long_cell_is_cut_on_the_page() -> None:
+    drawn = render.rows_table("All", ["Text"], [["<" * 300_000]] * 100)
+    assert len(drawn) < 200_000 and "…</td>" in drawn
 
 
 HOSTILE = '<script>alert("1")</script> {{value}} ${1} `x`'

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from bertspace.hardware import size
 from bertspace.schema import Prediction
 
 NONE = "–"
+MOST_LABELS, LONGEST_NAME = 100, 100  # of one answer, and characters of a label
 
 
 def number(value: float | None) -> str:
@@ -101,6 +103,13 @@ def prediction_words(found: Sequence[Prediction], indent: str = "  ") -> list[st
     for place, prediction in enumerate(found, start=1):
         if len(found) > 1:
             lines.append(f"{indent}mask {place}")
-        width = max(map(len, prediction.scores))
-        lines += [f"{indent}{name.ljust(width)}  {score:.3f}" for name, score in prediction.scores.items()]
+        shown = [(_cut(name), score) for name, score in islice(prediction.scores.items(), MOST_LABELS)]
+        width = max(len(name) for name, _ in shown)
+        lines += [f"{indent}{name.ljust(width)}  {score:.3f}" for name, score in shown]
+        if (more := len(prediction.scores) - len(shown)) > 0:
+            lines.append(f"{indent}and {more:,} more (--json has them all)")
     return lines
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bertspace.scales import Point, thin, ticks, up_to_tick
-from bertspace.ui.render import number, text
+from bertspace.ui.render import LONGEST_NAME, cut, number, text
 
 __all__ = ["Line", "chart", "thin", "ticks"]
 
@@ -130,7 +130,8 @@ def bars(title: str, counts: Sequence[tuple[str, int]], most: int = 12) -> str:
     shown = list(counts[:most])
     rest = counts[most:]
     rows = "".join(
-        f'<div class="bs-bar-row"><span class="bs-bar-name" title="{text(name)}">{text(name)}</span>'
+        f'<div class="bs-bar-row"><span class="bs-bar-name" title="{cut(name)}">'
+        f"{cut(name, LONGEST_NAME)}</span>"
         f'<span class="bs-bar"><i style="width:{100 * count / top:.1f}%"></i></span>'
         f'<span class="bs-bar-value">{count:,} <small>{100 * count / total:.0f} %</small></span></div>'
         for name, count in shown

@@ -6,6 +6,7 @@ The classes are styled in playgrounds.css. Knows nothing of gradio, files and mo
 from __future__ import annotations
 
 import html
+import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from bertspace.ui import theme
 # The page's two colours, which its style sheet makes lighter in the dark.
 BASE, TUNED = f"var(--bs-base, {theme.BASE})", f"var(--bs-tuned, {theme.TUNED})"
 WRITTEN_MASK = re.compile(r"\[MASK\]|<mask>")
+MOST_BARS = 100  # labels of one answer that are drawn; a model may have any number
+LONGEST_NAME, LONGEST_CELL = 100, 400  # characters of a label, and of a table's cell
 FULL_BARS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 # A metric's name on the page, and what a pointer that rests on it says.
@@ -55,6 +58,12 @@ def text(words: object) -> str:
     return escaped
 
 
+def cut(words: object, most: int = LONGEST_CELL) -> str:
+    """Escaped, and of more than so many characters the first."""
+    written = str(words)
+    return text(written if len(written) <= most else f"{written[: most - 1]}…")
+
+
 def number(value: float) -> str:
     """Three significant digits, without an exponent."""
     if not math.isfinite(value):
@@ -83,17 +92,24 @@ def counted(count: int, noun: str) -> str:
 
 
 def bars(scores: Mapping[str, float], colour: str, *, full: float = 1.0, name: str = "") -> str:
-    """A bar a score; `full` is the score of a bar that fills its track. `name` begins the spoken text."""
-    spoken = ", ".join(f"{label} {number(score)}" for label, score in scores.items())
-    rows = "".join(_bar(label, score, colour, full) for label, score in scores.items())
-    spoken = f"{name}: {spoken}" if name else spoken
-    return f'<div class="pg-bars" role="img" aria-label="{text(spoken)}">{rows}</div>'
+    """A bar for each of the first scores; `full` is the score of a bar that fills its track.
+
+    `name` begins the spoken text.
+    """
+    shown = dict(itertools.islice(scores.items(), MOST_BARS))
+    spoken = ", ".join(f"{cut(label, LONGEST_NAME)} {number(score)}" for label, score in shown.items())
+    rows = "".join(_bar(label, score, colour, full) for label, score in shown.items())
+    spoken = f"{text(name)}: {spoken}" if name else spoken
+    if more := len(scores) - len(shown):
+        rest = f"and {counted(more, 'more label')}"
+        spoken, rows = f"{spoken} {rest}", f'{rows}<p class="pg-small" style="grid-column:1/-1">{rest}</p>'
+    return f'<div class="pg-bars" role="img" aria-label="{spoken}">{rows}</div>'
 
 
 def _bar(label: str, score: float, colour: str, full: float) -> str:
     width = max(0.0, min(1.0, score / full)) * 100
     return (
-        f'<span class="pg-label">{text(label)}</span><span class="pg-track">'
+        f'<span class="pg-label">{cut(label, LONGEST_NAME)}</span><span class="pg-track">'
         f'<span class="pg-fill" style="width:{width:.2f}%;background:{colour}"></span></span>'
         f'<span class="pg-value" title="{score!r}">{number(score)}</span>'
     )
@@ -144,7 +160,7 @@ def _filled(written: str, side: Side) -> str:
     out = text(pieces[0])
     for each, piece in zip(side.predictions, pieces[1:], strict=True):
         word, inside = each.label.removeprefix("##"), each.label.startswith("##")
-        mark = f'<mark style="border-color:{side.colour}">{text(word)}</mark>'
+        mark = f'<mark style="border-color:{side.colour}">{cut(word, LONGEST_NAME)}</mark>'
         out = (out.rstrip() if inside else out) + mark + text(piece)
     return f'<p class="pg-filled">{out}</p>'
 
@@ -180,13 +196,18 @@ def verdict(base: Sequence[Prediction], tuned: Sequence[Prediction], *, words: b
 
 def _sentence(before: Prediction, after: Prediction, words: bool) -> str:
     old, new = before.scores[before.label], after.scores[after.label]
-    first, second = (f"“{each.label}”" if words else each.label for each in (before, after))
+    first, second = (f"“{each}”" if words else each for each in map(_named, (before, after)))
     if before.label != after.label:
         return f"The base says {first} ({number(old)}), the fine-tuned one {second} ({number(new)})."
     if number(old) == number(new):
         return f"Both say {second} and are equally sure: {number(new)}."
     surer = "the fine-tuned one" if new > old else "the base"
     return f"Both say {second}; {surer} is surer: {number(max(old, new))} against {number(min(old, new))}."
+
+
+def _named(prediction: Prediction) -> str:
+    label = prediction.label
+    return label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…"
 
 
 def label_file_verdict(rows: int, base_right: int, tuned_right: int, fixed: int, broken: int) -> str:
@@ -251,7 +272,7 @@ def _difference(name: str, before: float, after: float) -> str:
 def rows_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Rows of a table under their caption; it scrolls by itself. The headings are markup, escaped already."""
     head = "".join(f'<th scope="col">{each}</th>' for each in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{cut(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return (
         f'<figure class="bs-rows"><figcaption>{text(caption)}</figcaption>'
         f'<div class="bs-scroll" tabindex="0" role="region" aria-label="{text(caption)}">'

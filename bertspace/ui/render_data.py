@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bertspace.ui.chart import bars, histogram
 from bertspace.ui.look import Lengths, Look
-from bertspace.ui.render import number, text
+from bertspace.ui.render import LONGEST_NAME, cut, number, text
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -57,9 +57,8 @@ def rows_table(look: Look) -> str:
     )
 
 
-def _cell(value: str, place: int, most: int = 400) -> str:
-    shown = text(value if len(value) <= most else value[:most] + "…")
-    return f'<span class="bs-tag">{shown}</span>' if place == 2 else shown
+def _cell(value: str, place: int) -> str:
+    return f'<span class="bs-tag">{cut(value, LONGEST_NAME)}</span>' if place == 2 else cut(value)
 
 
 def _lengths(look: Look, lengths: Lengths | None, max_length: int, chunk_size: int) -> str:

@@ -11,7 +11,7 @@ from bertspace.errors import BertspaceError
 from bertspace.hardware import size
 from bertspace.hub import Facts, Found
 from bertspace.tasks import TASKS
-from bertspace.ui.render import short, text
+from bertspace.ui.render import LONGEST_NAME, cut, short, text
 from bertspace.ui.render_progress import progress_bar, time_left
 from bertspace.ui.render_run import problem
 from bertspace.ui.transfers import Transfer
@@ -140,9 +140,9 @@ def _told(facts: Facts) -> list[tuple[str, str]]:
     """(title, markup) of what is known."""
     told = [
         ("Task", text(task_words(facts.task))),
-        ("Licence", text(facts.license)),
-        ("Language", text(facts.language)),
-        ("Made from", text(facts.base_model)),
+        ("Licence", cut(facts.license)),
+        ("Language", cut(facts.language)),
+        ("Made from", cut(facts.base_model)),
         ("Size", text(size(facts.size)) if facts.size else ""),
         ("Last change", text(facts.changed)),
         ("Revision", f'<code title="{text(facts.revision)}">{text(facts.revision[:7])}</code>'),
@@ -154,7 +154,9 @@ def _told(facts: Facts) -> list[tuple[str, str]]:
 def _labels(labels: Sequence[str]) -> str:
     if not labels:
         return ""
-    shown = "".join(f'<span class="bs-tag">{text(label)}</span> ' for label in labels[:MOST_LABELS])
+    shown = "".join(
+        f'<span class="bs-tag">{cut(label, LONGEST_NAME)}</span> ' for label in labels[:MOST_LABELS]
+    )
     rest = f" and {len(labels) - MOST_LABELS:,} more" if len(labels) > MOST_LABELS else ""
     return f"{shown}{rest}"
 

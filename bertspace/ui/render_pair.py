@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bertspace.export import RunComparison
 from bertspace.ui.chart import Line, chart, thin
-from bertspace.ui.render import METRIC_WORDS, number, text
+from bertspace.ui.render import METRIC_WORDS, cut, number, text
 
 
 def draw_pair(found: RunComparison, first: str, second: str) -> str:
@@ -55,7 +55,7 @@ def _value(value: object) -> str:
         return "the model's own"  # learning_rate and dropout
     if value == "":
         return "–"
-    return text(f"{value:g}" if isinstance(value, float) else value)
+    return cut(f"{value:g}" if isinstance(value, float) else value)
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
