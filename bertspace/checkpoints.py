@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import sharding
-from bertspace.errors import TrainingError
-from bertspace.runs import Run
+from bertspace import hardware, sharding
+from bertspace.errors import RunError, TrainingError
+from bertspace.runs import Run, stored_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 KEPT = 2
+APART = 30.0  # seconds between two of a run whose bytes are bounded
 TENSORS, VALUES = "state.safetensors", "state.json"
 OLD = ".old.tmp"
 
@@ -70,6 +71,9 @@ def save(
             tensors[name] = whole
     if not accelerator.is_main_process:
         return
+    if not _fits(run, sum(each.nbytes for each in tensors.values())):
+        print("No checkpoint: there is no room for it in what your runs may take.", flush=True)
+        return
     if not all(bool(torch.isfinite(each).all()) for each in tensors.values()):
         raise TrainingError(
             f"The weights are no longer finite after step {step}.",
@@ -87,6 +91,34 @@ def save(
     }
     _write_whole(run.path / "checkpoints" / f"step-{step:09d}", tensors, values | own)
     clean(run, KEPT)
+
+
+def room(run: Run) -> int:
+    """Bytes that its owner's runs may take on disk, 0 for any: also where nobody wrote down a bound."""
+    try:
+        return run.written_state().stored_bytes
+    except RunError:
+        return 0
+
+
+def check_model(run: Run, model: nn.Module) -> None:
+    """Raises TrainingError where the model that is to come of the run would not fit into what it may take."""
+    size = sum(each.nbytes for each in model.state_dict().values())
+    if (most := room(run)) and stored_bytes(run) + size > most:
+        raise TrainingError(
+            f"The model takes {hardware.size(size)}, and your runs may take {hardware.size(most)} together.",
+            hint="Delete a run, or choose a smaller model.",
+        )
+
+
+def _fits(run: Run, size: int) -> bool:
+    """Whether a checkpoint of so many bytes may be written; older ones, the last too, make room for it."""
+    most = room(run)
+    for kept in (KEPT, 1, 0):
+        if not most or stored_bytes(run) + size <= most:
+            return True
+        clean(run, kept)
+    return not most or stored_bytes(run) + size <= most
 
 
 def _write_whole(target: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:

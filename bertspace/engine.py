@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import data, models, queue, tuning
+from bertspace import data, models, queue, runs, tuning
 from bertspace.errors import RunError
 from bertspace.hub_client import RIGHTS
 from bertspace.runs import CHANGEABLE, ENDED, LOCAL_OWNER, RESUMABLE, Run
@@ -34,14 +34,16 @@ def submit(
     folder: Path | None = None,
     splits: data.Splits | None = None,
     minutes: float = 0.0,
+    memory_bytes: int = 0,
+    stored_bytes: int = 0,
     seconds: float = 0.0,
 ) -> Run:
     """Check the data, make the run's folder with its own copy of the rows, queue it and start it if none
     runs.
 
-    splits: the config's rows, where they have been loaded already. minutes: the training time it may take, 0
-    for any. seconds: what the download of a base may take that not everybody may see, 0 for any. A base of
-    the Hub is pinned to its commit. Raises BertspaceError before anything is kept.
+    splits: the config's rows, where they have been loaded already. minutes, memory_bytes, stored_bytes: the
+    run's bounds, as in RunState. seconds: what the download of a base may take that not everybody may see, 0
+    for any. A base of the Hub is pinned to its commit. Raises BertspaceError before anything is kept.
     """
     TASKS[config.task].check(config)
     if not RIGHTS.get().guest and Path(config.model).is_dir() and config.model != "starter":
@@ -57,6 +59,8 @@ def submit(
         name=name or title(config, splits),
         folder=folder,
         minutes=minutes,
+        memory_bytes=memory_bytes,
+        stored_bytes=stored_bytes,
         fill=lambda path: data.write_splits(splits, path / "data"),
     )
     queue.start_next()
@@ -159,7 +163,7 @@ def edit(run: Run, *, name: str | None = None, notes: str | None = None) -> None
 
 def size(run: Run) -> int:
     """Bytes that the run's files take on disk."""
-    return sum(path.stat().st_size for path in run.path.resolve().rglob("*") if path.is_file())
+    return runs.folder_bytes(run.path.resolve())
 
 
 def kill(run: Run, patience: float = 5.0) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from bertspace import engine, runs
+from bertspace import engine, hardware, runs, tuning
 from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
 from bertspace.runs import ENDED, LOCAL_OWNER
 from bertspace.schema import TrainConfig
@@ -96,7 +96,7 @@ class Limits:
     stored_bytes: of runs, and once more of models and data sets that they alone may see. characters: of one
     call to the page, and of a row's texts. seconds: of one call. model_bytes: of one model or data set of the
     Hub; hub_bytes: of all that guests brought to the cache that everybody shares, where what they used
-    longest ago makes room.
+    longest ago makes room. memory_bytes: of a run's processes. batch_tokens: of a batch of the longest texts.
     """
 
     rows: int = 20_000
@@ -108,6 +108,8 @@ class Limits:
     seconds: int = 60
     model_bytes: int = 1536 * 1024**2
     hub_bytes: int = 20 * 1024**3
+    memory_bytes: int = min(8 * 1024**3, hardware.memory_limit_bytes() // 2)
+    batch_tokens: int = 65_536
 
 
 NONE = Limits(*[0] * len(fields(Limits)))
@@ -189,7 +191,14 @@ def check_run(person: Person, config: TrainConfig, splits: Splits) -> None:
     most = limits(person)
     check_data(person, splits)
     _check("steps", planned_steps(config, splits), most.steps, "Lower the epochs, or set Steps at most.")
+    _check_batch(config, most.batch_tokens)
     check_place(person)
+
+
+def _check_batch(config: TrainConfig, most: int) -> None:
+    rows, longest = config.batch_size, tuning.longest(config)
+    what = f"tokens a batch ({rows:,} rows of up to {longest:,})"
+    _check(what, rows * longest, most, "Lower the batch size, or how long a text may be.")
 
 
 def check_place(person: Person) -> None:

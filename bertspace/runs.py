@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -59,11 +60,14 @@ class Run:
         name: str = "",
         folder: Path | None = None,
         minutes: float = 0.0,
+        memory_bytes: int = 0,
+        stored_bytes: int = 0,
         fill: Callable[[Path], None] | None = None,
     ) -> Run:
         """A new queued run, in `folder` (which must be empty or absent) or under the owner's own.
 
-        fill: writes what else belongs into it, before anybody sees it; where that fails, nothing is kept.
+        minutes, memory_bytes, stored_bytes: its bounds, as in RunState. fill: writes what else belongs into
+        it, before anybody sees it; where that fails, nothing is kept.
         """
         run_id = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
         place = home() / owner / run_id
@@ -84,7 +88,9 @@ class Run:
             (run.path / "lock").touch()
             if fill:
                 fill(run.path)
-            run.write_state(RunState(status="queued", name=name, created=now, place=now, minutes=minutes))
+            bounds: dict[str, Any] = {"minutes": minutes, "memory_bytes": memory_bytes}
+            bounds |= {"stored_bytes": stored_bytes}
+            run.write_state(RunState(status="queued", name=name, created=now, place=now, **bounds))
         except BaseException:
             run.remove()
             raise
@@ -155,7 +161,7 @@ class Run:
         kept = self.checkpoint()
         hint = f"Resume it: it goes on after step {kept:,}." if kept else "Resume it to begin anew."
         message, advice = "The process ended before the run did.", {}
-        if self._noted_memory() > NEAR * hardware.memory_limit_bytes():
+        if self._noted_memory() > NEAR * (state.memory_bytes or hardware.memory_limit_bytes()):
             message = "The process was ended when memory was nearly full, most likely by the system for that."
             advice = self.lighter()
             hint = "Go on with the smaller settings, or free some memory and resume the run."
@@ -351,6 +357,21 @@ def _locked_folder(folder: Path, how: int) -> Iterator[None]:
         yield
     finally:
         os.close(held)
+
+
+def folder_bytes(folder: Path) -> int:
+    """What all files below it take on disk; those that go meanwhile take none."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return total
+
+
+def stored_bytes(run: Run) -> int:
+    """What this run and all beside it take on disk: its owner's, less the models that lie there too."""
+    return sum(folder_bytes(path.parent) for path in run.path.parent.glob("*/config.yaml"))
 
 
 def list_runs(owner: str = LOCAL_OWNER) -> list[Run]:

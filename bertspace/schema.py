@@ -318,7 +318,8 @@ class TrainEvent:
 class RunState:
     """state.json: where a run is in its life. Times are seconds since the epoch (UTC).
 
-    place: its order among those that wait, the lowest first. minutes: how long it may train; 0 for no limit.
+    place: its order among those that wait, the lowest first. minutes: how long it may train. memory_bytes:
+    what its processes may hold. stored_bytes: of all its owner's runs on disk. 0 for no limit.
     advice: settings that need less, after memory ran out.
     """
 
@@ -333,6 +334,8 @@ class RunState:
     notes: str = ""
     place: float = 0.0
     minutes: float = 0.0
+    memory_bytes: int = 0
+    stored_bytes: int = 0
     advice: dict[str, int] = field(default_factory=dict)
 
 

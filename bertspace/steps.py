@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware, sharding, tuning
+from bertspace import checkpoints, hardware, sharding, tuning
 from bertspace.batching import EpochBatches, Keys
 from bertspace.errors import TrainingError
 from bertspace.runs import Run
@@ -211,6 +211,7 @@ def _requests(
     minutes = config.checkpoint_minutes
     due = bool(config.checkpoint_steps and progress.step % config.checkpoint_steps == 0)
     due = due or bool(minutes and now - progress.saved_at >= 60 * minutes)
+    due = due and (now - progress.saved_at >= checkpoints.APART or not checkpoints.room(run))
     stop = run.stop_requested() or (deadline is not None and now >= deadline)
     flags = (stop, not stop and run.pause_requested(), due)
     if accelerator.num_processes > 1:

@@ -39,6 +39,7 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     session = open_session(config, run)
     config, accelerator = session.config, session.accelerator
     if not kept:
+        checkpoints.check_model(run, session.model)
         yield TrainEvent("status", message="Scoring the base model", seconds=clock())
         progress.base = score_base(session, run)
         yield TrainEvent("base", metrics=progress.base["validation"], seconds=clock())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -93,6 +94,7 @@ class Work:
         self.run.append(TrainEvent("status", message="Starting"))
         from bertspace import training
 
+        _bound_memory(self.run)
         event = TrainEvent("status")
         minutes = self.run.state().minutes
         worked = kept.values["progress"]["seconds"] if kept else 0.0
@@ -147,6 +149,17 @@ class Work:
                     self.run.note_memory(taken)
 
 
+def _bound_memory(run: Run) -> None:
+    """Hold no more than the run may, all its processes together.
+
+    On a CPU: the addresses that a GPU's driver sets aside would count, and what is on the GPU would not.
+    """
+    most = run.written_state().memory_bytes // int(os.environ.get("WORLD_SIZE", 1))
+    if most and hardware.device() == "cpu":
+        with contextlib.suppress(ValueError, OSError):  # a lower bound may hold, or the system knows none
+            resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
 def told(error: BaseException, run: Run) -> dict[str, Any]:
     """An error as the state that it leaves: what happened, what to do, settings that would need less."""
     if not isinstance(error, BertspaceError) or isinstance(error, OutOfMemory):
@@ -155,11 +168,10 @@ def told(error: BaseException, run: Run) -> dict[str, Any]:
     if isinstance(error, BertspaceError):
         with contextlib.suppress(OSError):
             print(error, file=sys.stderr)
-        advice = error.advice if isinstance(error, OutOfMemory) else {}
-        return {"status": "failed", "message": error.message, "hint": error.hint, "advice": advice}
+        outcome = {"status": "failed", "message": error.message, "hint": error.hint}
+        return outcome | (_smaller(run, error.advice) if isinstance(error, OutOfMemory) else {})
     if hardware.is_out_of_memory(error):
-        hint = "Go on with the smaller settings, or free some memory and resume the run."
-        return {"status": "failed", "message": "Memory ran out.", "hint": hint, "advice": run.lighter()}
+        return {"status": "failed", "message": "Memory ran out.", **_smaller(run, run.lighter())}
     if _disk_is_full(error):
         hint = "Free some space and resume the run: no checkpoint that was whole is lost."
         return {"status": "failed", "message": "The disk is full: a file could not be written.", "hint": hint}
@@ -169,6 +181,17 @@ def told(error: BaseException, run: Run) -> dict[str, Any]:
         "message": f"{type(error).__name__}: {without_paths(str(error))[:300]}",
         "hint": hint,
     }
+
+
+def _smaller(run: Run, advice: dict[str, int]) -> dict[str, Any]:
+    """What to do where memory ran out; it may be all that the run is given."""
+    most = run.written_state().memory_bytes
+    why = (
+        f": a run may take {hardware.size(most)} here."
+        if most
+        else ", or free some memory and resume the run."
+    )
+    return {"hint": f"Go on with the smaller settings{why}", "advice": advice}
 
 
 def _disk_is_full(error: BaseException) -> bool:
@@ -277,6 +300,7 @@ def _compute_along(run: Run) -> int:
     """What a process that is not the first one does; the first one tells of errors."""
     from bertspace import training
 
+    _bound_memory(run)
     with hub_client.acting(rights_of(run)):
         for event in training.train(run.config(), run):
             if event.kind == "step":

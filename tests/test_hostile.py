@@ -480,6 +480,12 @@ def test_a_choice_that_is_no_text_is_refused_by_every_handler_that_takes_one(
     assert asked > 10
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_slider_that_is_no_number_is_refused(apps: Both, page: Page, value: float) -> None:
+    sent = ["The [MASK].", f"run:{apps.ids['local']}", value, False, None]
+    check(apps.local.event(number(page, "fill_mask.answer"), sent), apps.local)
+
+
 @pytest.mark.parametrize("text", [LONG + "[MASK]", ["[MASK]" * 9000], {"[MASK]": LONG}, HTML * 1000])
 def test_a_visitors_text_is_bounded_and_not_cut(apps: Both, page: Page, text: Any) -> None:
     answer = apps.shared.event(number(page, "fill_mask"), [text, "starter", 5])

@@ -75,6 +75,28 @@ def test_a_rows_texts_count_as_a_calls_do() -> None:
         policy.check_texts(VISITOR, [3, 7], ["a", "a" * 5001], ["b", "b" * 5000])
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            TrainConfig(batch_size=4096, max_length=8192),
+            "33,554,432 tokens a batch (4,096 rows of up to 8,192)",
+        ),
+        (TrainConfig(batch_size=513), "65,664 tokens a batch (513 rows of up to 128)"),
+        (
+            TrainConfig(task="fill-mask", batch_size=128, chunk_size=1024, max_length=8),
+            "131,072 tokens a batch (128 rows of up to 1,024)",
+        ),
+    ],
+)
+def test_a_batch_has_so_many_tokens(home: Path, config: TrainConfig, said: str) -> None:
+    policy.check_run(LOCAL, config, splits(10))
+    policy.check_run(USER, TrainConfig(batch_size=512), splits(10))
+    with pytest.raises(ForbiddenError) as caught:
+        policy.check_run(USER, config, splits(10))
+    assert caught.value.message == f"That would be {said}; the limit here is 65,536."
+
+
 def test_a_long_row_is_neither_shown_nor_trained_on(home: Path) -> None:
     test = pd.DataFrame({"text": ["a", "a" * 299_998], "label": [0, 1]})
     long = replace(splits(5), test=test)

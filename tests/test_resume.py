@@ -15,8 +15,8 @@ from test_training import FAST, made_run
 
 from bertspace import checkpoints, training
 from bertspace.errors import TrainingError
-from bertspace.runs import Run
-from bertspace.schema import TrainConfig, TrainEvent
+from bertspace.runs import Run, stored_bytes
+from bertspace.schema import RunState, TrainConfig, TrainEvent
 
 TIMES = {"seconds", "training_seconds", "examples_per_second", "tokens_per_second", "peak_memory_bytes"}
 KINDS: dict[str, dict[str, Any]] = {
@@ -369,3 +369,52 @@ def test_the_threads_of_the_first_part_are_those_of_the_second(base: TrainConfig
     finally:
         torch.set_num_threads(before)
     assert os.environ.get("GOMP_SPINCOUNT") == "1000"
+
+
+# A run whose bytes are bounded
+
+
+def bounded(run: Run, most: int) -> tuple[int, list[int | None]]:
+    """Train; the most bytes that its owner's folder held at an event, and the checkpoints seen."""
+    run.write_state(RunState(status="running", stored_bytes=most))
+    (run.path.parent / "hub" / "models").mkdir(parents=True)
+    (run.path.parent / "hub" / "models" / "of another kind").write_bytes(b"x" * 10**7)
+    held, seen = 0, list[int | None]()
+    for event in training.train(run.config(), run):
+        run.append(event)
+        held = max(held, stored_bytes(run))
+        seen.append(run.checkpoint())
+    return held, seen
+
+
+def test_a_bounded_runs_checkpoints_lie_apart(base: TrainConfig, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "u-1" / "run", replace(base, checkpoint_steps=1, epochs=1))
+    _, seen = bounded(run, 10**9)
+    assert set(seen) == {None} and run.result()["steps"] == 8
+
+
+@pytest.mark.parametrize(("checkpoints_that_fit", "kept"), [(2.5, True), (1.5, True), (0.5, False)])
+def test_a_bounded_run_does_not_outgrow_what_its_owner_may_store(
+    base: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoints_that_fit: float,
+    kept: bool,
+) -> None:
+    monkeypatch.setattr(checkpoints, "APART", 0.0)
+    weights = (Path(base.model) / "model.safetensors").stat().st_size
+    run = made_run(tmp_path / "u-1" / "run", replace(base, checkpoint_steps=1, epochs=1))
+    most = int(stored_bytes(run) + 1.2 * weights + checkpoints_that_fit * 3.2 * weights)
+    held, seen = bounded(run, most)
+    assert held <= most
+    assert (max(step or 0 for step in seen) == 8) is kept
+    assert (run.path / "model" / "model.safetensors").is_file() and run.result()["steps"] == 8
+
+
+def test_a_model_that_its_owner_has_no_room_for_is_told_before_the_first_step(
+    base: TrainConfig, tmp_path: Path
+) -> None:
+    run = made_run(tmp_path / "u-1" / "run", base)
+    with pytest.raises(TrainingError, match="The model takes .* and your runs may take .* together"):
+        bounded(run, stored_bytes(run) + 10_000)
+    assert not [event for event in run.events()[0] if event.kind in ("base", "step")]

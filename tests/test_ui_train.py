@@ -10,7 +10,7 @@ import pytest
 
 from bertspace import data, engine, presets, queue, recipes, runs
 from bertspace.errors import BertspaceError, ConfigError, RunError
-from bertspace.policy import LOCAL
+from bertspace.policy import LOCAL, Limits, Person
 from bertspace.runs import Run
 from bertspace.scales import up_to_tick
 from bertspace.schema import RunState, TrainConfig, TrainEvent
@@ -25,6 +25,7 @@ from bertspace.ui import (
     run_step,
     settings_step,
     train,
+    who,
 )
 from bertspace.ui.chart import Line
 from bertspace.ui.look import Lengths, Look
@@ -442,6 +443,20 @@ def test_start_queues_the_run_and_returns_its_id(home: Path, quiet_queue: None) 
     run = runs.find(run_id)
     assert (run.state().status, run.config().max_steps) == ("queued", 2)
     assert view(run_id).position == 1
+
+
+def test_a_guests_run_carries_its_bounds_and_the_owners_has_none(
+    home: Path, quiet_queue: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits()
+    for person, bounds in (
+        (LOCAL, (0, 0, 0)),
+        (Person("user", "ada", "ada"), (limits.minutes, limits.memory_bytes, limits.stored_bytes)),
+    ):
+        monkeypatch.setattr(who, "person", lambda request, person=person: person)
+        run_id, problem = train.start("sample", "office", **form_values(max_steps=2))
+        state = runs.find(run_id, person.owner).state()
+        assert (problem, (state.minutes, state.memory_bytes, state.stored_bytes)) == ("", bounds)
 
 
 def test_a_runs_settings_fill_the_form(home: Path) -> None:

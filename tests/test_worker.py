@@ -2,12 +2,15 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from bertspace import hardware, queue, training, worker
+from bertspace import data, hardware, processes, queue, training, worker
 from bertspace.errors import BertspaceError, DataError
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
@@ -179,6 +182,33 @@ def test_a_request_is_heard_while_the_texts_are_read(
     state = run.state()
     assert state.message == f"{status.capitalize()} before its first step."
     assert state.hint == "Resume it to begin anew." and not run.stop_requested()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a process maps")
+def test_a_guests_run_holds_no_more_memory_than_it_may(tiny_bert: Path) -> None:
+    large, small = (bounded_run(tiny_bert, rows) for rows in (1200, 64))
+    state = large.state()
+    assert (state.status, state.message[:15]) == ("failed", "Memory ran out."), large.log_tail()
+    assert state.hint == "Go on with the smaller settings: a run may take 1.1 GB here."
+    assert 0 < state.advice["batch_size"] < 1200
+    assert small.state().status == "done", small.log_tail()
+
+
+def bounded_run(model: Path, count: int) -> Run:
+    """A run at its end, its rows in one batch, in 1 GiB, of which the libraries take half."""
+    rows = pd.DataFrame({"text": ["the sea and the light " * 30] * count, "label": [0, 1] * (count // 2)})
+    splits = data.Splits(rows, rows.head(8), None, ("no", "yes"), "rows.csv", ())
+    config = TrainConfig(model=str(model), batch_size=count, max_length=128, precision="fp32", max_steps=1)
+    run = Run.create(
+        data.run_config(config, splits),
+        memory_bytes=2**30,
+        fill=lambda folder: data.write_splits(splits, folder / "data"),
+    )
+    environment = processes.worker_environment() | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    command = [sys.executable, "-m", "bertspace.worker", str(run.path)]
+    with (run.path / "log.txt").open("wb") as log:
+        subprocess.run(command, env=environment, stdout=log, stderr=log, timeout=120, check=False)
+    return run
 
 
 def test_a_pause_is_no_failure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

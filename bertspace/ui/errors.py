@@ -62,10 +62,12 @@ def told_plainly(handler: Callable[P, T]) -> Callable[P, T]:
 
 
 def check_choices(components: Iterable[Any], values: Iterable[Any]) -> None:
-    """Raises gr.Error where a dropdown that takes any text was sent something else: gradio lets it pass."""
+    """Raises gr.Error for what is no text in a dropdown or a card, and no number: gradio lets it pass."""
     for component, value in zip(components, values, strict=False):
-        if isinstance(component, gr.Dropdown) and not isinstance(value, str | None):
+        if isinstance(component, gr.Dropdown | gr.Code) and not isinstance(value, str | None):
             raise gr.Error(f"{component.label}: give a text.")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise gr.Error(f"{component.label}: give a finite number.")
 
 
 def _check_kind(name: str, value: Any, kind: type | None) -> None:

@@ -266,8 +266,9 @@ def start(
         with _STARTING[person.owner]:  # or two at once would both find the last free place
             policy.check_run(person, config, splits)
             most = policy.limits(person)
+            bounds = {name: getattr(most, name) for name in ("minutes", "memory_bytes", "stored_bytes")}
             run = engine.submit(
-                config, owner=person.owner, splits=splits, minutes=most.minutes, seconds=0.8 * most.seconds
+                config, owner=person.owner, splits=splits, seconds=0.8 * most.seconds, **bounds
             )
         if where:
             each_epoch = publishing.get("publish_when") == "epochs"
