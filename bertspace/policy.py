@@ -47,6 +47,7 @@ TO_GET_THE_RIGHT = (
 TO_SIGN_IN = "Sign in with Hugging Face, at the top of the page. The owner has a key instead."
 _STABLE_ID = re.compile("[0-9a-f]{24}")  # as the Hub numbers its accounts
 CHARACTERS_A_TOKEN = 4  # of English
+MOST_SCORES = 5_000_000  # of a file's rows, each a label's; 100 bytes each until they are written
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,12 @@ def check_texts(person: Person, index: Iterable[int], *columns: Iterable[str], o
                 f"Row {row + 1:,}{of and f' of {of}'} has {count:,} characters; the limit here is {most:,}.",
                 hint="Shorten it, or take it out.",
             )
+
+
+def check_scores(person: Person, rows: int, labels: int) -> None:
+    """Raises ForbiddenError where so many rows by so many labels take more memory than they should."""
+    most = MOST_SCORES if limits(person).rows else 0
+    _check(f"scores ({rows:,} rows by {labels:,} labels)", rows * labels, most, "Give fewer rows.")
 
 
 def check_data(person: Person, splits: Splits) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 2 * 1024**3  # of the file, and of what a gzipped file unpacks to
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
 MAX_COLUMNS = 1000
+LONGEST_NAME = 1000  # characters of a column's
 # A frame has a cell for every row and column, a file of objects only those that are written: a table of more
 # cells than that is refused where fewer than one in so many is written, before it is built.
 MANY_CELLS, ONE_WRITTEN_IN = 10_000_000, 20
@@ -236,6 +237,11 @@ def _place(content: bytes, position: int) -> str:
 def _column_names(found: list[str], name: str) -> list[str]:
     _check_width(len(found), name)
     names = [each.strip() or f"Unnamed: {place}" for place, each in enumerate(found)]
+    if long := [place for place, each in enumerate(names, 1) if len(each) > LONGEST_NAME]:
+        raise DataError(
+            f"The name of column {long[0]} in {name} has more than {LONGEST_NAME:,} characters.",
+            hint="Give the file a header, a line with a short name for each column.",
+        )
     if doubles := [each for each, count in Counter(names).items() if count > 1]:
         raise DataError(
             f"Two columns of {name} are named {shortened(doubles[0])}.", hint="Rename one of them."

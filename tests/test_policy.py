@@ -75,6 +75,13 @@ def test_a_rows_texts_count_as_a_calls_do() -> None:
         policy.check_texts(VISITOR, [3, 7], ["a", "a" * 5001], ["b", "b" * 5000])
 
 
+def test_a_files_scores_are_bounded() -> None:
+    policy.check_scores(USER, 20_000, 250)
+    policy.check_scores(OWNER, 20_000, 100_000)
+    with pytest.raises(ForbiddenError, match=r"2,000,000,000 scores \(20,000 rows by 100,000 labels\)"):
+        policy.check_scores(USER, 20_000, 100_000)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [

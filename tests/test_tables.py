@@ -399,3 +399,9 @@ def test_a_missing_file_and_a_broken_one_name_no_folder(tmp_path: Path) -> None:
 
 def load(**settings: str) -> data.Splits:
     return data.load_splits(TrainConfig(task="fill-mask", **settings))
+
+
+def test_a_first_row_of_texts_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"{'a' * 300_000},label\ntext,b\n")
+    assert refusal(path) == "The name of column 1 in a.csv has more than 1,000 characters."

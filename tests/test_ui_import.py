@@ -34,6 +34,10 @@ def test_a_folder_is_imported_and_its_new_place_told(old: Path) -> None:
     assert models.load_model(models.locate(str(made)), "fill-mask")
 
 
+def test_a_name_that_no_folder_can_have_is_told() -> None:
+    assert "That folder cannot be read." in import_fold.import_folder("x" * 3000)
+
+
 def test_what_is_no_checkpoint_is_told_with_what_to_do(tmp_path: Path) -> None:
     for folder in ("", str(tmp_path), "/nowhere/<b>"):
         drawn = import_fold.import_folder(folder, PAGE)

@@ -347,6 +347,21 @@ def test_a_guests_long_row_is_refused_by_its_number_in_every_file(
             call()
 
 
+def test_a_guests_file_makes_no_more_scores_than_memory_holds(
+    classifier: str, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_classifier(tiny_bert, "hers", ROWS, owner="ada")
+    config = run.path / "model" / "config.json"
+    labels = {str(number): f"label {number}" for number in range(100_000)}
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"id2label": labels}))
+    file = tmp_path / "many.csv"
+    file.write_text("text,label\n" + "a text,delivery\n" * 60)
+    monkeypatch.setattr(who, "person", lambda request: Person("user", "ada", "ada"))
+    for call in (classify.classify_file, compare.compare_file):
+        with pytest.raises(gr.Error, match="6,000,000 scores .60 rows by 100,000 labels."):
+            call(str(file), f"run:{run.id}")
+
+
 # As code
 
 

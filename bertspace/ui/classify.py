@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from bertspace import data, inference, policy
+from bertspace import data, inference, models, policy
 from bertspace.columns import blank_rows, pick_columns, texts
 from bertspace.errors import BertspaceError, DataError
 from bertspace.schema import TrainConfig
@@ -235,6 +235,7 @@ def classify_file(
     frame, chosen, pairs = read_texts(path, model)
     policy.check_rows(person, len(frame))
     policy.check_texts(person, frame.index, *filter(None, (chosen, pairs)))
+    policy.check_scores(person, len(frame), labels_of(model, TASK))
     scores: list[dict[str, float]] = []
     limit, begin = policy.limits(person).seconds, time.monotonic()
     for start in range(0, len(chosen), AT_ONCE):
@@ -261,6 +262,12 @@ def classify_file(
         gr.HTML(shown_rows(chosen, pairs, scores), visible=True),
         gr.DownloadButton(value=written_csv(whole, name), visible=True),
     )
+
+
+def labels_of(model: str, task: str) -> int:
+    """How many labels a model's configuration names; raises BertspaceError where it does not fit."""
+    named = models.locate(model, task).config.get("id2label")
+    return len(named) if isinstance(named, dict | list) else 0
 
 
 def read_texts(file: Path, model: str) -> tuple[pd.DataFrame, list[str], list[str] | None]:

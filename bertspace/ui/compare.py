@@ -15,7 +15,7 @@ from bertspace.policy import Person
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table
 from bertspace.ui import as_code, picker, render, who
-from bertspace.ui.classify import FILE_TYPES, chips_of, example_chips
+from bertspace.ui.classify import FILE_TYPES, chips_of, example_chips, labels_of
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.model_picker import model_picker, page_opens
@@ -266,16 +266,18 @@ def compare_file(
     person = who.person(request)
     base, tuned = checked(base, tuned, person)
     policy.check_file(person, file)
-    check_rows(person, Path(file), inference.task_of(tuned))
+    task = inference.task_of(tuned)
+    check_rows(person, Path(file), task, max(labels_of(tuned, task), labels_of(base, "")))
     return _compared(base, tuned, Path(file), Path(file).name)
 
 
-def check_rows(person: Person, file: Path, task: str) -> None:
+def check_rows(person: Person, file: Path, task: str, labels: int) -> None:
     """Raises ForbiddenError where the file has more rows, or longer ones, than the person may send."""
     if not policy.limits(person).rows and not policy.limits(person).characters:
         return
     table = Table(file.name, data.read_table(file))
     policy.check_rows(person, len(table.frame))
+    policy.check_scores(person, len(table.frame), labels)
     picked = pick_columns(TrainConfig(task=task), table)
     read = [texts(table, name) for name in (picked.text, picked.pair) if name]
     policy.check_texts(person, table.frame.index, *read)

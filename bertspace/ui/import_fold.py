@@ -62,6 +62,9 @@ def import_folder(folder: str, request: gr.Request | None = None) -> str:
         return draw(old_checkpoints.import_checkpoint(Path(folder.strip())))
     except BertspaceError as error:
         return f'<div class="hub-going">{problem(error.message, error.hint)}</div>'
+    except OSError as error:  # no name that a folder can have, or none that may be read
+        words = problem("That folder cannot be read.", f"{error.strerror}.")
+        return f'<div class="hub-going">{words}</div>'
 
 
 def draw(made: Imported) -> str:
