@@ -344,5 +344,5 @@ def _as_written(splits: Splits, config: TrainConfig) -> Splits:
         found = json.loads(about.read_text(encoding="utf-8"))
         kept = tuple(map(str, found["findings"]))
         return replace(splits, source=str(found["source"]), findings=kept, origin=read(found))
-    except (OSError, ValueError, KeyError, TypeError):  # another program's file of that name
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # another program's file of that name
         return splits

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from bertspace import hub_cache, hub_confined
 from bertspace.data import Splits, load_splits
-from bertspace.errors import DataError, ForbiddenError, HubError
+from bertspace.errors import BertspaceError, DataError, ForbiddenError, HubError
 from bertspace.hub_client import Rights, acting
 from bertspace.schema import TrainConfig
 
@@ -350,3 +351,25 @@ def test_a_file_of_a_name_that_no_disk_takes_is_told_in_words(hub: Any, guest: N
     hub.put(NAME, FILES | {"x" * 300 + ".csv": b"a,b"}, kind="dataset")
     with pytest.raises(HubError, match="cannot be right"):
         loaded()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.csv", b'text,label\n"a,b\n'),
+        ("data.csv", b"\xff\xfe\x00"),
+        ("data.jsonl", b'{"text": "a"}\n{"text": {"a": 1}}\n'),
+        ("data.parquet", b"PAR1" + b"x" * 99 + b"PAR1"),
+        ("data.txt", b""),
+        ("picture.png", b"x"),
+    ],
+)
+def test_what_the_library_says_of_a_broken_data_set_names_no_folder(
+    hub: Any, guest: None, name: str, content: bytes
+) -> None:
+    hub.put(NAME, {name: content}, kind="dataset")
+    with pytest.raises(BertspaceError) as caught:
+        loaded()
+    said = str(caught.value)
+    assert NAME in said or "limit" in said
+    assert not re.search(r"/(tmp|home|root|work|var)/|bertspace-", said), said
