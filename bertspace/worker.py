@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import resource
 import shlex
@@ -30,6 +31,7 @@ from bertspace.runs import LOCAL_OWNER, Run
 from bertspace.schema import TrainEvent
 
 LOOK_SECONDS = 0.5  # between two looks of the watch
+LATE = 600.0  # seconds beyond a run's minutes, for scoring and saving; then its process is ended
 NICE = 5
 LAST = ("done", "paused")  # the kinds of a training's last event
 HELD = "held"  # as the lock: whoever started this process holds it
@@ -57,6 +59,7 @@ class Work:
         self.run = run
         self.began = self.steady = self.terminated = self.cut_short = False
         self.over = threading.Event()
+        self.latest = math.inf  # of time.monotonic
         self.events: Iterator[TrainEvent] = iter(())
 
     def do(self) -> str:
@@ -99,6 +102,7 @@ class Work:
         minutes = self.run.state().minutes
         worked = kept.values["progress"]["seconds"] if kept else 0.0
         deadline = time.monotonic() + 60 * minutes - worked if minutes else None
+        self.latest = math.inf if deadline is None else max(time.monotonic(), deadline) + LATE
         self.events = training.train(self.run.config(), self.run, deadline)
         for event in self.events:
             self.steady = event.kind == "step"
@@ -141,12 +145,25 @@ class Work:
         """Note the memory taken, for when the kernel ends this process for it; see requests while loading."""
         noted = 0
         while not self.over.wait(LOOK_SECONDS):
+            if time.monotonic() > self.latest:
+                self._give_up()
             if not self.began and (self.run.stop_requested() or self.run.pause_requested()):
                 os.kill(os.getpid(), signal.SIGUSR1)
             if (taken := hardware.memory_bytes()) > 1.02 * noted:
                 noted = taken
                 with contextlib.suppress(OSError):  # a full disk is told by who needs it
                     self.run.note_memory(taken)
+
+    def _give_up(self) -> NoReturn:
+        """End the process, whatever it is at: a tokenizer of a stranger's may take hours over one text."""
+        minutes = self.run.written_state().minutes
+        message = f"Its {minutes:g} minutes were long over, and it was not done."
+        hint = "Take fewer rows, shorter texts, or another model."
+        done = self.run.is_complete()
+        _write_end(
+            self.run, {"status": "done"} if done else {"status": "failed", "message": message, "hint": hint}
+        )
+        _leave(1)
 
 
 def _bound_memory(run: Run) -> None:

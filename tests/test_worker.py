@@ -194,6 +194,18 @@ def test_a_guests_run_holds_no_more_memory_than_it_may(tiny_bert: Path) -> None:
     assert small.state().status == "done", small.log_tail()
 
 
+def test_a_guests_run_that_hears_nothing_is_ended_when_its_time_is_long_over(home: Path) -> None:
+    """The deadline is looked at between two steps, and a tokenizer may take hours before the first."""
+    run = Run.create(TrainConfig(train_file="data/train.parquet"), minutes=0.001)
+    code = "import sys, time; from bertspace import training, worker; worker.LATE = worker.LOOK_SECONDS = 0.1"
+    code += "; training.train = lambda *_: (time.sleep(60) for _ in range(1)); worker.main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(run.path)]
+    done = subprocess.run(command, env=processes.worker_environment(), timeout=40, check=False)
+    state = run.state()
+    assert (done.returncode, state.status) == (1, "failed") and not run.is_locked()
+    assert state.message == "Its 0.001 minutes were long over, and it was not done."
+
+
 def bounded_run(model: Path, count: int) -> Run:
     """A run at its end, its rows in one batch, in 1 GiB, of which the libraries take half."""
     rows = pd.DataFrame({"text": ["the sea and the light " * 30] * count, "label": [0, 1] * (count // 2)})
