@@ -35,6 +35,7 @@ from bertspace.hub_client import (
     with_or_without_login,
 )
 from bertspace.hub_words import LARGEST_TEXT, config_of, day, first_lines, labels, one, parsed
+from bertspace.layout import INDEX
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -365,7 +366,7 @@ def _check_small(
             hint="Choose another model.",
         )
     names = {file.path for file in files}
-    if f"model{hub_cache.WEIGHTS}" not in names and hub_cache.INDEX in names:
+    if f"model{hub_cache.WEIGHTS}" not in names and INDEX in names:
         named = hub_cache.shards(snapshot)
         if not named or named - names:
             raise HubError(

@@ -21,15 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from bertspace import runs
-from bertspace.errors import Cancelled, HubError, HubUnreachable
+from bertspace.errors import Cancelled, HubError, HubUnreachable, ModelError
 from bertspace.hub_client import RIGHTS, faults, told
-from bertspace.hub_words import json_of
+from bertspace.layout import INDEX, weight_map
 
 WEIGHTS = ".safetensors"
 ENDINGS = (".json", ".txt", ".model", WEIGHTS)  # of what a model needs
 WITH_MODEL = ("model.safetensors", "probe.safetensors")  # the second is what a base knew, see probe.py
-INDEX = f"model{WEIGHTS}.index.json"
-LARGEST_INDEX, MOST_SHARDS = 1024 * 1024, 1000  # bytes; files
 CHUNK = 1024 * 1024
 LONGEST_PATH = 1000  # characters, within a repository
 TRIES = 4  # in a row without a byte
@@ -149,17 +147,10 @@ def is_complete(snapshot: Path) -> bool:
 
 
 def shards(snapshot: Path) -> set[str]:
-    """The files beside its index that this names; none where it is too large, or names anything else: whether
-    that is there is nobody's to know."""
-    try:
-        with (snapshot / INDEX).open("rb") as file:
-            content = file.read(LARGEST_INDEX + 1)
-        found = json_of(content.decode()) if len(content) <= LARGEST_INDEX else {}
-        named = set(found["weight_map"].values())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return set()
-    plain = all(isinstance(name, str) and _PLAIN.fullmatch(name) and name.endswith(WEIGHTS) for name in named)
-    return named if plain and len(named) <= MOST_SHARDS else set()
+    """The files beside its index that this names; none where it is too large, or names anything else."""
+    with suppress(ModelError):
+        return set(weight_map(snapshot, snapshot.name).values())
+    return set()
 
 
 def models_in(cache: Path) -> Iterator[str]:

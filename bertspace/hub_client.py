@@ -48,8 +48,8 @@ class Rights:
     given it to them. most_bytes: of one model or data set; cache_bytes: of all that guests
     brought to the common cache;
     own_bytes: of all in the folder; 0 is no limit. in_calls: whether any call may bring a model that is not
-    here, or only what can be stopped: a pull. who: whose load a call counts as, and seconds: what it may take,
-    0 for any.
+    here, or only what can be stopped: a pull. who: whose load a call counts as. seconds: what it may take, 0
+    for any.
     """
 
     token: str | bool | None = field(default=None, repr=False)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bertspace.layout import bounded_json
+
 FIRST_LINES = 600  # characters of a card
 LARGEST_TEXT = 1024 * 1024  # bytes of a card or a configuration that are read for a look
-MOST_PARTS = 5000  # lists and objects: nothing else takes a hundred times its own bytes
 MOST_VALUES, DEEPEST, LARGEST_NUMBER = 50_000, 20, 2**53  # of a configuration
 MOST_LABELS, LONGEST = 1000, 300  # names of labels; characters of one, and of any other value that is shown
 READ = 6000  # of them: some patterns take the square of a hostile card's length, in which nothing else moves
@@ -55,20 +55,10 @@ def config_of(folder: Path) -> dict[str, Any]:
     return parsed(content.decode(errors="replace")) if len(content) <= LARGEST_TEXT else {}
 
 
-def json_of(text: str) -> Any:
-    """The JSON value; raises ValueError where it is none, or made to take memory and time when it is read."""
-    if text.count("[") + text.count("{") > MOST_PARTS:
-        raise ValueError("too many lists and objects")
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
 def parsed(text: str) -> dict[str, Any]:
     """A configuration's JSON object, without what no answer can carry; {} where it is none, or absurd."""
     with suppress(ValueError):
-        found = _plain(json_of(text), itertools.count(1), DEEPEST)
+        found = _plain(bounded_json(text.encode(errors="replace")), itertools.count(1), DEEPEST)
         if isinstance(found, dict):
             return found | _named(found)
     return {}

@@ -33,7 +33,7 @@ VOCABULARIES = (  # read as they are: lines, or SentencePiece's protocol buffers
 )
 
 # Bytes of a file. The largest vocabularies of encoders (256,000 pieces) take 34 MB as tokenizer.json.
-CONFIG_BYTES, SMALL_BYTES, LARGE_BYTES = 1024**2, 4 * 1024**2, 64 * 1024**2
+CONFIG_BYTES, SMALL_BYTES, INDEX_BYTES, LARGE_BYTES = (size * 1024**2 for size in (1, 4, 16, 64))
 # So many bytes to a bracket and to a comma, at least, counted before a file is parsed: 32 MB of `[],` would
 # be gigabytes of lists. A merge takes 16 and more. Of a megabyte that are 116,000 lists at most.
 BYTES_A_BRACKET, BYTES_A_COMMA, FREE, MOST_BRACKETS = 9, 4, 1000, 1_500_000
@@ -168,17 +168,24 @@ def read_json(path: Path, most: int = CONFIG_BYTES) -> dict[str, Any]:
     try:
         if (size := path.stat().st_size) > most:
             raise ModelError(f"{called} has {size:,} bytes; the limit is {most:,}.", hint=hint)
-        content = path.read_bytes()
-        brackets, commas = content.count(b"[") + content.count(b"{"), content.count(b",")
-        fewest = max(BYTES_A_BRACKET * (brackets - FREE), BYTES_A_COMMA * (commas - FREE))
-        if size < fewest or brackets > MOST_BRACKETS:
-            raise ModelError(f"{called} holds more values than any model needs.", hint=hint)
-        found = json.loads(content)
-    except (OSError, ValueError, RecursionError) as error:
+        found = bounded_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ModelError(f"{called} cannot be read.", hint=hint) from error
     if not isinstance(found, dict):
         raise ModelError(f"{called} is not a JSON object.", hint=hint)
     return found
+
+
+def bounded_json(content: bytes) -> Any:
+    """The JSON value; raises ValueError where it is none, or made to take memory and time when it is read."""
+    brackets, commas = content.count(b"[") + content.count(b"{"), content.count(b",")
+    fewest = max(BYTES_A_BRACKET * (brackets - FREE), BYTES_A_COMMA * (commas - FREE))
+    if len(content) < fewest or brackets > MOST_BRACKETS:
+        raise ValueError("more values than a model needs")
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
@@ -204,7 +211,7 @@ def _link_weights(folder: Path, target: Path) -> None:
     if (folder / WEIGHTS).is_file():
         _link(folder / WEIGHTS, target / WEIGHTS)
     elif (folder / INDEX).is_file():
-        shards = shards_of(read_json(folder / INDEX, SMALL_BYTES * 4))
+        shards = _shards_of(read_json(folder / INDEX, INDEX_BYTES))
         for shard in sorted(set(shards.values())):
             if not (folder / shard).is_file():
                 raise _NotPlain(f"its weights lack {shard}.")
@@ -214,8 +221,16 @@ def _link_weights(folder: Path, target: Path) -> None:
         raise _NotPlain(f"it has neither {WEIGHTS} nor {INDEX}.")
 
 
-def shards_of(index: Mapping[str, Any]) -> dict[str, str]:
-    """An index's weight_map, if all it names are plain names of safetensors files."""
+def weight_map(folder: Path, name: str) -> dict[str, str]:
+    """The shard of each weight, as an index says: plain names alone; raises ModelError.
+
+    Whether anything else that it names is there is nobody's to know.
+    """
+    with _plainly(name):
+        return _shards_of(read_json(folder / INDEX, INDEX_BYTES))
+
+
+def _shards_of(index: Mapping[str, Any]) -> dict[str, str]:
     shards = index.get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise _NotPlain(f"{INDEX} names no files.")
