@@ -15,7 +15,9 @@ from bertspace import policy, tables
 from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
 from bertspace.ui import app as page
 from bertspace.ui import files, gate, train, who
+from bertspace.ui.admission import Places
 from bertspace.ui.gate import NEEDS, Page
+from bertspace.ui.turns import Turns
 from bertspace.ui.who import Door
 
 USER = policy.Person("user", "ada", "ada")
@@ -62,7 +64,7 @@ def test_an_open_app_has_a_key_and_visitors(
         monkeypatch.setenv(name, value)
     door = who.open_door(server_name, share)
     visitor = policy.SHARED_VISITOR if share else policy.VISITOR
-    assert len(door.key) >= 16 and door.key not in door.pass_value
+    assert len(door.key) >= 16
     for request in (
         None,
         asked_with(),
@@ -70,8 +72,9 @@ def test_an_open_app_has_a_key_and_visitors(
         asked_with(**{who.COOKIE: "ä"}),
     ):
         assert who.person(request) == visitor
-    assert who.person(asked_with(**{who.COOKIE: door.pass_value})) == policy.OWNER
-    assert who.fits(door.key) and not who.fits(door.pass_value) and not who.fits("")
+    shown = who.PASSES.open()
+    assert who.person(asked_with(**{who.COOKIE: shown})) == policy.OWNER
+    assert who.fits(door.key) and not who.fits(shown) and not who.fits("")
 
 
 def test_every_start_has_a_key_of_its_own() -> None:
@@ -82,6 +85,24 @@ def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTSPACE_OWNER_KEY", "short")
     with pytest.raises(ConfigError, match="BERTSPACE_OWNER_KEY has 5 characters"):
         who.open_door()
+
+
+def test_every_login_of_the_owners_is_another_and_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    who.open_door("0.0.0.0")
+    first, second = who.PASSES.open(), who.PASSES.open()
+    who.PASSES.close(first)
+    assert who.person(asked_with(**{who.COOKIE: first})) == policy.VISITOR
+    assert who.person(asked_with(**{who.COOKIE: second})) == policy.OWNER
+    month = time.time() + 30 * 24 * 3600 + 1
+    monkeypatch.setattr(time, "time", lambda: month)
+    assert who.person(asked_with(**{who.COOKIE: second})) == policy.VISITOR
+
+
+def test_a_restart_asks_the_owner_for_the_key_again() -> None:
+    who.open_door("0.0.0.0")
+    shown = who.PASSES.open()
+    who.open_door("0.0.0.0")
+    assert who.person(asked_with(**{who.COOKIE: shown})) == policy.VISITOR
 
 
 def test_an_action_is_given_with_the_person_or_refused() -> None:
@@ -121,9 +142,11 @@ def test_a_handler_without_an_entry_keeps_the_app_from_being_built() -> None:
 
 
 def test_waiting_is_bounded_and_cannot_be_gone_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BERTSPACE_MAX_QUEUE", "3")
+    monkeypatch.setenv("BERTSPACE_MAX_QUEUE", "6")
     built = page.build_app()
-    assert (built._queue.max_size, built._queue.default_concurrency_limit) == (3, page.AT_ONCE)
+    assert isinstance(built._queue, Turns)
+    assert (built._queue.places.each, built._queue.places.total) == (3, 6)
+    assert built._queue.default_concurrency_limit == page.AT_ONCE
     assert built.api_open is False
 
 
@@ -131,19 +154,27 @@ def test_characters_are_counted_wherever_they_stand() -> None:
     assert gate.characters(["ab", 7, None, ["c", {"de": ["f"]}], ("g",)]) == 7
 
 
-def test_a_call_that_takes_too_long_is_answered_and_its_failure_is_not_lost_to_the_log() -> None:
+def test_a_call_that_takes_too_long_is_answered_and_counts_against_its_person_alone() -> None:
+    places, later = Places(1, 9), asyncio.Event()
+
     async def slow() -> dict[str, Any]:
-        await asyncio.sleep(1.2)
+        await later.wait()
         raise ValueError("later")
 
     async def quick() -> dict[str, Any]:
         return {"data": [1]}
 
     async def both() -> None:
-        assert await gate.within(1, quick()) == await gate.within(0, quick()) == {"data": [1]}
+        assert await gate.within(1, quick, "a") == await gate.within(0, quick) == {"data": [1]}
         with pytest.raises(ForbiddenError, match="longer than 1 s"):
-            await gate.within(1, slow())
-        await asyncio.sleep(0.4)
+            await gate.within(1, slow, "a", places)
+        assert (places.held("a"), places.has_room("a"), places.has_room("b")) == (1, False, True)
+        with pytest.raises(ForbiddenError, match="still at work here"):
+            await gate.within(1, quick, "a", places)
+        assert await gate.within(1, quick, "b", places) == {"data": [1]}
+        later.set()
+        await asyncio.sleep(0.01)  # its failure is not lost to the log
+        assert await gate.within(1, quick, "a", places) == {"data": [1]}
 
     asyncio.run(both())
 
@@ -196,36 +227,76 @@ def test_parquet_is_read_for_the_owner_alone() -> None:
 # Uploads
 
 
-def test_downloads_lie_in_folders_that_nobody_can_guess(tmp_path: Path) -> None:
+def test_downloads_lie_in_the_persons_own_folder_where_nobody_can_guess(tmp_path: Path) -> None:
     frame = pd.DataFrame({"a": [1]})
     first, second = (Path(files.written_csv(frame, "a.csv")) for _ in range(2))
-    assert first != second and first.parent.parent == second.parent.parent == tmp_path / "uploads"
+    assert first != second and first.parent.parent == second.parent.parent == files.folder()
+    assert files.folder().parent == tmp_path / "uploads"
     assert first.read_text() == "a\n1\n"
+    with files.kept_for("u-1"):
+        assert Path(files.written_csv(frame, "a.csv")).parent.parent == files.folder() != first.parent.parent
 
 
-def test_what_is_too_old_or_too_much_goes_the_oldest_first(
+def file_of(key: str, size: int = 100) -> Path:
+    """A file of the person's."""
+    with files.kept_for(key):
+        path = files.new_path("a.csv")
+    path.write_bytes(b"x" * size)
+    time.sleep(0.02)  # the time of change tells them apart
+    return path
+
+
+def test_a_persons_own_oldest_make_room_and_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTSPACE_MAX_CACHE_BYTES", "1000")
+    owners, others = file_of("owner", 900), file_of("at 8.8.8.8", 200)
+    mine = [file_of("at 1.1.1.1") for _ in range(2)]
+    with files.kept_for("at 1.1.1.1"):
+        files.make_room(100)  # a quarter of the whole for each
+    assert [path.is_file() for path in (*mine, others, owners)] == [False, True, True, True]
+    assert not mine[0].parent.exists()
+    with files.kept_for("owner"):
+        files.make_room(10**12)
+    assert [path.is_file() for path in (mine[1], others, owners)] == [True, True, False]
+
+
+def test_where_all_others_leave_no_room_a_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BERTSPACE_MAX_CACHE_BYTES", "1000")
+    made = [file_of(f"at 1.1.1.{number}", 240) for number in range(4)]
+    with files.kept_for("at 8.8.8.8"), pytest.raises(ForbiddenError, match="no room for more files"):
+        files.new_path("a.csv", 100)
+    file_of("owner", 900)
+    assert all(path.is_file() for path in made)
+
+
+def test_what_is_too_old_goes_and_what_is_not_ours_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "uploads"
-    made = []
-    for name in "abc":
-        path = folder / (name * 64) / f"{name}.csv"
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"x" * 100)
+    made = [file_of("owner"), file_of("at 1.1.1.1")]
+    for name in ("a" * 64, "written-abc", "somebody's"):
+        path = tmp_path / "uploads" / name / "a.csv"
+        path.parent.mkdir()
+        path.write_text("x")
         made.append(path)
-        time.sleep(0.02)  # the time of change tells them apart
-    foreign = folder / "somebody's" / "notes.txt"
-    foreign.parent.mkdir()
-    foreign.write_text("not ours")
-    monkeypatch.setenv("BERTSPACE_MAX_CACHE_BYTES", "250")
-    files.make_room()
-    assert [path.is_file() for path in made] == [False, True, True]
-    assert not made[0].parent.exists()
-    files.make_room(coming=100)
-    assert [path.is_file() for path in made] == [False, False, True]
+    files.remove_old()
+    assert all(path.is_file() for path in made)
     monkeypatch.setattr(files, "OLDEST", -1)
-    files.make_room()
-    assert not made[2].exists() and foreign.is_file()
+    files.remove_old()
+    assert [path.parent.exists() for path in made] == [False, False, False, False, True]
+
+
+def test_a_file_is_its_persons_alone(tmp_path: Path) -> None:
+    own, others = file_of("at 1.1.1.1"), file_of("at 8.8.8.8")
+    (own.parent / "link.csv").symlink_to(others)
+
+    def sent(path: object) -> list[Any]:
+        return ["text", {"deep": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}]
+
+    with files.kept_for("at 1.1.1.1"):
+        files.check_own(sent(str(own)))
+        wrong = [others, own.parent / "gone", own.parent / "link.csv", f"{own}/../../../x", "a\0b", ""]
+        for path in wrong:
+            with pytest.raises(BertspaceError, match="not uploaded here"):
+                files.check_own(sent(str(path)))
 
 
 def test_the_folder_is_for_this_user_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

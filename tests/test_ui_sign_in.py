@@ -65,7 +65,7 @@ def ada(own_sessions: Sessions) -> Any:
 
 
 def with_key() -> dict[str, str]:
-    return {who.COOKIE: who.door().pass_value}
+    return {who.COOKIE: who.PASSES.open()}
 
 
 # Who

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -13,11 +15,13 @@ from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.ui import files, hub_publish, picker, render, sign_in, warm, who
 from bertspace.ui.account import build_account_fold
+from bertspace.ui.admission import AT_ONCE, THREADS, UPLOAD_BYTES
 from bertspace.ui.classify import ClassifyTab, build_classify_tab
 from bertspace.ui.compare import CompareTab, build_compare_tab
+from bertspace.ui.entrance import Entrance
 from bertspace.ui.errors import told
 from bertspace.ui.fill_mask import FillMaskTab, build_fill_mask_tab
-from bertspace.ui.gate import Entrance, Page
+from bertspace.ui.gate import Page
 from bertspace.ui.header import build_header
 from bertspace.ui.hub_tab import HubTab, build_hub_tab
 from bertspace.ui.model_facts import Known
@@ -35,9 +39,6 @@ TRIES = {
     "text-classification": "classify",
 }  # the tab that a task's model is tried in
 HOUR, DAY = 3600, 24 * 3600  # seconds
-UPLOAD_BYTES = 10 * 1024**2  # BERTSPACE_MAX_UPLOAD_BYTES, where others than the local owner reach the app
-MOST_WAITING = 200  # BERTSPACE_MAX_QUEUE, events that wait for one before them
-AT_ONCE = 4  # calls of one handler: a slow one (a download) does not hold up the others
 NO_TRAINING = "Training is not open to visitors", "{} The other tabs are open to you here."
 # The address says which tab is open, so that a reload or a copied link opens it again. The first tab reports
 # itself once while the page is built, before the load event has read what the address asks for.
@@ -89,8 +90,7 @@ def build_app() -> Page:
         opened = [tabs, train.run_id, *train.folds, *pickers]
         app.load(open_page, None, [*opened, closed, workshop], **QUIET)
     app.check()
-    waiting = policy.from_environment("queue", MOST_WAITING)
-    app.queue(max_size=waiting or None, default_concurrency_limit=AT_ONCE, api_open=False)
+    app.queue(default_concurrency_limit=AT_ONCE, api_open=False)
     return app
 
 
@@ -103,6 +103,8 @@ def launch_options(share: bool = False) -> dict[str, Any]:
     server_name = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
     door = who.open_door(server_name, share)
     os.environ.setdefault("GRADIO_TEMP_DIR", files.own_folder())
+    # uvicorn believes what callers from this machine say of where they are; see `sites.address`.
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     if door.key:
         _guard_host()
     return {
@@ -116,14 +118,21 @@ def launch_options(share: bool = False) -> dict[str, Any]:
         "run_history": False,
         "ssr_mode": False,
         "blocked_paths": [str(runs.home())],
+        "max_threads": THREADS,
         "max_file_size": tables.MAX_FILE_BYTES,
     }
 
 
 def _guard_host() -> None:
-    """For an app that others reach: smaller files, unpacked too, and no token of the host for the Hub."""
+    """For an app that others reach: smaller files, unpacked too, and no token of the host for the Hub.
+
+    And as many open connections as this process may have: each takes a file of the system.
+    """
     from huggingface_hub import constants
 
+    most_open = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):  # macOS says that there is no limit, and has one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_open, most_open))
     constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True
     most = policy.from_environment("upload_bytes", UPLOAD_BYTES)
     tables.MAX_FILE_BYTES = min(most or tables.MAX_FILE_BYTES, tables.MAX_FILE_BYTES)
@@ -143,7 +152,7 @@ def start_in_background() -> None:
     """What the page need not wait for: the runs that wait, and the libraries."""
     from bertspace import queue
 
-    files.make_room()
+    files.remove_old()
     warm.start()
     queue.keep_going()
 

@@ -1,40 +1,30 @@
-"""What every event and every request passes: rights, limits and form are looked at here, before any handler.
+"""What every event passes: rights, limits and form are looked at here, before any handler.
 
 `Page` is a Blocks that refuses what NEEDS does not allow to the person who asks. It cannot be gone round:
 gradio calls every handler, with a button or without, through `process_api`, where it gets the rights that
-whoever asks has at the Hub. `Entrance` lets the owner in, and does not let other sites' pages act for people.
+whoever asks has at the Hub. What every request passes before is `entrance`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.exceptions import InvalidPathError
+from gradio.queueing import Queue
 
 from bertspace import hub_client, policy
 from bertspace.errors import BertspaceError, DataError, ForbiddenError
-from bertspace.ui import files, sites, who
+from bertspace.ui import files, who
+from bertspace.ui.admission import CALLS, OWNER, PATIENCE, URGENT_CALLS, Places
 from bertspace.ui.errors import check_choices, toast
+from bertspace.ui.turns import Turns
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
-
-_log = logging.getLogger(__name__)
-COOKIE_SECONDS = 30 * 24 * 3600
-MOST_UNHEARD = 8  # calls past their time limit, after which visitors' calls wait
-_unheard: set[asyncio.Task[dict[str, Any]]] = set()
-# Parts of gradio that this page does not use: fetching other addresses through this machine, writing a page's
-# state to disk, calling methods of components, converting videos.
-UNUSED = ("/proxy=", "/file=http:", "/file=https:", "/file/http", "/deep_link", "/component_server",
-          "/process_recording", "/vibe-", "/undo-vibe-edit", "/custom_component/", "/monitoring")  # fmt: skip
+Work = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
 
 # What each handler needs, by its module and name: a click's, an endpoint's, a timer's, and what runs when the
 # page opens. A handler that is missing here keeps the app from being built. What runs on a visitor's page too
@@ -126,15 +116,24 @@ NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
 
 # Handlers that take a whole model card, which they bound themselves; no model reads it.
 LONG_TEXTS = ("card_fold.changed", "hub_publish.start")
+URGENT = ("run_care.pause", "run_care.stop")  # wait for no other call
 
 
 class Page(gr.Blocks):
     """The page's Blocks."""
 
+    _queue: Queue
+
     def check(self) -> None:
         """Raises KeyError where a handler has no entry in NEEDS."""
         for each in self.fns.values():
             needed(each)
+
+    def queue(self, *args: Any, **named: Any) -> Page:
+        """gradio's queue, in which persons take turns."""
+        super().queue(*args, **named)
+        self._queue = Turns(self, is_urgent, self._queue)
+        return self
 
     async def process_api(
         self,
@@ -157,10 +156,16 @@ class Page(gr.Blocks):
                 policy.check_characters(person, characters(inputs))
             if event_data is not None and not isinstance(event_data._data, dict):
                 event_data._data = {}  # a program may send anything; its attributes are then not there
-            work = super().process_api(event, inputs, state, request, event_data=event_data, **others)
+            key, places = (
+                who.key(getattr(asked, "request", None)),
+                URGENT_CALLS if is_urgent(event) else CALLS,
+            )
+            work = partial(
+                super().process_api, event, inputs, state, request, event_data=event_data, **others
+            )
             # The task and the thread that the handler runs in copy this context, and nobody else's does.
-            with hub_client.acting(who.rights(asked)):
-                return await within(policy.limits(person).seconds, work)
+            with hub_client.acting(who.rights(asked)), files.kept_for(key):
+                return await within(policy.limits(person).seconds, work, key, places)
         except BertspaceError as error:
             raise toast(error) from error
 
@@ -169,9 +174,12 @@ class Page(gr.Blocks):
     ) -> Any:
         """What the components make of the inputs; what they cannot read is told in one line."""
         try:
+            files.check_own(inputs)
             read = await super().preprocess_data(block_fn, inputs, *others, **named)
             check_choices(block_fn.inputs, read)
             return read
+        except BertspaceError as error:
+            raise toast(error) from error
         except InvalidPathError as error:  # its words name folders of this machine
             raise toast(DataError("That file was not uploaded here.", hint="Upload it (again).")) from error
         except Exception as error:  # whatever a component makes of values that no page sends
@@ -194,6 +202,10 @@ def name_of(handler: Callable[..., Any]) -> str:
     return name.removeprefix("bertspace.ui.")
 
 
+def is_urgent(event: BlockFunction) -> bool:
+    return event.fn is not None and name_of(event.fn) in URGENT
+
+
 def characters(inputs: object) -> int:
     """How many characters all texts in an event's inputs have."""
     if isinstance(inputs, str):
@@ -203,97 +215,26 @@ def characters(inputs: object) -> int:
     return sum(map(characters, inputs)) if isinstance(inputs, list | tuple) else 0
 
 
-async def within(seconds: int, work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+async def within(seconds: int, work: Work, key: str = OWNER, places: Places = CALLS) -> dict[str, Any]:
     """The work's result; ForbiddenError after so many seconds (0: no limit).
 
-    What is at work in a thread cannot be ended: it goes on, unheard, within the other limits.
+    What is at work in a thread cannot be ended: it goes on, unheard, and keeps the place of its person's.
     """
-    if not seconds:
-        return await work
-    if len(_unheard) >= MOST_UNHEARD:
-        work.close()
+    if not await places.wait(key, seconds or PATIENCE):
         raise ForbiddenError(
             "Calls that took too long are still at work here.", hint="Try again in a minute."
         )
-    task = asyncio.ensure_future(work)
-    done, _ = await asyncio.wait({task}, timeout=seconds)
+    task = asyncio.ensure_future(work())
+    task.add_done_callback(lambda ended: _forget(ended, places, key))
+    done, _ = await asyncio.wait({task}, timeout=seconds or None)
     if not done:
-        _unheard.add(task)
-        task.add_done_callback(_forget)
         raise ForbiddenError(
             f"This took longer than {seconds} s, which is the limit here.", hint="Send less at once."
         )
     return task.result()
 
 
-def _forget(task: asyncio.Task[dict[str, Any]]) -> None:
-    _unheard.discard(task)
+def _forget(task: asyncio.Task[dict[str, Any]], places: Places, key: str) -> None:
+    places.free(key)
     if not task.cancelled():
         task.exception()  # asked for, or asyncio would report that nobody did
-
-
-class Entrance:
-    """ASGI: the key in the address becomes the owner's cookie; a request that breaks gradio gets one line."""
-
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        if refusal := sites.refusal(scope, bool(who.door().key)):
-            await _answer(send, 403, refusal)
-            return
-        if sites.is_foreign(scope):
-            scope = sites.without_cookies(scope)
-        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        keys = [value for name, value in asked if name == "key"]
-        if scope["path"] == "/" and keys and who.door().key:
-            rest = urlencode([(name, value) for name, value in asked if name != "key"])
-            await _let_in(keys[0], f"{scope.get('root_path', '')}/{'?' if rest else ''}{rest}", send)
-        elif scope["path"].removeprefix("/gradio_api").startswith(UNUSED):
-            await _answer(send, 404, "This page does not use that.")
-        else:
-            if scope["method"] == "POST" and scope["path"].rstrip("/").endswith("/upload"):
-                await asyncio.to_thread(files.make_room, _length(scope))
-            await self._pass(scope, receive, send)
-
-    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def sending(message: Mapping[str, Any]) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await self.app(scope, receive, sending)
-        except Exception as error:  # no handler of ours runs in here: those run behind the queue
-            _log.warning("Refused %s %.100r: %.200r", scope["method"], scope["path"], error)
-            if not begun:
-                await _answer(send, 400, "The request is not one that the page sends.")
-
-
-def _length(scope: Scope) -> int:
-    """What the request says its body has, in bytes."""
-    said = dict(scope["headers"]).get(b"content-length", b"0")
-    return int(said) if said.isdigit() and len(said) < 16 else 0
-
-
-async def _let_in(key: str, back_to: str, send: Send) -> None:
-    """The cookie for the right key, and the address without it."""
-    if not who.fits(key):
-        await _answer(send, 403, "This is not the key that was printed when the page was started.")
-        return
-    cookie = f"{who.COOKIE}={who.door().pass_value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax"
-    cookie += "; Secure" if os.environ.get("SPACE_HOST") else ""
-    headers = {"location": back_to, "set-cookie": cookie, "cache-control": "no-store"}
-    await _answer(send, 303, "", headers | {"referrer-policy": "no-referrer"})
-
-
-async def _answer(send: Send, status: int, words: str, headers: Mapping[str, str] | None = None) -> None:
-    listed = {"content-type": "text/plain; charset=utf-8", **(headers or {})}
-    coded = [(name.encode(), value.encode("latin-1")) for name, value in listed.items()]
-    await send({"type": "http.response.start", "status": status, "headers": coded})
-    await send({"type": "http.response.body", "body": words.encode()})

@@ -9,11 +9,17 @@ import gradio as gr
 from bertspace import policy
 from bertspace.policy import Person
 from bertspace.ui import warm, who
+from bertspace.ui.entrance import LOG_OUT
 from bertspace.ui.render import text
 from bertspace.ui.run_view import RunView, run_at_work
 from bertspace.ui.sign_in import GO, SIGN_IN, SIGN_OUT
 
 EVERY = 2.0  # seconds between two looks at the run at work
+# A form, since a link from another site could be followed too.
+END = (
+    f'<form method="post" action="{LOG_OUT.lstrip("/")}"><button type="submit" class="bs-chip" '
+    'title="This browser will need the key again">End the owner\'s session</button></form>'
+)
 SENTENCE = "Fine-tune a BERT on your own texts, try it, and see what the training changed."
 
 # A click on the run tells the page which run it was; see gr.HTML, js_on_load.
@@ -73,7 +79,7 @@ def _person(person: Person | None) -> str:
     if person is None:
         return ""
     hint = "" if policy.allowed(person, "train") else f' title="{text(person.more)}"'
-    return f'<span class="bs-chip"{hint}>{text(person.name)}</span>'
+    return f'<span class="bs-chip"{hint}>{text(person.name)}</span>{END if person == policy.OWNER else ""}'
 
 
 def _run(at_work: RunView | None) -> str:

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from bertspace import hub_client, policy
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST = 10_000  # sessions at a time; the one opened first goes
 DAY = 24 * 3600  # seconds
+PASS_SECONDS = 30 * DAY  # that the owner need not show the key again
+MOST_PASSES = 100  # of the owner's browsers; the one opened first goes
 PATIENCE = 10.0  # seconds after which a Hub that did not answer is asked again
 WRITING = {"contribute-repos", "write-repos", "manage-repos"}  # scopes, one of which a push needs
 _TOKEN = re.compile(r"[\w.-]{8,400}", re.ASCII)
@@ -113,6 +116,36 @@ class Sessions:
         """The session that was open by this id, which is so no more."""
         with self._lock:
             return self._open.pop(name, None) if isinstance(name, str) else None
+
+
+class Passes:
+    """What the cookies of the owner who came with the key hold: known by their hashes, each with its end."""
+
+    def __init__(self) -> None:
+        self._ends: OrderedDict[bytes, float] = OrderedDict()
+
+    def open(self) -> str:
+        """A new one, which cannot be guessed."""
+        shown = secrets.token_urlsafe(32)
+        self._ends[_hashed(shown)] = time.time() + PASS_SECONDS
+        while len(self._ends) > MOST_PASSES:
+            self._ends.popitem(last=False)
+        return shown
+
+    def holds(self, shown: str) -> bool:
+        """Whether it was given here, and is neither over nor closed."""
+        return self._ends.get(_hashed(shown), 0.0) > time.time()
+
+    def close(self, shown: str) -> None:
+        """It opens nothing from now on."""
+        self._ends.pop(_hashed(shown), None)
+
+    def close_all(self) -> None:
+        self._ends.clear()
+
+
+def _hashed(shown: str) -> bytes:
+    return sha256(shown.encode(errors="replace")).digest()
 
 
 class OwnersLogin:

@@ -1,25 +1,60 @@
-"""Which requests come from a page of another site, and what such a page may not do.
+"""Where requests come from: from which address, over https or not, and from which site's page.
 
 A browser sends this page's cookies with what any site's page asks of it, and gradio (6.31) lets any site read
 the answers, but on localhost. So what another site's page sends is taken as sent by nobody; to a local app,
 whose owner is known by no cookie, it is refused. Programs do not say where they are; their cookies say who.
+An address grants nothing: it bounds how much load one caller can make.
 """
 
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
-from bertspace.ui.who import LOOPBACK
-
 Scope = dict[str, Any]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 READING = ("GET", "HEAD")
 LOOPBACK_HOSTS = {*LOOPBACK, "0.0.0.0"}
 
 
 def header(scope: Scope, name: str) -> str:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name.encode()), "")
+
+
+def address(scope: Scope, behind_proxy: bool) -> str:
+    """The caller's address, an IPv6 one's network of 64 bits; "" where there is none.
+
+    behind_proxy: whether a proxy that we know stands before the app (a Space's, a shared link's). It adds the
+    address that it sees at the right of X-Forwarded-For; what stands left of it anybody can write.
+    """
+    peer = _parsed((scope.get("client") or ("",))[0])
+    if behind_proxy and peer is not None and not peer.is_global:
+        named = ",".join(_all(scope, "x-forwarded-for")).split(",")
+        seen = (_parsed(each.strip()) for each in reversed(named))
+        peer = next((each for each in seen if each is not None and each.is_global), peer)
+    if isinstance(peer, IPv6Address):
+        return str(ip_network((peer, 64), strict=False))
+    return str(peer or "")
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def is_https(scope: Scope, behind_proxy: bool) -> bool:
+    """Whether the caller's browser speaks https, with us or with the proxy before us."""
+    said = header(scope, "x-forwarded-proto").split(",")[0].strip() if behind_proxy else ""
+    return "https" in (scope.get("scheme"), said) or bool(os.environ.get("SPACE_HOST"))
+
+
+def _all(scope: Scope, name: str) -> list[str]:
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name.encode()]
 
 
 def is_foreign(scope: Scope) -> bool:

@@ -2,25 +2,29 @@
 
 The app is local (only this machine reaches it: who connects is the owner) or open (to a network, by --share,
 on a Space, or because a key is set): then the owner comes in with the key, on a Space people sign in, and
-everybody else is a visitor. Addresses and headers prove nothing: a tunnel ends at 127.0.0.1 too.
+everybody else is a visitor. Addresses and headers prove nothing: a tunnel ends at 127.0.0.1 too. They only
+say whose load is counted together.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from starlette.requests import HTTPConnection
 
 from bertspace import hub_cache, policy
 from bertspace.errors import ConfigError
 from bertspace.hub_client import Rights
 from bertspace.policy import Person
-from bertspace.ui.sessions import OWNERS, SESSIONS, Login, Session
+from bertspace.ui import sites
+from bertspace.ui.admission import OWNER
+from bertspace.ui.sessions import OWNERS, SESSIONS, Login, Passes, Session
+from bertspace.ui.sites import LOOPBACK
 
 if TYPE_CHECKING:
     from bertspace.hub import Account
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
 COOKIE = "bertspace-owner"
 KEY_VARIABLE = "BERTSPACE_OWNER_KEY"
 SHORTEST_KEY = 16  # characters
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OF_OAUTH = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
 IN_SESSION = "bertspace"  # where gradio's signed cookie has the id of ours
 
@@ -45,12 +48,13 @@ class Door:
     sign_in: bool = False
 
     @property
-    def pass_value(self) -> str:
-        """What the owner's cookie holds: made from the key, which cannot be found from it."""
-        return hmac.new(self.key.encode(), b"bertspace owner", hashlib.sha256).hexdigest()
+    def behind_proxy(self) -> bool:
+        """Whether a proxy that we know stands before the app: a Space's, or the shared link's tunnel."""
+        return self.share or bool(os.environ.get("SPACE_ID"))
 
 
 _door = Door()
+PASSES = Passes()  # of the owner who came with the key
 
 
 def open_door(server_name: str = "127.0.0.1", share: bool = False) -> Door:
@@ -63,6 +67,7 @@ def open_door(server_name: str = "127.0.0.1", share: bool = False) -> Door:
         )
     local = server_name in LOOPBACK and not share and not given and not os.environ.get("SPACE_ID")
     _door = Door("" if local else given or secrets.token_urlsafe(24), share, _offers_sign_in())
+    PASSES.close_all()
     return _door
 
 
@@ -82,6 +87,23 @@ def door() -> Door:
 def fits(key: str) -> bool:
     """Whether this is the owner's key."""
     return bool(_door.key) and hmac.compare_digest(key.encode(), _door.key.encode())
+
+
+def key(below: object) -> str:
+    """By what a person's load is counted: as the owner, by the sign-in, else by the address.
+
+    below: starlette's request, or None. Nothing that a client chooses is in it, such as its session's hash.
+    """
+    someone, _ = _known_below(below)
+    if someone.kind == "owner":
+        return OWNER
+    return someone.owner or f"at {sites.address(getattr(below, 'scope', None) or {}, _door.behind_proxy)}"
+
+
+def of_scope(scope: sites.Scope) -> tuple[Person, str]:
+    """The person who sent a request, and the key by which their load is counted."""
+    below = HTTPConnection(scope)
+    return _known_below(below)[0], key(below)
 
 
 def person(request: gr.Request | None) -> Person:
@@ -142,14 +164,16 @@ def _owners_token(session: Session | None) -> str | bool | None:
 
 
 def _known(request: gr.Request | None) -> tuple[Person, Session | None]:
-    """The person, and their sign-in if there is one; who has the owner's key stays the owner."""
+    """The person, and their sign-in if there is one; who came with the owner's key stays the owner."""
+    # The request below gradio's own, which turns cookies into attributes, whatever they are called.
+    return _known_below(getattr(request, "request", None))
+
+
+def _known_below(below: Any) -> tuple[Person, Session | None]:
     if not _door.key:
         return policy.LOCAL, None
-    # The request below gradio's own, which turns cookies into attributes, whatever they are called.
-    below = getattr(request, "request", None)
-    shown = str(below.cookies.get(COOKIE, "")) if below is not None else ""
     session = _session(below)
-    if hmac.compare_digest(shown.encode(errors="replace"), _door.pass_value.encode()):
+    if below is not None and PASSES.holds(str(below.cookies.get(COOKIE, ""))):
         return policy.OWNER, session
     if session is not None:
         return session.person, session
