@@ -67,7 +67,8 @@ def check_own(inputs: object) -> None:
 
 def _check_own(file: dict[str, Any]) -> dict[str, Any]:
     try:
-        own = Path(file["path"]).resolve(strict=True).is_relative_to(folder().resolve())
+        path = Path(file["path"]).resolve(strict=True)
+        own = path.is_file() and path.is_relative_to(folder().resolve())
     except (OSError, TypeError, ValueError):  # gone; no path at all; a NUL in it
         own = False
     if not own:

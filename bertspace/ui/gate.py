@@ -157,7 +157,7 @@ class Page(gr.Blocks):
             if event_data is not None and not isinstance(event_data._data, dict):
                 event_data._data = {}  # a program may send anything; its attributes are then not there
             key, places = (
-                who.key(getattr(asked, "request", None)),
+                who.key(asked),
                 URGENT_CALLS if is_urgent(event) else CALLS,
             )
             work = partial(

@@ -52,7 +52,7 @@ class Turns(Queue):
 
     async def push(self, body: PredictBodyInternal, request: Request, username: str | None) -> Any:
         """As gradio's, once the person has a place; raises HTTPException where none becomes free."""
-        key = who.key(request)
+        key = who.key_below(request)
         fn = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         places = self.urgent if fn is not None and self.is_urgent(fn) else self.places
         if len(self.pending_event_ids_session.get(body.session_hash or "", ())) >= UNTAKEN:
@@ -69,7 +69,7 @@ class Turns(Queue):
         return taken, event_id, state
 
     def _key(self, event: Event) -> str:
-        return self._held[event._id][1] if event._id in self._held else who.key(event.request)
+        return self._held[event._id][1] if event._id in self._held else who.key_below(event.request)
 
     def get_events(self) -> tuple[list[Event], bool, str] | None:
         """The next call, if one may run. No handler here works in batches."""
@@ -105,9 +105,14 @@ class Turns(Queue):
         return not self._passes(event, key), persons[key], event.enqueue_time
 
     async def process_events(self, events: list[Event], *others: Any) -> None:
-        await super().process_events(events, *others)
-        self._give_back()
-        asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._drop, events)
+        try:
+            await super().process_events(events, *others)
+        finally:
+            self._give_back()
+            asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._drop, events)
+
+    def compute_analytics_summary(self, records: Any) -> None:
+        """Nothing: gradio makes a table of 10,000 calls anew each time, for a page that we do not serve."""
 
     async def remove_from_queue(self, event_id: str) -> None:
         await super().remove_from_queue(event_id)

@@ -89,11 +89,16 @@ def fits(key: str) -> bool:
     return bool(_door.key) and hmac.compare_digest(key.encode(), _door.key.encode())
 
 
-def key(below: object) -> str:
+def key(request: gr.Request | None) -> str:
     """By what a person's load is counted: as the owner, by the sign-in, else by the address.
 
-    below: starlette's request, or None. Nothing that a client chooses is in it, such as its session's hash.
+    Nothing that a client chooses is in it, such as its session's hash.
     """
+    return key_below(getattr(request, "request", None))
+
+
+def key_below(below: object) -> str:
+    """The same of starlette's request, which lies below gradio's."""
     someone, _ = _known_below(below)
     if someone.kind == "owner":
         return OWNER
@@ -103,7 +108,7 @@ def key(below: object) -> str:
 def of_scope(scope: sites.Scope) -> tuple[Person, str]:
     """The person who sent a request, and the key by which their load is counted."""
     below = HTTPConnection(scope)
-    return _known_below(below)[0], key(below)
+    return _known_below(below)[0], key_below(below)
 
 
 def person(request: gr.Request | None) -> Person:
