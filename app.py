@@ -7,6 +7,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it wh
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from bertspace import hardware  # noqa: E402
+from bertspace.ui import connections  # noqa: E402
 from bertspace.ui.app import build_app, launch_options, start_in_background, way_in  # noqa: E402
 
 
@@ -17,6 +18,7 @@ def main() -> None:
     hardware.share_cores()
     app = build_app()
     app.launch(prevent_thread_lock=True, **options)
+    connections.watch(app.server)
     print(way_in(app), flush=True)
     start_in_background()
     app.block_thread()

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 import pytest
 
 from bertspace import policy, tables
-from bertspace.ui import admission, bodies, files, gate, sites, turns, uploads, who
+from bertspace.ui import admission, bodies, connections, files, gate, sites, turns, uploads, who
 from bertspace.ui.admission import OWNER, Places, WrongKeys
 from bertspace.ui.entrance import Entrance
 from bertspace.ui.gate import Page
@@ -512,6 +513,26 @@ def test_bodies_that_drip_at_once_are_bounded(ada: Caller, monkeypatch: pytest.M
             time.sleep(0.1)
         opened[-1].settimeout(3)
         assert b" 429 " in opened[-1].recv(100)
+
+
+def test_connections_on_which_no_request_comes_are_closed(
+    page: Page, ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    stream = "GET /gradio_api/heartbeat/x HTTP/1.1\r\n\r\n"
+    watched = SimpleNamespace(server_state=page.server.server_state, should_exit=False)
+    idle = socket.create_connection(("127.0.0.1", ada.port))
+    with idle, ada.raw("GET / HTTP/1.1\r\n") as half, ada.raw(stream) as alive:
+        thread = connections.watch(watched)
+        assert b"ALIVE" in alive.recv(4000) + alive.recv(4000)
+        for each in (half, idle):
+            each.settimeout(5)
+            assert each.recv(10) == b""
+        alive.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            alive.recv(4000)
+    watched.should_exit = True
+    thread.join(5)
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "DELETE", "PATCH", "PUT", "GET"])

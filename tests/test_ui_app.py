@@ -80,6 +80,12 @@ def test_a_visitors_header_says_who_they_are_and_shows_no_run() -> None:
     assert "Visitor" in drawn and "key that was printed" in drawn and "run at work" not in drawn
 
 
+def test_who_came_with_the_key_can_log_out_and_nobody_else_needs_to() -> None:
+    assert 'method="post" action="owner/logout"' in header.draw_header("CPU", None, policy.OWNER)
+    for person in (policy.LOCAL, policy.VISITOR, policy.SHARED_VISITOR):
+        assert "<form" not in header.draw_header("CPU", None, person)
+
+
 def test_the_header_leads_to_the_run_at_work(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Run, "is_locked", lambda self: True)
     run.write_state(RunState(status="running", name="starter on tea"))

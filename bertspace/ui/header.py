@@ -18,7 +18,7 @@ EVERY = 2.0  # seconds between two looks at the run at work
 # A form, since a link from another site could be followed too.
 END = (
     f'<form method="post" action="{LOG_OUT.lstrip("/")}"><button type="submit" class="bs-chip" '
-    'title="This browser will need the key again">End the owner\'s session</button></form>'
+    'title="End the owner\'s session: this browser will need the key again">Log out</button></form>'
 )
 SENTENCE = "Fine-tune a BERT on your own texts, try it, and see what the training changed."
 
