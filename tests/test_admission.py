@@ -19,7 +19,7 @@ import gradio as gr
 import pytest
 
 from bertspace import policy, tables
-from bertspace.ui import admission, bodies, connections, files, gate, sites, turns, uploads, who
+from bertspace.ui import admission, bodies, connections, files, gate, sites, states, turns, uploads, who
 from bertspace.ui.admission import OWNER, Places, WrongKeys
 from bertspace.ui.entrance import Entrance
 from bertspace.ui.gate import Page
@@ -258,6 +258,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
             for handler in (slow, quick, stop):
                 gr.Button().click(handler, box, box)
             gr.Button().click(read, file, box)
+            gr.Button().click(quick, box, box, queue=False, api_name="direct")
         built.queue(default_concurrency_limit=admission.AT_ONCE, api_open=False)
         kwargs = {"middleware": [(Entrance, (), {})]}
         built.launch(prevent_thread_lock=True, quiet=True, server_port=free_port(), app_kwargs=kwargs)
@@ -390,6 +391,50 @@ def test_nobody_cancels_what_is_anothers(ada: Caller, bob: Caller) -> None:
 def test_a_guessed_session_has_no_answers(ada: Caller, session: str) -> None:
     answer = ada.ask("GET", f"/gradio_api/queue/data?session_hash={session}")
     assert "process_completed" not in answer.text and "Traceback" not in answer.text
+
+
+def test_one_visitors_new_pages_push_out_nobody_elses(
+    page: Page, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "PAGES", 3)
+    ada, bob = (Caller(port, {"X-Forwarded-For": f"7.7.1.{number}"}) for number in range(2))
+    known = page.app.state_holder.session_data
+
+    def open_page(caller: Caller) -> str:
+        session = uuid.uuid4().hex
+        assert caller.join("quick", "x", session=session).status == 200
+        caller.messages(session)
+        return session
+
+    theirs, own = open_page(bob), [open_page(ada) for _ in range(5)]
+    assert theirs in known and [each in known for each in own] == [False, False, True, True, True]
+    monkeypatch.setattr(states, "PAGES_OF_OTHERS", 3)
+    assert open_page(bob) in known and theirs not in known
+
+
+def test_a_new_page_costs_little(page: Page) -> None:
+    state = page.app.state_holder[uuid.uuid4().hex]
+    assert isinstance(state, states.PageState) and not state.config_values
+
+
+@pytest.mark.parametrize("path", ["/queue/join", "/run/direct"])
+def test_a_session_is_no_place_to_keep_things(ada: Caller, path: str) -> None:
+    body = {"fn_index": 1, "data": ["x"], "session_hash": "a" * 500_000}
+    answer = ada.ask("POST", f"/gradio_api{path}", json.dumps(body), content_type="application/json")
+    assert answer.status == 400 and len(answer.text) < 100
+
+
+def test_a_class_behind_one_address_waits_and_gets_no_errors(
+    page: Page, ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "PATIENCE", 30.0)
+    answers: list[str] = []
+    threads = [threading.Thread(target=lambda: answers.append(ada.call("quick", "x"))) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(answers) == 60 and all('"data":["x"]' in each for each in answers)
 
 
 # Requests

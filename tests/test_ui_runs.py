@@ -466,7 +466,7 @@ def test_deleting_asks_first_and_says_what_it_frees(home: Path) -> None:
 def test_a_run_is_downloaded_as_a_zip_from_a_folder_that_nobody_guesses(home: Path, cache: Path) -> None:
     run = made_run("done", steps=42)
     path = Path(run_care.download(run.id))
-    assert path.name == f"{run.id}.zip" and path.parent.parent == cache
+    assert path.name == f"{run.id}.zip" and path.parent.parent.parent == cache
     assert f"{run.id}/result.json" in zipfile.ZipFile(path).namelist()
     assert Path(run_care.download(run.id)).parent != path.parent
 

@@ -22,6 +22,8 @@ QUEUE = 200  # BERTSPACE_MAX_QUEUE, events of others that wait or run; one perso
 PATIENCE = 30.0  # seconds that a request waits for a place before it is refused
 ANSWER_SECONDS = 180  # that an answer is kept for a page that does not come for it
 UNTAKEN = 100  # answers that one page may leave so
+PAGES, PAGES_OF_OTHERS = 200, 2000  # that are kept of one person, and of all but the owner
+LONGEST_SESSION = 100  # characters that a page calls itself by
 
 BODY_BYTES = 1024**2  # of a call; of an upload see UPLOAD_BYTES
 OWNERS_BODY_BYTES = 16 * 1024**2

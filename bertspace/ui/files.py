@@ -45,6 +45,11 @@ def own_folder() -> str:
     return str(path)
 
 
+def whose() -> str:
+    """The key of the person for whom this is done."""
+    return _whose.get()
+
+
 @contextmanager
 def kept_for(key: str) -> Iterator[None]:
     """What is written in here, in threads with this context too, is the person's with this key."""
@@ -57,7 +62,7 @@ def kept_for(key: str) -> Iterator[None]:
 
 def folder() -> Path:
     """The person's own folder."""
-    return Path(get_upload_folder()) / f"{PREFIX}{sha256(_whose.get().encode()).hexdigest()[:24]}"
+    return Path(get_upload_folder()) / f"{PREFIX}{sha256(whose().encode()).hexdigest()[:24]}"
 
 
 def check_own(inputs: object) -> None:
@@ -89,7 +94,7 @@ def make_room(coming: int = 0) -> None:
     Raises ForbiddenError where those of all others than the owner leave no room for them.
     """
     most = policy.from_environment("cache_bytes", CACHE_BYTES)
-    is_owners = _whose.get() == OWNER
+    is_owners = whose() == OWNER
     own = sorted(_files(folder()), key=lambda each: each[0])
     total = coming + sum(size for _, size, _ in own)
     for changed, size, path in own:

@@ -22,6 +22,7 @@ from bertspace.errors import BertspaceError, DataError, ForbiddenError
 from bertspace.ui import files, who
 from bertspace.ui.admission import CALLS, OWNER, PATIENCE, URGENT_CALLS, Places
 from bertspace.ui.errors import check_choices, toast
+from bertspace.ui.states import States
 from bertspace.ui.turns import Turns
 
 Work = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
@@ -134,6 +135,11 @@ class Page(gr.Blocks):
         super().queue(*args, **named)
         self._queue = Turns(self, is_urgent, self._queue)
         return self
+
+    def run_startup_events(self) -> None:
+        """gradio's, with pages' states that are bounded by person."""
+        self.app.state_holder = States(self)
+        super().run_startup_events()
 
     async def process_api(
         self,

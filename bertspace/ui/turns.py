@@ -18,10 +18,11 @@ from gradio.blocks import Blocks
 from gradio.data_classes import PredictBodyInternal
 from gradio.queueing import Event, Queue
 
-from bertspace.ui import who
+from bertspace.ui import files, who
 from bertspace.ui.admission import (
     ANSWER_SECONDS,
     CALLS,
+    LONGEST_SESSION,
     OWNER,
     PATIENCE,
     UNTAKEN,
@@ -46,6 +47,7 @@ class Turns(Queue):
             blocks=blocks,
             default_concurrency_limit=made.default_concurrency_limit,
         )
+        self.ANALYTICS_MAX_EVENTS = 1  # of a page of gradio's that is not served here
         self.is_urgent = is_urgent
         self.places, self.urgent = queue_places(), urgent_places()
         self._held: dict[str, tuple[Places, str]] = {}  # by the ids of the events
@@ -55,6 +57,8 @@ class Turns(Queue):
         key = who.key_below(request)
         fn = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         places = self.urgent if fn is not None and self.is_urgent(fn) else self.places
+        if len(body.session_hash or "") > LONGEST_SESSION:
+            raise HTTPException(400, "That is no session of a page.")
         if len(self.pending_event_ids_session.get(body.session_hash or "", ())) >= UNTAKEN:
             raise HTTPException(429, UNHEARD)
         if not await places.wait(key, PATIENCE):
@@ -106,7 +110,8 @@ class Turns(Queue):
 
     async def process_events(self, events: list[Event], *others: Any) -> None:
         try:
-            await super().process_events(events, *others)
+            with files.kept_for(self._key(events[0])):  # the state of a page that is not known yet is theirs
+                await super().process_events(events, *others)
         finally:
             self._give_back()
             asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._drop, events)
