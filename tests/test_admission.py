@@ -417,6 +417,12 @@ def test_a_new_page_costs_little(page: Page) -> None:
     assert isinstance(state, states.PageState) and not state.config_values
 
 
+def test_a_call_without_a_page_costs_little_too(ada: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradio.state_holder.SessionState.__init__", lambda self, blocks: 1 / 0)
+    answer = ada.ask("POST", "/gradio_api/run/direct", b'{"data": ["x"]}', content_type="application/json")
+    assert (answer.status, json.loads(answer.text)["data"]) == (200, ["x"])
+
+
 @pytest.mark.parametrize("path", ["/queue/join", "/run/direct"])
 def test_a_session_is_no_place_to_keep_things(ada: Caller, path: str) -> None:
     body = {"fn_index": 1, "data": ["x"], "session_hash": "a" * 500_000}

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio import route_utils
 from gradio.blocks import BlockFunction
 from gradio.exceptions import InvalidPathError
 from gradio.queueing import Queue
@@ -22,7 +23,7 @@ from bertspace.errors import BertspaceError, DataError, ForbiddenError
 from bertspace.ui import files, who
 from bertspace.ui.admission import CALLS, OWNER, PATIENCE, URGENT_CALLS, Places
 from bertspace.ui.errors import check_choices, toast
-from bertspace.ui.states import States
+from bertspace.ui.states import PageState, States
 from bertspace.ui.turns import Turns
 
 Work = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
@@ -139,6 +140,7 @@ class Page(gr.Blocks):
     def run_startup_events(self) -> None:
         """gradio's, with pages' states that are bounded by person."""
         self.app.state_holder = States(self)
+        route_utils.SessionState = PageState  # type: ignore[misc]  # of a call without a session, in gradio 6.31
         super().run_startup_events()
 
     async def process_api(
