@@ -109,7 +109,7 @@ class WrongKeys:
             self._free_at.popitem(last=False)
 
 
-REQUESTS = Places(300, 600)  # open ones; a page holds two as long as it is open
+REQUESTS = Places(300, 2000)  # open ones; a page holds two as long as it is open
 BODIES = Places(8, 64)  # that come in pieces
 CALLS = Places(8, 32)  # at work, those past their time limit too while their thread still is
 URGENT_CALLS = Places(2, 8)  # stop and pause, which wait for nobody

@@ -15,7 +15,7 @@ from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.ui import files, hub_publish, picker, render, sign_in, warm, who
 from bertspace.ui.account import build_account_fold
-from bertspace.ui.admission import AT_ONCE, THREADS, UPLOAD_BYTES
+from bertspace.ui.admission import AT_ONCE, REQUESTS, THREADS, UPLOAD_BYTES
 from bertspace.ui.classify import ClassifyTab, build_classify_tab
 from bertspace.ui.compare import CompareTab, build_compare_tab
 from bertspace.ui.entrance import Entrance
@@ -133,6 +133,9 @@ def _guard_host() -> None:
     most_open = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     with suppress(OSError, ValueError):  # macOS says that there is no limit, and has one
         resource.setrlimit(resource.RLIMIT_NOFILE, (most_open, most_open))
+    open_now = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if open_now != resource.RLIM_INFINITY:
+        REQUESTS.total = min(REQUESTS.total, open_now // 2)
     constants.HF_HUB_DISABLE_IMPLICIT_TOKEN = True
     most = policy.from_environment("upload_bytes", UPLOAD_BYTES)
     tables.MAX_FILE_BYTES = min(most or tables.MAX_FILE_BYTES, tables.MAX_FILE_BYTES)

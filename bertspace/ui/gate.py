@@ -140,7 +140,7 @@ class Page(gr.Blocks):
     def run_startup_events(self) -> None:
         """gradio's, with pages' states that are bounded by person."""
         self.app.state_holder = States(self)
-        route_utils.SessionState = PageState  # type: ignore[misc]  # of a call without a session, in gradio 6.31
+        route_utils.SessionState = PageState  # of a call without a session, in gradio 6.31
         super().run_startup_events()
 
     async def process_api(
@@ -229,9 +229,7 @@ async def within(seconds: int, work: Work, key: str = OWNER, places: Places = CA
     What is at work in a thread cannot be ended: it goes on, unheard, and keeps the place of its person's.
     """
     if not await places.wait(key, seconds or PATIENCE):
-        raise ForbiddenError(
-            "Calls that took too long are still at work here.", hint="Try again in a minute."
-        )
+        raise ForbiddenError("Calls of yours are still at work here.", hint="Try again in a minute.")
     task = asyncio.ensure_future(work())
     task.add_done_callback(lambda ended: _forget(ended, places, key))
     done, _ = await asyncio.wait({task}, timeout=seconds or None)
