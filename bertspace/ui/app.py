@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import policy, runs, tables
+from bertspace import apart, policy, runs, tables
 from bertspace.errors import BertspaceError
 from bertspace.policy import Person
 from bertspace.runs import Run
@@ -105,6 +105,7 @@ def launch_options(share: bool = False) -> dict[str, Any]:
     os.environ.setdefault("GRADIO_TEMP_DIR", files.own_folder())
     # uvicorn believes what callers from this machine say of where they are; see `sites.address`.
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+    apart.keep_strangers_apart()
     if door.key:
         _guard_host()
     return {

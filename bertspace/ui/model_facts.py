@@ -142,19 +142,13 @@ def begin_pull(name: str, task: str, request: gr.Request | None) -> Transfer:
         hub_room.take_over(found.path, asked=True)
         return found.revision
 
-    return TRANSFERS.start(puller(request), "pull", name, bring, counted=counted(request))
+    return TRANSFERS.start(puller(request), "pull", name, bring, counted=who.key(request))
 
 
 def puller(request: gr.Request | None) -> str:
     """Whose a pull is: a person's who has a folder, else of this one page, or of a program that has none."""
     page = getattr(request, "session_hash", None)
-    return who.person(request).owner or (f"page {page}" if page else counted(request))
-
-
-def counted(request: gr.Request | None) -> str:
-    """By whom a pull is counted: a person who has a folder, else an address; a page is what it says it is."""
-    client = getattr(getattr(request, "request", None), "client", None)
-    return who.person(request).owner or f"at {getattr(client, 'host', '')}"
+    return who.person(request).owner or (f"page {page}" if page else who.key(request))
 
 
 def arrival(name: str) -> str:

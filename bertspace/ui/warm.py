@@ -22,14 +22,17 @@ def start() -> threading.Thread:
 def warm_up(patience: float = PATIENCE) -> None:
     """Import what predictions need, look at the device, load the starter; its absence is told in the log."""
     time.sleep(patience)
-    from bertspace import hardware, inference
+    from bertspace import apart, hardware, inference
     from bertspace.errors import BertspaceError
+    from bertspace.ui import who
 
     _known["device"] = hardware.describe()
     try:
         inference.predict("starter", ["Paris is the [MASK] of France."], task="fill-mask")
     except BertspaceError as error:
         _log.warning("%s", error)
+    if who.door().key:  # strangers will come
+        apart.keep_strangers_apart(ready=True)
 
 
 def device_words() -> str:

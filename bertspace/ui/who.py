@@ -135,7 +135,17 @@ def rights(request: gr.Request | None) -> Rights:
         return Rights(_owners_token(session))
     token, own = (session.login.token, hub_cache.of_owner(someone.owner)) if session else (False, None)
     most = policy.limits(someone)
-    return Rights(token, own, True, most.model_bytes, most.hub_bytes, most.stored_bytes, in_calls=False)
+    return Rights(
+        token,
+        own,
+        guest=True,
+        most_bytes=most.model_bytes,
+        cache_bytes=most.hub_bytes,
+        own_bytes=most.stored_bytes,
+        in_calls=False,
+        who=key(request),
+        seconds=most.seconds,
+    )
 
 
 def account(request: gr.Request | None) -> Account | None:
