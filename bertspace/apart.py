@@ -45,7 +45,7 @@ WORK = {
     "table": "bertspace.evaluation",
     "measured": "bertspace.pace",
 }
-MOST_CHILDREN = 3  # BERTSPACE_MAX_CHILDREN
+MOST_CHILDREN = 3  # BERTSPACE_MAX_MODEL_PROCESSES
 IDLE_SECONDS = 600.0  # after which a child that nobody asks ends
 LONGEST_SECONDS = 600.0  # of one call that has no limit of its own
 # Bytes that a child may take beside its libraries: so much, and so many times its model's files.
@@ -414,7 +414,7 @@ def _value(answer: Any, name: str) -> Any:
 
 
 def _most() -> int:
-    given = os.environ.get("BERTSPACE_MAX_CHILDREN", "").strip()
+    given = os.environ.get("BERTSPACE_MAX_MODEL_PROCESSES", "").strip()
     return max(1, int(given)) if given.isdecimal() else MOST_CHILDREN
 
 

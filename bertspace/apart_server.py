@@ -54,8 +54,8 @@ def _load_libraries() -> None:
     from bertspace.layout import encoder_types
 
     encoder_types()
-    import transformers.models.auto.modeling_auto
-    import transformers.models.auto.tokenization_auto  # noqa: F401
+    import transformers.models.auto.tokenization_auto
+    import transformers.models.bert.modeling_bert  # noqa: F401 - and with it what all models stand on
 
 
 def _serve(orders: int, answers: int) -> None:

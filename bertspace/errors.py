@@ -1,7 +1,9 @@
 """The errors that a person can do something about: what happened, and what to do."""
 
+import errno
 import re
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what the system says of a disk that is full
 # Absolute, with a folder at least: not the slash of an address, a closing tag, "and/or" or "1/2".
 _QUOTED_PATH = re.compile(r"""(["'`])(?:file:)?/[^\n"'`]*/([^\n"'`/]*)(["'`])""")
 _PATH = re.compile(r"""(?:file:/*|(?<![\w./<~:])/+|(?<=:)/(?!/)|~/)(?:[^\s"'`/:,;()<>|]+/+)+""")

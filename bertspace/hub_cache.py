@@ -8,7 +8,6 @@ of it. What is brought is what `snapshot_download` would have brought, and it ta
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bertspace import runs
-from bertspace.errors import Cancelled, HubError, HubUnreachable, ModelError
+from bertspace.errors import FULL, Cancelled, HubError, HubUnreachable, ModelError
 from bertspace.hub_client import RIGHTS, faults, told
 from bertspace.layout import INDEX, weight_map
 
@@ -368,7 +367,7 @@ def _check_space(folder: Path, wanted: int, name: str) -> None:
 
 
 def _is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, OSError) and error.errno in FULL
 
 
 def size_on_disk(repo_id: str, files: Sequence[RemoteFile], caches: Sequence[Path]) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace import hardware, runs
-from bertspace.errors import BertspaceError, Cancelled, ModelError, without_paths
+from bertspace.errors import FULL, BertspaceError, Cancelled, ModelError, without_paths
 from bertspace.layout import CONFIG, laid_out, library, model_config, read_json
 from bertspace.loadable import (
     HEADS,
@@ -383,7 +383,7 @@ def named(name: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise  # somebody wants this process to end
-        if hardware.is_out_of_memory(error):
+        if hardware.is_out_of_memory(error) or isinstance(error, OSError) and error.errno in FULL:
             raise  # which is told by who knows what would need less
         why = without_paths(str(error).strip().split("\n")[0][:200]) or type(error).__name__
         raise ModelError(f"{name} cannot be loaded: {why}", hint="Choose another model.") from error

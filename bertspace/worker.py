@@ -8,7 +8,6 @@ started it holds for it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import os
 import resource
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bertspace import checkpoints, hardware, hub_cache, hub_client, processes, queue
-from bertspace.errors import BertspaceError, OutOfMemory, without_paths
+from bertspace.errors import FULL, BertspaceError, OutOfMemory, without_paths
 from bertspace.hub_client import Rights
 from bertspace.runs import LOCAL_OWNER, Run
 from bertspace.schema import TrainEvent
@@ -36,7 +35,6 @@ NICE = 5
 LAST = ("done", "paused")  # the kinds of a training's last event
 HELD = "held"  # as the lock: whoever started this process holds it
 TERMINATED = "The process was ended from outside."
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FULL_WORDS = ("No space left on device", "File too large", "Disk quota exceeded")
 
 

@@ -90,7 +90,7 @@ def finish(run: Run, steps: int) -> None:
         "environment": {"device": "CPU, 2 cores", "precision": "no"},
     }
     write_atomically(run.path / "result.json", json.dumps(result))
-    write_atomically(run.path / "model" / "config.json", "{}")
+    write_atomically(run.path / "model" / "config.json", '{"model_type": "bert"}')
 
 
 def grown(run: Run, *events: TrainEvent) -> None:

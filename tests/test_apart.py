@@ -255,7 +255,7 @@ def test_a_model_that_was_written_anew_gets_a_new_child(pool: apart.Pool, tiny_b
 def test_there_are_never_more_children_than_places(
     pool: apart.Pool, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BERTSPACE_MAX_CHILDREN", "1")
+    monkeypatch.setenv("BERTSPACE_MAX_MODEL_PROCESSES", "1")
     first, second = guests_run(tiny_bert), guests_run(tiny_bert)
     for located in (first, second, first):
         inference.predict_by(located, [TEXT], "fill-mask")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,10 @@ SIZES = {
 
 
 def word_pieces() -> dict[str, int]:
-    from conftest import tiny_vocabulary
-
-    return {word: number for number, word in enumerate(tiny_vocabulary())}
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+    words = "the keeper lit lamp and wrote no ship cafe naive two blanks tab new word another capital".split()
+    vocabulary = [*SPECIAL_BERT, *string.punctuation, *letters, *(f"##{letter}" for letter in letters)]
+    return {word: number for number, word in enumerate([*vocabulary, *words, "##s", "##ing", "Cap", "東"])}
 
 
 def byte_level(special: list[str]) -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -278,10 +278,10 @@ def test_pulls_are_counted_by_the_address_and_looked_at_by_the_page(
     server: Any, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def page(number: int, host: str) -> Any:
-        below = SimpleNamespace(client=SimpleNamespace(host=host))
+        below = SimpleNamespace(cookies={}, scope={"client": (host, 1), "headers": []})
         return SimpleNamespace(session_hash=f"page-{number}", query_params={}, request=below)
 
-    monkeypatch.setattr(who, "person", lambda request: policy.VISITOR)
+    monkeypatch.setattr(who, "_door", who.Door("a-key-for-the-tests-0123456789"))
     server.fail("hang", path="/model.safetensors", times=0)
     with acting(CALLING):
         model_facts.begin_pull("alice/tiny", "", page(1, "10.0.0.1"))

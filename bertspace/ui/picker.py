@@ -126,8 +126,8 @@ def checked_model(value: str | None, person: Person) -> str:
             raise ModelError(f"There is no run {named[2]}.", hint="Choose one from the list.")
         return value_of(own[0])
     # Whether there is such a folder is the owner's to know; for everybody else no name is one (see models).
-    folder = person.kind == "owner" and Path(value).exists()
-    if not _HUB_ID.fullmatch(value) or ".." in value or folder:
+    owns = person.kind == "owner"
+    if not _HUB_ID.fullmatch(value) or ".." in value or (owns and Path(value).exists()):
         raise ModelError(
             f"{value[:80]!r} is no model's name.",
             hint="Give starter, run:<id>, or a Hub id such as owner/name.",
