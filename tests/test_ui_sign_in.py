@@ -247,8 +247,10 @@ def test_everybody_has_rights_of_their_own(ada: Any, home: Path, monkeypatch: py
     monkeypatch.setenv("HF_TOKEN", "hf_of-the-host")
     limits = policy.Limits()
     most = limits.model_bytes, limits.hub_bytes, limits.stored_bytes
-    assert who.rights(asked()) == who.rights(None) == Rights(
-        False, None, True, *most, in_calls=False, who="at ", seconds=limits.seconds
+    assert (
+        who.rights(asked())
+        == who.rights(None)
+        == Rights(False, None, True, *most, in_calls=False, who="at ", seconds=limits.seconds)
     )
     own = {"in_calls": False, "who": f"u-{ID}", "seconds": limits.seconds}
     assert who.rights(ada) == Rights(TOKEN, home / f"u-{ID}" / "hub", True, *most, **own)

@@ -164,10 +164,7 @@ class Page(gr.Blocks):
                 policy.check_characters(person, characters(inputs))
             if event_data is not None and not isinstance(event_data._data, dict):
                 event_data._data = {}  # a program may send anything; its attributes are then not there
-            key, places = (
-                who.key(asked),
-                URGENT_CALLS if is_urgent(event) else CALLS,
-            )
+            key, places = who.key(asked), URGENT_CALLS if is_urgent(event) else CALLS
             work = partial(
                 super().process_api, event, inputs, state, request, event_data=event_data, **others
             )
