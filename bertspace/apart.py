@@ -171,29 +171,35 @@ class Server:
     def close(self) -> None:
         """End it, and with it its children."""
         with self._lock:
-            if self._process is not None and self._control is not None:
-                self._control.close()
-                self._process.kill()
-                self._process.wait()
-                self._process = self._control = None
+            self._close()
+
+    def _close(self) -> None:
+        if self._process is not None and self._control is not None:
+            self._control.close()
+            self._process.kill()
+            self._process.wait()
+            self._process = self._control = None
 
     def _ask(self, what: bytes, pid: int, pipes: Sequence[int] = ()) -> int:
         with self._lock:
             control = self._ensure() if what == START else self._control
             if control is None:
                 raise ConnectionError("the server of strangers' models was ended")
-            socket.send_fds(control, [COMMAND.pack(what, pid)], pipes)
-            answer = control.recv(COMMAND.size, socket.MSG_WAITALL)
-            if len(answer) < COMMAND.size:
-                raise ConnectionError("the server of strangers' models has ended")
+            try:
+                socket.send_fds(control, [COMMAND.pack(what, pid)], pipes)
+                answer = control.recv(COMMAND.size, socket.MSG_WAITALL)
+                if len(answer) < COMMAND.size:
+                    raise ConnectionError("the server of strangers' models has ended")
+            except OSError:  # too late an answer would be taken for the next one's
+                self._close()
+                raise
             return int(COMMAND.unpack(answer)[1])
 
     def _ensure(self) -> socket.socket:
         """The line to the server, which is started if it does not run."""
-        if self._control is not None:
-            if self._process is not None and self._process.poll() is None:
-                return self._control
-            self._control.close()
+        if self._control is not None and self._process is not None and self._process.poll() is None:
+            return self._control
+        self._close()
         self._control, theirs = socket.socketpair()
         self._control.settimeout(SERVER_SECONDS)
         with theirs:

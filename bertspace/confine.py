@@ -24,13 +24,21 @@ MOST_FILE_BYTES = 512 * 1024**2  # of one file that is written: a laid-out vocab
 _REFUSED = {
     "x86_64": (
         *(41, 42, 43, 49, 50, 53),  # socket, connect, accept, bind, listen, socketpair
-        *(59, 322, 62, 101, 310, 311),  # execve, execveat, kill, ptrace, process_vm_readv and _writev
+        *(59, 322, 101, 310, 311),  # execve, execveat, ptrace, process_vm_readv and _writev
+        *(
+            62,
+            200,
+            129,
+            297,
+            424,
+        ),  # signals but to a thread of its own: kill, tkill, (tg)sigqueueinfo, pidfds
         *(165, 166, 272, 308, 248, 249, 250),  # mount, umount2, unshare, setns, keys
         *(298, 321, 323, 425, 434, 438),  # perf, bpf, userfaultfd, io_uring, pidfds
     ),
     "aarch64": (
         *(198, 203, 202, 200, 201, 199),
-        *(221, 281, 129, 117, 270, 271),
+        *(221, 281, 117, 270, 271),
+        *(129, 130, 138, 240, 424),
         *(40, 39, 97, 268, 217, 218, 219),
         *(241, 280, 282, 425, 434, 438),
     ),
@@ -72,8 +80,7 @@ def _data_bytes() -> int:
 def reach(readable: Iterable[Path], scratch: Path) -> tuple[str, ...]:
     """Keep the process to its libraries, these files and a folder to write in; no network, no programs.
 
-    To be called while there is one thread. Gives what holds: of "files" and "calls", those that this system
-    has.
+    To be called while there is one thread. Gives what holds of "files", "signals" and "calls" on this system.
     """
     for which, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, MOST_FILE_BYTES)):
         with suppress(ValueError, OSError):
@@ -82,36 +89,38 @@ def reach(readable: Iterable[Path], scratch: Path) -> tuple[str, ...]:
         return ()
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS, which both ask for
-    files = _only_files(libc, [*_of_the_system(), *readable], [scratch])
-    calls = _without_calls(libc)
-    return tuple(name for name, holds in (("files", files), ("calls", calls)) if holds)
+    landlock = _only_files(libc, [*_of_the_system(), *readable], [scratch])
+    holds = {"files": landlock >= 1, "signals": landlock >= 6, "calls": _without_calls(libc)}
+    return tuple(name for name in holds if holds[name])
 
 
 def _of_the_system() -> list[Path]:
     """What Python, its libraries and the C library read at any time."""
     places = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values()}
-    places |= {"/usr", "/lib", "/lib64", "/opt", "/etc/ld.so.cache", "/etc/localtime", "/dev", "/sys"}
-    places |= {"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys", "/etc/ssl"}
+    places |= {"/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/sys"}
+    places |= {"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys"}
+    places |= {f"/dev/{name}" for name in ("null", "zero", "random", "urandom")}
     return [*map(Path, places), Path(__file__).resolve().parent]
 
 
-def _only_files(libc: ctypes.CDLL, readable: Sequence[Path], writable: Sequence[Path]) -> bool:
-    """Landlock (Linux 5.13): open nothing else from here on. False where the system has none."""
-    version = libc.syscall(_RULESET, None, ctypes.c_size_t(0), 1)
+def _only_files(libc: ctypes.CDLL, readable: Sequence[Path], writable: Sequence[Path]) -> int:
+    """Landlock (Linux 5.13): open nothing else from here on. Its version, 0 where the system has none."""
+    version = int(libc.syscall(_RULESET, None, ctypes.c_size_t(0), 1))
     if version < 1:
-        return False
+        return 0
     rights = (1 << _RIGHTS.get(version, 15)) - 1
-    attributes = struct.pack("QQ", rights, 3 if version >= 4 else 0)  # 3: to bind and to connect TCP
-    size = 16 if version >= 4 else 8
+    # Files; to bind and to connect TCP; and signals and abstract sockets of others.
+    attributes = struct.pack("QQQ", rights, 3, 3)
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
     ruleset = libc.syscall(_RULESET, attributes, ctypes.c_size_t(size), 0)
     if ruleset < 0:
-        return False
+        return 0
     try:
         for path in readable:
             _allow(libc, ruleset, path, _READ)
         for path in (*writable, *Path("/dev").glob("nvidia*"), Path("/dev/null")):
             _allow(libc, ruleset, path, rights)
-        return bool(libc.syscall(_RESTRICT, ruleset, 0) == 0)
+        return 0 if libc.syscall(_RESTRICT, ruleset, 0) else version
     finally:
         os.close(ruleset)
 

@@ -18,6 +18,7 @@ from bertspace import card as card_of
 from bertspace import hub, hub_commit, models, roundtrip
 from bertspace.errors import Cancelled, HubError, HubUnreachable, RunError
 from bertspace.hub_client import check_id
+from bertspace.layout import laid_out
 from bertspace.probe import Probe
 from bertspace.runs import ENDED, Run, write_atomically
 from bertspace.schema import TrainConfig
@@ -316,7 +317,7 @@ def _write_card(run: Run, destination: Destination, folder: Path, given: str) ->
         adapter=destination.adapter,
         texts=destination.examples,
         model_folder=folder,
-        base_folder=models.locate(run.config().model).path if destination.adapter else None,
+        base_folder=_laid_out_base(run) if destination.adapter else None,
     )
     notes = [f"Left out of the card: {problem}" for problem in made.problems]
     for text, instead in ((given, "the card that was made is used"), (made.text, "there is none")):
@@ -328,6 +329,11 @@ def _write_card(run: Run, destination: Destination, folder: Path, given: str) ->
         notes.append(f"The Hub refuses the card ({why}): {instead}.")
     (folder / "README.md").unlink()
     return " ".join(notes)
+
+
+def _laid_out_base(run: Run) -> Path:
+    base = models.locate(run.config().model)
+    return laid_out(base.path, base.name)
 
 
 def _license_on_hub(run: Run) -> str:

@@ -139,6 +139,11 @@ def tried(work):
     except (OSError, MemoryError) as error:
         return type(error).__name__
 confine.memory(200_000_000)
+def signalled(pid):
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.tgkill(pid, pid, 0):
+        raise OSError(ctypes.get_errno(), "refused")
 print(holds, {
     "own": tried(lambda: (Path(sys.argv[1]) / "a").read_text()),
     "scratch": tried(lambda: (Path(sys.argv[2]) / "b").write_text("b")),
@@ -152,6 +157,8 @@ print(holds, {
     "udp": tried(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)),
     "program": tried(lambda: subprocess.run(["true"])),
     "kill": tried(lambda: os.kill(os.getppid(), 0)),
+    "shared memory": tried(lambda: os.listdir("/dev/shm")),
+    "another's thread": tried(lambda: signalled(os.getppid())),
     "memory": tried(lambda: bytearray(400_000_000)),
 })
 """
@@ -167,11 +174,13 @@ def test_a_confined_process_reaches_its_files_and_nothing_else(tmp_path: Path) -
     done = subprocess.run(
         [sys.executable, "-c", CONFINED, *arguments], capture_output=True, text=True, check=True, timeout=60
     )
-    if "('files', 'calls')" not in done.stdout:
+    if "('files', 'signals', 'calls')" not in done.stdout:
         pytest.skip(f"this kernel has not all of Landlock and seccomp: {done.stdout}")
     refused = {"host": "PermissionError", "passwd": "PermissionError", "parent": "PermissionError"}
     refused |= {"write": "PermissionError", "up": "PermissionError", "memory": "MemoryError"}
-    refused |= dict.fromkeys(("tcp", "unix", "udp", "program", "kill"), "PermissionError")
+    refused |= dict.fromkeys(
+        ("tcp", "unix", "udp", "program", "kill", "shared memory", "another's thread"), "PermissionError"
+    )
     answers = ast.literal_eval(done.stdout[done.stdout.index("{") :])
     assert answers == {"own": "done", "scratch": "done"} | refused
 

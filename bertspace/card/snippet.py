@@ -17,6 +17,7 @@ from bertspace.errors import ModelError, without_paths
 
 ALL_LABELS = 6  # up to so many, every label's score is shown; of more the first five
 SECONDS = 300.0
+MEMORY, TIMES_FILES = 2 * 1024**3, 4  # bytes that the lines may take: so much, and of the weights' files
 _OBJECT = {"text-classification": "classify", "fill-mask": "fill_mask"}
 _HEAD = {"text-classification": "AutoModelForSequenceClassification", "fill-mask": "AutoModelForMaskedLM"}
 _PRINTED = {"text-classification": "label", "fill-mask": "token_str"}
@@ -24,7 +25,9 @@ _PRINTED = {"text-classification": "label", "fill-mask": "token_str"}
 # Runs in a process of its own: the lines as a person would paste them, then the other examples.
 _DRIVER = """
 import contextlib, io, json, sys
+from bertspace import confine
 told = json.load(sys.stdin)
+confine.memory(told["memory"])
 names, printed = {}, io.StringIO()
 with contextlib.redirect_stdout(printed):
     exec(compile(told["code"], "snippet.py", "exec"), names)
@@ -72,6 +75,7 @@ def run_snippet(
         "object": _OBJECT[card.task],
         "key": _PRINTED[card.task],
         "top_k": _top_k(card) or 5,
+        "memory": _memory(model_folder, *([base_folder] if base_folder else [])),
         "inputs": [_input(example) for example in card.examples],
     }
     if card.task == "text-classification":
@@ -119,6 +123,12 @@ def _run(told: dict[str, Any], seconds: float) -> dict[str, Any]:
             raise ModelError(
                 f"The usage snippet could not be run ({type(error).__name__}).", hint="Try again."
             ) from error
+
+
+def _memory(*folders: Path) -> int:
+    """Bytes that the lines may take with the weights in these folders."""
+    weights = [path for folder in folders for path in folder.glob("*.safetensors")]
+    return MEMORY + TIMES_FILES * sum(path.stat().st_size for path in weights)
 
 
 def _top_k(card: Card) -> int | None:
