@@ -241,6 +241,8 @@ class Child:
         (orders_there, orders), (answers, answers_there) = os.pipe(), os.pipe()
         try:
             pid = _SERVER.start([orders_there, answers_there])
+            if not pid:
+                raise BlockingIOError("no process could be forked")
         except OSError as error:
             for pipe in (orders, answers):
                 os.close(pipe)
@@ -426,16 +428,20 @@ def _most() -> int:
 
 def _memory(located: Located, reads: Sequence[Path]) -> int:
     """Bytes that a child of this model may take."""
-    files = sum(
-        path.stat().st_size for folder in (located.path, *reads) for path in folder.glob("*.safetensors")
-    )
-    return MEMORY + TIMES_FILES * files
+    sizes = [0]
+    for path in (path for folder in (located.path, *reads) for path in folder.glob("*.safetensors")):
+        with suppress(OSError):  # it is being replaced
+            sizes.append(path.stat().st_size)
+    return MEMORY + TIMES_FILES * sum(sizes)
 
 
-def _written(located: Located) -> float:
+def _written(located: Located) -> int:
     """When the model's files were written: a run's change while it goes on."""
-    times = [path.stat().st_mtime_ns for path in located.path.glob("*") if path.is_file()]
-    return max(times, default=math.nan)
+    times = [0]
+    for path in located.path.glob("*"):
+        with suppress(OSError):  # it is being replaced
+            times.append(path.stat().st_mtime_ns)
+    return max(times)
 
 
 _POOL = Pool()

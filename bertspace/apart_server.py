@@ -34,11 +34,8 @@ def main() -> int:
             return 0
         what, number = COMMAND.unpack(message)
         if what == START:
-            number = os.fork()
-            if not number:
-                control.close()
-                _serve(*pipes)
-            children.add(number)
+            number = _forked(control, pipes)
+            children |= {number} - {0}
             for pipe in pipes:
                 os.close(pipe)
         elif what == END and number in children:
@@ -46,6 +43,18 @@ def main() -> int:
             os.kill(number, signal.SIGKILL)
             os.waitpid(number, 0)
         control.sendall(COMMAND.pack(what, number))
+
+
+def _forked(control: socket.socket, pipes: list[int]) -> int:
+    """The process id of a new child; 0 where the system has no room for one."""
+    try:
+        number = os.fork()
+    except OSError:
+        return 0
+    if not number:
+        control.close()
+        _serve(*pipes)
+    return number
 
 
 def _load_libraries() -> None:

@@ -241,7 +241,9 @@ def _write_code(run: Run, folder: Path) -> None:
 def _write_base(located: models.Located, task: str, folder: Path) -> None:
     """The base model's files; the starter for fill-mask with its adapter's weights added."""
     folder.mkdir()
-    for path in laid_out(located.path, located.name).iterdir():
+    # A run's own files were saved by us; anything else is laid out as for loading.
+    source = located.path if located.kind == "run" else laid_out(located.path, located.name)
+    for path in filter(Path.is_file, source.iterdir()):
         shutil.copyfile(path, folder / path.name)
     if located.kind == "starter" and task == "fill-mask":
         with models.quiet():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -176,9 +177,13 @@ def predictions(found: Any, count: int) -> list[list[Prediction]]:
         ]
         every = [prediction for each in made for prediction in each]
         size = sum(len(each.text) + sum(map(len, each.scores)) for each in every)
+        if not all(math.isfinite(score) for each in every for score in each.scores.values()):
+            raise ModelError(
+                "The model gives no numbers: its weights are not finite.", hint="Choose another model."
+            )
         if len(made) == count and all(each.scores for each in every) and size <= MOST_CHARACTERS:
             return made
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, OverflowError, AttributeError):
         pass
     raise ModelError("The model gave answers of another shape.", hint="Choose another model.")
 

@@ -64,6 +64,8 @@ LEFT_OUT = {
     *("output_hidden_states", "output_attentions", "return_dict", "is_encoder_decoder", "is_decoder"),
     *("add_cross_attention", "use_cache", "transformers_version", "per_layer_config", "use_bfloat16"),
 }
+# What is computed with before transformers looks at it.
+SIZES = ("hidden_size", "dim", "vocab_size", "max_position_embeddings", "pad_token_id", "num_hidden_layers")
 # Of these transformers makes lists when it reads them: names of labels, types of layers.
 COUNTED = ("num_labels", "num_hidden_layers", "num_layers", "n_layers", "n_layer")
 
@@ -286,10 +288,10 @@ def encoder_types() -> frozenset[str]:
 def check_counts(config: Mapping[str, Any], name: str) -> None:
     """Raises ModelError for so many labels or layers that reading them would take gigabytes."""
     for key in COUNTED:
-        if isinstance(count := config.get(key), int) and count > MOST_COUNTED:
+        if isinstance(count := config.get(key), int) and not (key != "num_labels") <= count <= MOST_COUNTED:
+            bound = f"the limit is {MOST_COUNTED:,}" if count > 0 else "it needs one at least"
             raise ModelError(
-                f"The {CONFIG} of {name} says {key}: {count:,}; the limit is {MOST_COUNTED:,}.",
-                hint="Choose another model.",
+                f"The {CONFIG} of {name} says {key}: {count:,}; {bound}.", hint="Choose another model."
             )
 
 
@@ -324,6 +326,8 @@ def _config_value(key: str, value: Any) -> Any:
         return value if isinstance(value, str) and _NAME.fullmatch(value) else None
     if key in ("dtype", "torch_dtype"):
         return value if value in _FLOATS else None
+    if key in SIZES and value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise _NotPlain(f"{CONFIG} says {key}: {str(value)[:60]!r}, which is no number.")
     return _plain(value, f"{CONFIG} says {key}")
 
 
@@ -334,7 +338,7 @@ def _labels(value: Any) -> dict[str, str] | None:
     if not isinstance(value, dict) or len(value) > MOST_COUNTED:
         raise _NotPlain(f"{CONFIG} has an id2label that is no object of at most {MOST_COUNTED:,} labels.")
     try:
-        named = {int(number): _text(str(label), LONGEST_LABEL) for number, label in value.items()}
+        named = {int(number): _line(_text(str(label), LONGEST_LABEL)) for number, label in value.items()}
     except ValueError as error:
         raise _NotPlain(f"{CONFIG} has labels without numbers.") from error
     if sorted(named) != list(range(len(named))):
@@ -573,6 +577,11 @@ def _text(value: Any, most: int = LONGEST_TEXT) -> str:
 def _clean(text: str) -> str:
     """Without halves of characters, which JSON can write and no file or page can hold."""
     return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+
+
+def _line(text: str) -> str:
+    """Without what moves a cursor or ends a line."""
+    return re.sub(r"[\x00-\x1f\x7f]", " ", text)
 
 
 def _number(value: Any) -> int:

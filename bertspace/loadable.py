@@ -41,8 +41,8 @@ def why_not(name: str, config: dict[str, Any], files: Iterable[str], task: str =
     """
     if config.get("auto_map"):
         return f"{name} needs code of its own to run, and no foreign code runs here."
-    if str(config.get("model_type")) not in encoder_types():
-        return f"{name} is of the type {config.get('model_type')}: it is no encoder of the BERT family."
+    if (kind := str(config.get("model_type"))) not in encoder_types():
+        return f"{name} is of the type {kind[:80]}: it is no encoder of the BERT family."
     if not any(file in TOKENIZERS or file.endswith(".model") for file in files):
         return f"{name} has no tokenizer: none of {', '.join(TOKENIZERS)} is there."
     return lacking_head(name, config, task) if task else ""
@@ -52,7 +52,7 @@ def checked_folder(folder: Path, name: str) -> Path:
     """The folder, if it has what a model is loaded from: see `layout` for how it is read then."""
     if not (folder / CONFIG).is_file():
         raise ModelError(f"{name} has no config.json.", hint="Choose a folder saved by save_pretrained.")
-    if not any(folder.glob("*.safetensors")):
+    if not any(map(Path.is_file, folder.glob("*.safetensors"))):
         pickled = ", ".join(sorted(path.name for path in folder.glob("*.bin")))
         raise ModelError(
             f"{name} has no safetensors weights{f', only {pickled}' if pickled else ''}.",
@@ -120,7 +120,7 @@ def _held(folder: Path) -> tuple[int, int]:
     from safetensors import SafetensorError, safe_open
 
     values, tensors = 0, 0
-    for file in folder.glob("*.safetensors"):
+    for file in filter(Path.is_file, folder.glob("*.safetensors")):  # a pipe would be waited for
         # A broken one is told by who loads it; it may be none of the model's.
         with suppress(OSError, SafetensorError), safe_open(file, "numpy") as opened:
             shapes = [opened.get_slice(key).get_shape() for key in opened.keys()]

@@ -221,7 +221,7 @@ def _asked(located: models.Located, config: TrainConfig, splits: Splits) -> Pace
             int(found["layers"]),
             int(found["longest"]),
         )
-    except (TypeError, ValueError, KeyError, IndexError) as error:
+    except (TypeError, ValueError, OverflowError, KeyError, IndexError) as error:
         raise ModelError("The model gave answers of another shape.", hint="Choose another model.") from error
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HEAD = struct.Struct(">QQ")  # bytes of the message behind this, and of its JSON
 MOST_BYTES = 128 * 1024**2  # a csv of 10 MiB with every label's score is a few
+DIMENSIONS = 4
 _ARRAY = "\0array"  # a key that no table of ours has
 _TYPES = ("float32", "float64", "int8", "int32", "int64", "bool")
 
@@ -22,20 +23,25 @@ _TYPES = ("float32", "float64", "int8", "int32", "int64", "bool")
 def pack(value: Any) -> bytes:
     """A message of None, flags, numbers, texts, lists, dicts with texts as keys, and arrays."""
     arrays: list[bytes] = []
-    text = json.dumps(_without_arrays(value, arrays)).encode()
+    text = json.dumps(_without_arrays(value, arrays), ensure_ascii=False).encode(errors="replace")
     body = b"".join((text, *arrays))
     return HEAD.pack(len(body), len(text)) + body
 
 
 def _without_arrays(value: Any, arrays: list[bytes]) -> Any:
     if isinstance(value, dict):
-        return {key: _without_arrays(each, arrays) for key, each in value.items()}
+        return {_escaped(key): _without_arrays(each, arrays) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_without_arrays(each, arrays) for each in value]
     if hasattr(value, "tobytes") and hasattr(value, "dtype"):
         arrays.append(value.tobytes())
         return {_ARRAY: [str(value.dtype), list(value.shape)]}
     return value
+
+
+def _escaped(key: Any) -> Any:
+    """A vocabulary's piece or a label may begin as the mark of an array does."""
+    return f"\0{key}" if isinstance(key, str) and key.startswith("\0") else key
 
 
 def lengths(head: bytes) -> tuple[int, int]:
@@ -72,12 +78,15 @@ class _Arrays:
         return self._next(*value[_ARRAY]) if _ARRAY in value else self._table(value)
 
     def _table(self, value: dict[str, Any]) -> dict[str, Any]:
-        return {key: self.put_back(each) for key, each in value.items()}
+        return {key.removeprefix("\0"): self.put_back(each) for key, each in value.items()}
 
     def _next(self, kind: str, shape: list[int]) -> np.ndarray:
         import numpy as np
 
-        if kind not in _TYPES or not all(isinstance(size, int) and size >= 0 for size in shape):
+        fits = len(shape) <= DIMENSIONS and all(
+            isinstance(size, int) and 0 <= size <= MOST_BYTES for size in shape
+        )
+        if kind not in _TYPES or not fits:
             raise ValueError("a message has an array of another kind")
         count = math.prod(shape)
         size = count * np.dtype(kind).itemsize

@@ -252,6 +252,13 @@ def test_a_child_that_was_killed_is_started_anew(pool: apart.Pool, tiny_bert: Pa
     assert pool.processes != [pid]
 
 
+def test_weights_that_vanish_meanwhile_are_no_traceback(pool: apart.Pool, tiny_bert: Path) -> None:
+    located = guests_run(tiny_bert)
+    (located.path / "extra.safetensors").symlink_to("/nonexistent")
+    with pytest.raises(ModelError, match="is being saved"):
+        inference.predict_by(located, [TEXT], "fill-mask")
+
+
 def test_a_model_that_was_written_anew_gets_a_new_child(pool: apart.Pool, tiny_bert: Path) -> None:
     located = guests_run(tiny_bert)
     inference.predict_by(located, [TEXT], "fill-mask")
@@ -332,9 +339,10 @@ def test_children_end_with_what_they_are_forked_from_and_come_again(
     [
         None,
         [1, "a", 2.5, True, {"a": [None, "😀"]}],
+        {"\0array": 1, "\0\0b": {"\0array": np.zeros(2)}},
         {"table": np.arange(6, dtype=np.float32).reshape(2, 3), "rows": [np.array([1, 2]), np.zeros((0, 4))]},
     ],
-    ids=["nothing", "plain", "arrays"],
+    ids=["nothing", "plain", "keys", "arrays"],
 )
 def test_what_is_packed_is_unpacked(value: Any) -> None:
     message = wire.pack(value)
@@ -354,6 +362,8 @@ def test_what_is_packed_is_unpacked(value: Any) -> None:
         '{"\\u0000array": ["float32", [1000000000, 1000000000]]}',
         '{"\\u0000array": ["float32"]}',
         '{"\\u0000array": 7}',
+        '{"\\u0000array": ["float32", [1, 1, 1, 1, 1]]}',
+        '{"\\u0000array": ["float32", [' + "9" * 4000 + "]]}",
         '{"a": 1}trailing',
     ],
 )
@@ -382,10 +392,21 @@ def test_an_error_of_any_shape_is_a_short_model_error(answer: Any) -> None:
 
 @pytest.mark.parametrize(
     "found",
-    [None, [], [[["a", {"b": 1}]]], [[["a", {"b": "x"}, ""]]], [[["a", {}, ""]]], [[["a", [], ""]]], [1], {}],
+    [
+        None,
+        [],
+        [[["a", {"b": float("nan")}, ""]]],
+        [[["a", {"b": 10**400}, ""]]],
+        [[["a", {"b": 1}]]],
+        [[["a", {"b": "x"}, ""]]],
+        [[["a", {}, ""]]],
+        [[["a", [], ""]]],
+        [1],
+        {},
+    ],
 )
 def test_answers_of_another_shape_are_refused(found: Any) -> None:
-    with pytest.raises(ModelError, match="another shape"):
+    with pytest.raises(ModelError, match="another shape|not finite"):
         inference.predictions(found, 1)
 
 

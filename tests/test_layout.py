@@ -1,6 +1,7 @@
 """A model is laid out before anything reads it: what is plain survives, and nothing else is obeyed."""
 
 import json
+import os
 import shutil
 import string
 from collections.abc import Callable
@@ -369,6 +370,11 @@ REFUSED: list[tuple[str, Any]] = [
     ("config.json", {"model_type": "llama"}),
     ("config.json", {"hidden_act": ["a"] * 30_000}),
     ("config.json", {"hidden_act": "/etc/passwd"}),
+    ("config.json", {"hidden_size": "abc"}),
+    ("config.json", {"hidden_size": [1]}),
+    ("config.json", {"max_position_embeddings": True}),
+    ("config.json", {"num_hidden_layers": 0}),
+    ("config.json", {"num_hidden_layers": -3}),
     ("config.json", {"hidden_size": 10**400}),
     ("config.json", {"hidden_dropout_prob": float("nan")}),
     ("config.json", {"num_hidden_layers": 10**7}),
@@ -448,6 +454,17 @@ def test_labels_keep_their_names_and_lose_halves_of_characters(hostile: Path) ->
     config = json.loads((layout.laid_out(hostile, "evil") / "config.json").read_text())
     assert config["id2label"] == {"0": "?x", "1": "a/b"}
     assert config["label2id"] == {"?x": 0, "a/b": 1}
+
+
+def test_a_label_is_a_line(hostile: Path) -> None:
+    edit(hostile / "config.json", {"id2label": {"0": "\0array", "1": "a\x1b[31m\nb"}})
+    config = json.loads((layout.laid_out(hostile, "evil") / "config.json").read_text())
+    assert config["id2label"] == {"0": " array", "1": "a [31m b"}
+
+
+def test_a_pipe_beside_the_weights_is_not_waited_for(hostile: Path) -> None:
+    os.mkfifo(hostile / "extra.safetensors")
+    models.load_model(models.locate(str(hostile)), "fill-mask")
 
 
 def test_a_text_is_never_longer_than_ours_whatever_the_model_says(hostile: Path) -> None:

@@ -1,5 +1,7 @@
 """The probe is scikit-learn's logistic regression, kept in two small arrays."""
 
+import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,36 @@ def test_features_are_the_mean_over_a_rows_own_tokens(tiny_bert: Path) -> None:
         headed = BertForSequenceClassification.from_pretrained(tiny_bert).eval()
         found = mean_pooled(headed, padded)
     assert torch.allclose(found, torch.stack(alone), atol=1e-5)
+
+
+def written(path: Path, header: dict[str, object], content: bytes) -> Path:
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F4", "BF16", "I8", "C64"])
+def test_a_probe_of_another_kind_of_number_is_none(tmp_path: Path, kind: str) -> None:
+    header = {
+        "weight": {"dtype": kind, "shape": [3, 32], "data_offsets": [0, 96]},
+        "bias": {"dtype": kind, "shape": [3], "data_offsets": [96, 99]},
+    }
+    with pytest.raises(ModelError, match="holds no probe"):
+        Probe.load(written(tmp_path / "probe.safetensors", header, b"\0" * 99))
+
+
+def test_a_probe_with_a_header_of_thousands_is_not_read(tmp_path: Path) -> None:
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    file = written(tmp_path / "probe.safetensors", {str(number): empty for number in range(5000)}, b"")
+    assert Probe.base_of(file) == ""
+    with pytest.raises(ModelError, match="holds no probe"):
+        Probe.load(file)
+
+
+def test_a_pipe_is_no_probe(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "probe.safetensors")
+    assert Probe.base_of(tmp_path / "probe.safetensors") == ""
+    with pytest.raises(ModelError, match="holds no probe"):
+        Probe.load(tmp_path / "probe.safetensors")

@@ -115,6 +115,7 @@ CALLS = Places(8, 32)  # at work, those past their time limit too while their th
 URGENT_CALLS = Places(2, 8)  # stop and pause, which wait for nobody
 UPLOADS = Places(3, 24)
 WRONG_KEYS = WrongKeys()
+KEYS_THAT_WAIT = Places(20, 200)  # after wrong ones of the same address
 
 
 def queue_places() -> Places:

@@ -6,6 +6,7 @@ show the page in a frame.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import math
@@ -17,7 +18,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.requests import HTTPConnection
 
 from bertspace.ui import admission, bodies, files, sites, uploads, who
-from bertspace.ui.admission import REQUESTS, WRONG_KEYS
+from bertspace.ui.admission import KEY_SECONDS, KEYS_THAT_WAIT, REQUESTS, WRONG_KEYS
 from bertspace.ui.bodies import Gone, Receive, Refused, Send
 from bertspace.ui.sessions import PASS_SECONDS
 from bertspace.ui.sites import Scope
@@ -28,7 +29,8 @@ LOG_OUT = "/owner/logout"
 # Parts of gradio that this page does not use: fetching other addresses through this machine, writing a page's
 # state to disk, calling methods of components, converting videos.
 UNUSED = ("/proxy=", "/file=http:", "/file=https:", "/file/http", "/deep_link", "/component_server",
-          "/process_recording", "/vibe-", "/undo-vibe-edit", "/custom_component/", "/monitoring")  # fmt: skip
+          "/process_recording", "/dev/", "/vibe-", "/undo-vibe-edit", "/custom_component/",
+          "/monitoring")  # fmt: skip
 FRAMES = "frame-ancestors 'self'"
 SPACES_FRAMES = f"{FRAMES} https://huggingface.co https://*.hf.space"
 
@@ -52,7 +54,12 @@ class Entrance:
             if refusal := sites.refusal(scope, bool(who.door().key)):
                 raise Refused(403, refusal)
             if sites.is_foreign(scope):
+                if _path(scope) == LOG_OUT:  # even without its cookie the browser would be told to forget it
+                    raise Refused(403, "A page of another site sent this.")
                 scope = sites.without_cookies(scope)
+            if _brings_key(scope):  # whatever others at this address hold open
+                await _let_in(scope, send)
+                return
             person, key = who.of_scope(scope)
             if not REQUESTS.take(key):
                 raise Refused(429, "Too many requests of yours are open here. Try again in a minute.")
@@ -67,17 +74,14 @@ class Entrance:
             await _answer(send, refused.status, refused.words)
             if bodies.has_body(scope):
                 await bodies.drain(receive)
+        except Exception as error:  # of a request that no browser sends; what gradio makes of one see _pass
+            _log.warning("Refused %s %.100r: %.200r", scope["method"], scope["path"], error)
+            await _answer(send, 400, "The request is not one that the page sends.")
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, key: str, most: int) -> None:
-        asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        keys = [value for name, value in asked if name == "key"]
-        path = scope["path"]
-        if path == "/" and keys and who.door().key:
-            rest = urlencode([(name, value) for name, value in asked if name != "key"])
-            await _let_in(scope, keys[0], f"{_home(scope)}{'?' if rest else ''}{rest}", send)
-        elif path.rstrip("/") == LOG_OUT:
+        if _path(scope) == LOG_OUT:
             await _let_out(scope, send)
-        elif path.removeprefix("/gradio_api").startswith(UNUSED):
+        elif scope["path"].removeprefix("/gradio_api").startswith(UNUSED):
             raise Refused(404, "This page does not use that.")
         elif uploads.is_upload(scope):
             paths = await uploads.take(scope, receive, key)
@@ -131,11 +135,37 @@ def _home(scope: Scope) -> str:
     return f"{scope.get('root_path', '')}/"
 
 
-async def _let_in(scope: Scope, key: str, back_to: str, send: Send) -> None:
-    """A cookie for who has the right key, and the address without it."""
+def _path(scope: Scope) -> str:
+    return str(scope["path"]).rstrip("/")
+
+
+def _asked(scope: Scope) -> list[tuple[str, str]]:
+    return parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+
+
+def _brings_key(scope: Scope) -> bool:
+    return bool(who.door().key) and scope["path"] == "/" and any(name == "key" for name, _ in _asked(scope))
+
+
+async def _let_in(scope: Scope, send: Send) -> None:
+    """A cookie for who has the right key, and the address without it.
+
+    After many wrong ones every key of an address waits, the right one too, but it is not refused.
+    """
+    asked = _asked(scope)
+    key = next(value for name, value in asked if name == "key")
+    rest = urlencode([(name, value) for name, value in asked if name != "key"])
+    back_to = f"{_home(scope)}{'?' if rest else ''}{rest}"
     address = sites.address(scope, who.door().behind_proxy)
     if wait := WRONG_KEYS.wait_for(address):
-        raise Refused(429, f"Too many wrong keys came from your address. Try again in {math.ceil(wait)} s.")
+        if not KEYS_THAT_WAIT.take(address):
+            raise Refused(
+                429, f"Too many wrong keys came from your address. Try again in {math.ceil(wait)} s."
+            )
+        try:
+            await asyncio.sleep(KEY_SECONDS)
+        finally:
+            KEYS_THAT_WAIT.free(address)
     if not who.fits(key):
         WRONG_KEYS.count(address)
         raise Refused(403, "This is not the key that was printed when the page was started.")

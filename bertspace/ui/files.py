@@ -26,6 +26,7 @@ from bertspace.ui.admission import CACHE_BYTES, OWNER, SHARE
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_FILES = 200  # of a person: empty ones take room too, and all are looked at for each new one
 OLDEST = 24 * 3600  # seconds; what an app that was killed left behind goes at the next start
 PREFIX = "person-"
 # A person's folder, gradio's (named by a digest), and what earlier versions made: nothing else is removed.
@@ -96,11 +97,12 @@ def make_room(coming: int = 0) -> None:
     most = policy.from_environment("cache_bytes", CACHE_BYTES)
     is_owners = whose() == OWNER
     own = sorted(_files(folder()), key=lambda each: each[0])
-    total = coming + sum(size for _, size, _ in own)
+    total, left = coming + sum(size for _, size, _ in own), len(own)
     for changed, size, path in own:
-        if changed < time.time() - OLDEST or (most and total > (most if is_owners else most // SHARE)):
+        full = most and (total > (most if is_owners else most // SHARE) or left >= MOST_FILES)
+        if changed < time.time() - OLDEST or full:
             _remove(path)
-            total -= size
+            total, left = total - size, left - 1
     if most and not is_owners and coming + _of_others() > most:
         raise ForbiddenError("There is no room for more files here at the moment.", hint="Try again later.")
 

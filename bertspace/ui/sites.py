@@ -67,7 +67,10 @@ def is_foreign(scope: Scope) -> bool:
         signs_out = scope["path"].rstrip("/").endswith("/logout")
         return site not in ("same-origin", "none") and (not followed or signs_out)
     origin = header(scope, "origin")
-    return bool(origin) and urlsplit(origin).netloc.lower() not in _own_hosts(scope)
+    try:
+        return bool(origin) and urlsplit(origin).netloc.lower() not in _own_hosts(scope)
+    except ValueError:  # no address that a browser would send
+        return True
 
 
 def _own_hosts(scope: Scope) -> set[str]:

@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from fastapi import HTTPException, Request
@@ -57,7 +58,7 @@ class Turns(Queue):
         key = who.key_below(request)
         fn = self.blocks.fns.get(body.fn_index) if body.fn_index is not None else None
         places = self.urgent if fn is not None and self.is_urgent(fn) else self.places
-        if len(body.session_hash or "") > LONGEST_SESSION:
+        if body.session_hash is not None and not 0 < len(body.session_hash) <= LONGEST_SESSION:
             raise HTTPException(400, "That is no session of a page.")
         if len(self.pending_event_ids_session.get(body.session_hash or "", ())) >= UNTAKEN:
             raise HTTPException(429, UNHEARD)
@@ -114,7 +115,10 @@ class Turns(Queue):
                 await super().process_events(events, *others)
         finally:
             self._give_back()
-            asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._drop, events)
+            for event in events:
+                event.data = None  # what was asked: up to a megabyte, which nothing needs any more
+                drop = partial(self._drop, event.session_hash, event._id)
+                asyncio.get_running_loop().call_later(ANSWER_SECONDS, drop)
 
     def compute_analytics_summary(self, records: Any) -> None:
         """Nothing: gradio makes a table of 10,000 calls anew each time, for a page that we do not serve."""
@@ -133,12 +137,11 @@ class Turns(Queue):
             places, key = self._held.pop(event_id)
             places.free(key)
 
-    def _drop(self, events: list[Event]) -> None:
-        """Forget answers that nobody came for."""
-        for event in events:
-            pending = self.pending_event_ids_session.get(event.session_hash, set())
-            if event._id in pending:
-                pending.discard(event._id)
-                if not pending:
-                    self.pending_event_ids_session.pop(event.session_hash, None)
-                    self.pending_messages_per_session.pop(event.session_hash, None)
+    def _drop(self, session_hash: str, event_id: str) -> None:
+        """Forget an answer that nobody came for."""
+        pending = self.pending_event_ids_session.get(session_hash, set())
+        if event_id in pending:
+            pending.discard(event_id)
+            if not pending:
+                self.pending_event_ids_session.pop(session_hash, None)
+                self.pending_messages_per_session.pop(session_hash, None)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from bertspace import tables
 from bertspace.errors import DataError, ForbiddenError
-from bertspace.ui import bodies, files
+from bertspace.ui import bodies, files, sites
 from bertspace.ui.admission import UPLOAD_SECONDS, UPLOADS
 from bertspace.ui.bodies import Receive, Refused
 from bertspace.ui.sites import Scope
@@ -55,13 +56,18 @@ async def take(scope: Scope, receive: Receive, key: str) -> list[str]:
 
 async def _read(scope: Scope, receive: Receive) -> FormData:
     most = tables.MAX_FILE_BYTES + AROUND
-    headers = Headers(scope=scope)
-    if not headers.get("content-type", "").startswith("multipart/form-data"):
+    kind, options = parse_options_header(sites.header(scope, "content-type"))
+    if kind != b"multipart/form-data" or not (boundary := options.get(b"boundary")):
         raise Refused(400, "That is not how files are uploaded.")
+    # Without the caller's charset: starlette would decode by it, and some take the square of a name's length.
+    headers = Headers({"content-type": f"multipart/form-data; boundary={boundary.decode('latin-1')}"})
     bodies.check_length(scope, most)
     stream: Any = bodies.chunks(receive, most, UPLOAD_SECONDS)
+    parser = MultiPartParser(
+        headers, stream, max_files=MOST_FILES, max_fields=MOST_FILES, max_part_size=AROUND
+    )
     try:
-        return await MultiPartParser(headers, stream, max_files=MOST_FILES, max_fields=MOST_FILES).parse()
+        return await parser.parse()
     except MultiPartException as error:
         raise Refused(400, f"That is not how files are uploaded: {error.message[:200]}") from error
 
