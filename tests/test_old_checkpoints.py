@@ -243,7 +243,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "more layers": ({"num_hidden_layers": 3}, "lacks weights of a BertForMaskedLM: bert.encoder.layer.2"),
     "a billion layers": ({"num_hidden_layers": 10**9}, "says num_hidden_layers: 1,000,000,000"),
-    "a word for a number": ({"hidden_size": "many"}, "is not that of a model of the type bert"),
+    "a word for a number": ({"hidden_size": "many"}, "which is no number"),
     "heads that do not divide": ({"num_attention_heads": 5}, "do not fit config.json"),
     "an unknown function": ({"hidden_act": "nope"}, "do not fit config.json"),
     "a decoder": ({"model_type": "gpt2"}, "is no encoder"),
