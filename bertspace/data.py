@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.columns import Columns, blank_rows, check_column, guess_columns, pick_columns, texts
-from bertspace.errors import ConfigError, DataError
+from bertspace.errors import ConfigError, DataError, Remedy
 from bertspace.hub_data import load_hub
 from bertspace.labels import FEW_ROWS, code_known, code_labels, join_names, label_counts, parse_names
 from bertspace.origin import Origin, origin, read
@@ -46,8 +46,8 @@ PARTS = ("train", "validation", "test")
 class Splits:
     """A run's rows: columns `text`, `pair` (of pairs), `label` (int64, into label_names).
 
-    `source` says in words where the rows are from; `findings` are sentences on what to look at; `origin` is
-    what a model card cites.
+    `source` says in words where the rows are from; `findings` are sentences on what to look at, `remedies`
+    settings that read the data otherwise; `origin` is what a model card cites.
     """
 
     train: pd.DataFrame
@@ -57,6 +57,7 @@ class Splits:
     source: str
     findings: tuple[str, ...]
     origin: Origin = Origin()
+    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def load_splits(config: TrainConfig) -> Splits:
     """
     source, tables = _sources(config)
     columns = pick_columns(config, tables["train"])
-    findings: list[str] = []
+    findings = [finding for table in tables.values() for finding in table.findings]
     parts = {part: _texts(table, columns, findings) for part, table in tables.items()}
     label_names: tuple[str, ...] = ()
     if columns.label:
@@ -131,7 +132,8 @@ def load_splits(config: TrainConfig) -> Splits:
     findings.extend(_findings(parts, label_names))
     parts = {part: frame.reset_index(drop=True) for part, frame in parts.items()}
     named = (label_names, source, tuple(findings), origin(config, tables))
-    splits = Splits(parts["train"], parts["validation"], parts.get("test"), *named)
+    remedies = tuple(dict.fromkeys(each for table in tables.values() for each in table.remedies))
+    splits = Splits(parts["train"], parts["validation"], parts.get("test"), *named, remedies=remedies)
     return _as_written(splits, config)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import re
+from dataclasses import dataclass
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what the system says of a disk that is full
 # Absolute, with a folder at least: not the slash of an address, a closing tag, "and/or" or "1/2".
@@ -9,12 +10,25 @@ _QUOTED_PATH = re.compile(r"""(["'`])(?:file:)?/[^\n"'`]*/([^\n"'`/]*)(["'`])"""
 _PATH = re.compile(r"""(?:file:/*|(?<![\w./<~:])/+|(?<=:)/(?!/)|~/)(?:[^\s"'`/:,;()<>|]+/+)+""")
 
 
-class BertspaceError(Exception):
-    """Something that the user can put right: `message` says what happened, `hint` what to do."""
+@dataclass(frozen=True)
+class Remedy:
+    """One way out: `title` says on a button what it does ("Read it as Windows-1252"), `settings` are
+    the (name, value) pairs that do it, by the names of TrainConfig's fields.
+    """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    title: str
+    settings: tuple[tuple[str, str], ...]
+
+
+class BertspaceError(Exception):
+    """Something that the user can put right: `message` says what happened, `hint` what to do.
+
+    remedies: what can be chosen instead, where a setting does it.
+    """
+
+    def __init__(self, message: str, hint: str = "", remedies: tuple[Remedy, ...] = ()) -> None:
         super().__init__(message, hint)
-        self.message, self.hint = message, hint
+        self.message, self.hint, self.remedies = message, hint, remedies
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace.errors import DataError, without_paths
+from bertspace.errors import DataError, Remedy, without_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,12 +46,15 @@ class Table:
     The frame's index is the row's number in the file less one, whatever rows were taken out.
     `class_names`: by column, the names that the data itself gives to the labels 0, 1, …; mostly none.
     `revision`: the Hub data set's commit, where it is known.
+    `findings`: sentences on what was guessed or altered as it was read; `remedies`: how to say otherwise.
     """
 
     name: str
     frame: pd.DataFrame
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     revision: str = ""
+    findings: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
