@@ -7,7 +7,7 @@ regression on its frozen features, and is named so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,10 +121,14 @@ def evaluate_file(
     pair_column: str = "",
     label_column: str = "",
     max_rows: int = 0,
+    **reading: Any,
 ) -> dict[str, Any]:
-    """{"model", "task", "file", "rows", "metrics"} of a model on a file of the task's columns."""
+    """{"model", "task", "file", "rows", "metrics"} of a model on a file of the task's columns.
+
+    reading: how the file is to be read, by the names of Reading's fields.
+    """
     task = task or inference.task_of(model)
-    config = _config(model, task, text_column, pair_column, label_column)
+    config = replace(_config(model, task, text_column, pair_column, label_column), **reading)
     frame = data.load_held_out(Path(file), config, _label_names(model))
     frame = frame.head(max_rows) if max_rows else frame
     metrics, table = evaluation.evaluate(models.locate(model), frame, config)
@@ -160,10 +164,11 @@ def compare_file(
     text_column: str = "",
     pair_column: str = "",
     label_column: str = "",
+    **reading: Any,
 ) -> FileComparison:
-    """Both models on the same held-out rows; raises BertspaceError."""
+    """Both models on the same held-out rows, read as `reading` says; raises BertspaceError."""
     task = inference.task_of(tuned)
-    config = _config(tuned, task, text_column, pair_column, label_column)
+    config = replace(_config(tuned, task, text_column, pair_column, label_column), **reading)
     if task == "fill-mask":
         _check_vocabularies(base, tuned)
     frame = data.load_held_out(Path(file), config, _label_names(tuned))

@@ -19,7 +19,8 @@ from bertspace.labels import FEW_ROWS, code_known, code_labels, join_names, labe
 from bertspace.origin import Origin, origin, read
 from bertspace.schema import TrainConfig
 from bertspace.splitting import draw_rows, split_rows
-from bertspace.tables import Table, missing_file, read_table, row_words, shortened
+from bertspace.tables import Reading, Table, missing_file, read_table, row_words, shortened
+from bertspace.tables import read as read_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +147,7 @@ def load_held_out(
     """
     if not os.path.lexists(file):
         raise missing_file(str(file))
-    table = Table(file.name, read_table(file))
+    table = read_file(file, Reading.of(config))
     columns = pick_columns(config, table) if labelled else _pick_texts(config, table)
     frame = _texts(table, columns, [])
     if columns.label:
@@ -203,6 +204,7 @@ def run_config(config: TrainConfig, splits: Splits) -> TrainConfig:
         train_split="train",
         validation_split="",
         test_split="",
+        **asdict(Reading()),
         text_column="text",
         pair_column="pair" if "pair" in splits.train else "",
         label_column="label" if splits.label_names else "",
@@ -226,7 +228,7 @@ def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
         )
     if config.dataset.startswith(SAMPLE_PREFIX):
         sample = _sample(config.dataset.removeprefix(SAMPLE_PREFIX).strip())
-        return f"sample: {sample.title}", {"train": Table(sample.file, read_table(sample.path))}
+        return f"sample: {sample.title}", {"train": read_file(sample.path)}
     if config.dataset:
         named = f" ({config.dataset_config})" if config.dataset_config else ""
         return f"{config.dataset}{named}", load_hub(config)
@@ -234,7 +236,7 @@ def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
         raise DataError(
             "No data is named.", hint=f"Give a train_file, a Hub data set, or {_known_samples()}."
         )
-    tables = {part: _file(typed, config.data_dir) for part, typed in files.items() if typed}
+    tables = {part: _file(typed, config) for part, typed in files.items() if typed}
     return tables["train"].name, tables
 
 
@@ -248,11 +250,11 @@ def _sample(name: str) -> Sample:
     return SAMPLES[name]
 
 
-def _file(typed: str, folder: str) -> Table:
-    path = Path(folder).expanduser() / Path(typed).expanduser()
+def _file(typed: str, config: TrainConfig) -> Table:
+    path = Path(config.data_dir).expanduser() / Path(typed).expanduser()
     if not os.path.lexists(path):
         raise missing_file(typed)
-    return Table(path.name, read_table(path))
+    return read_file(path, Reading.of(config))
 
 
 def _texts(table: Table, columns: Columns, findings: list[str]) -> pd.DataFrame:

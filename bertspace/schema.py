@@ -14,6 +14,12 @@ from bertspace.errors import ConfigError
 TASK_NAMES = ("text-classification", "fill-mask")
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+ENCODINGS = (
+    *("auto", "utf-8", "utf-16", "windows-1252", "windows-1250", "windows-1251", "mac-roman"),
+    *("shift-jis", "gb18030"),
+)
+SEPARATORS = ("auto", "comma", "semicolon", "tab", "bar", "none")
+QUOTING = ("auto", "quotes", "backslash", "none")
 QUOTED = 80  # characters of a value in a message
 STATUSES = ("queued", "running", "done", "stopped", "paused", "failed", "interrupted")
 
@@ -58,6 +64,17 @@ class TrainConfig:
     validation_split: str = setting("", "data", "The Hub data set's split to validate on.")
     test_split: str = setting("", "data", "The Hub data set's split to test on.")
     data_dir: str = setting("", "data", "The folder that the file names above are looked up in.")
+    header: str = setting(
+        "auto", "data", "Whether a table's first line names its columns.", choices=("auto", "yes", "no")
+    )
+    encoding: str = setting("auto", "data", "What text files are written in.", choices=ENCODINGS)
+    separator: str = setting("auto", "data", "What stands between a table's columns.", choices=SEPARATORS)
+    quoting: str = setting(
+        "auto",
+        "data",
+        'quotes: doubled in a quoted cell (""); backslash: as \\"; none: every quote is text.',
+        choices=QUOTING,
+    )
     text_column: str = setting("", "data", "Left empty, it is guessed from the columns there are.")
     pair_column: str = setting("", "data", "The second text of a pair; empty for single texts.")
     label_column: str = setting("", "data", "Left empty, it is guessed from the columns there are.")
@@ -185,6 +202,7 @@ def lighter(config: TrainConfig) -> dict[str, int]:
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(TrainConfig)
+_CHOICES: dict[str, tuple[str, ...]] = {each.name: each.metadata["choices"] for each in fields(TrainConfig)}
 
 
 def convert(name: str, value: Any) -> Any:
@@ -196,6 +214,8 @@ def convert(name: str, value: Any) -> Any:
         if kind is str:
             return ""
         raise ConfigError(f"{name} is empty.", hint=f"Give {_article(kind)}.")
+    if isinstance(value, bool) and "yes" in _CHOICES[name]:  # YAML's own reading of a bare yes and no
+        value = "yes" if value else "no"
     try:
         return _READERS[kind](value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:

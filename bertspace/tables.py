@@ -17,13 +17,17 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import DataError, Remedy, without_paths
+from bertspace.reading import AUTO, Reading, row_words, shortened, written
 
 if TYPE_CHECKING:
     import pandas as pd
+
+__all__ = ["Reading", "Table", "file_kind", "missing_file", "read", "read_table", "row_words", "shortened"]
 
 MAX_FILE_BYTES = 2 * 1024**3  # of the file, and of what a gzipped file unpacks to
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
@@ -36,7 +40,6 @@ FEWER_COLUMNS = "Keep the columns with the texts and the labels."
 # What a spreadsheet takes for a formula, "=cmd|…"; numbers begin so too, and stay numbers.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-ROWS_NAMED = 5  # as many rows as a message lists before it only counts
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,12 @@ class Table:
     remedies: tuple[Remedy, ...] = ()
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read(path: str | Path, reading: Reading = AUTO) -> Table:
     """The file's rows under its (stripped) column names; a txt has one column, `text`, with a row a line.
 
     Cells stay as they are written: "NA", "null" and "nan" are texts, an empty cell is an empty text. Blank
-    lines of csv and jsonl are no rows. Raises DataError, which names the file and the row or byte concerned.
+    lines of csv and jsonl are no rows. What is guessed, and what `reading` can say otherwise, is among the
+    table's findings. Raises DataError, which names the file and the row or byte concerned.
     """
     path = Path(path)
     suffix, packed = file_kind(path.name)
@@ -70,11 +74,16 @@ def read_table(path: str | Path) -> pd.DataFrame:
         content = _unpack(content, path.name)
     if not content.removeprefix(codecs.BOM_UTF8).strip():
         raise DataError(f"{path.name} is empty.", hint="Pick a file with a row for every text.")
-    frame = _READERS[suffix](content, path.name)
-    frame.columns = _column_names([str(name) for name in frame.columns], path.name)
-    if frame.empty:
+    table = _READERS[suffix](content, path.name, reading)
+    table.frame.columns = _column_names([str(name) for name in table.frame.columns], path.name)
+    if table.frame.empty:
         raise DataError(f"{path.name} has no rows below its header.", hint="Add a row for every text.")
-    return frame
+    return table
+
+
+def read_table(path: str | Path, reading: Reading = AUTO) -> pd.DataFrame:
+    """The frame of `read`, where nobody asks what was guessed."""
+    return read(path, reading).frame
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
@@ -125,28 +134,6 @@ def file_kind(name: str) -> tuple[str, bool]:
             hint=f"Give one of {', '.join(SUFFIXES)}, as it is or gzipped (.gz).",
         )
     return suffix, packed
-
-
-def row_words(rows: Sequence[int]) -> str:
-    """ "row 3", "rows 3 and 5", "rows 1, 2, 3, 4, 5 and 7 more"; rows count from 1, the header left out."""
-    shown = [f"{row:,}" for row in rows[:ROWS_NAMED]]
-    if len(rows) > ROWS_NAMED:
-        shown.append(f"{len(rows) - ROWS_NAMED:,} more")
-    words = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
-    return f"row{'s' if len(rows) > 1 else ''} {words}"
-
-
-def shortened(value: object, length: int = 40) -> str:
-    """A value as messages quote it, cut to `length` characters."""
-    text = _written(value, str)
-    return repr(text if len(text) <= length else text[: length - 1] + "…")
-
-
-def _written(value: object, write: Callable[[object], str]) -> str:
-    try:
-        return write(value)
-    except (RecursionError, ValueError):  # nested as deep as it goes, or thousands of digits long
-        return f"a {type(value).__name__} that is too large"
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -205,31 +192,33 @@ _FOREIGN = {  # the first bytes of files that often bear the wrong name
     b"\xd0\xcf\x11\xe0": ("an old Excel file", "Save the sheet as 'CSV UTF-8'."),
     b"\x1f\x8b": ("gzipped", "Add .gz to its name."),
     b"PAR1": ("a parquet file", "Name it .parquet."),
-    b"\xff\xfe": ("UTF-16 text, not UTF-8", "Save it again with the encoding UTF-8."),
-    b"\xfe\xff": ("UTF-16 text, not UTF-8", "Save it again with the encoding UTF-8."),
 }
 
 
-def _lines(content: bytes, name: str) -> Iterator[str]:
-    """The lines with their ends, decoded as UTF-8 with or without a byte order mark."""
+def _lines(content: bytes, name: str, encoding: str = "auto") -> Iterator[str]:
+    """The lines with their ends, decoded as they are said to be, as a byte order mark says, or as UTF-8."""
     for start, (kind, advice) in _FOREIGN.items():
         if content.startswith(start):
             raise DataError(f"{name} is {kind}.", hint=advice)
+    codec = "utf-8-sig" if encoding in ("auto", "utf-8") else codecs.lookup(encoding).name
+    if encoding == "auto" and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        codec = "utf-16"
     try:
-        content.decode("utf-8")
+        content.decode(codec)
     except UnicodeDecodeError as error:
         place = _place(content, error.start)
         raise DataError(
             f"{name} is not UTF-8 text (tried with and without a byte order mark): "
             f"the byte 0x{content[error.start]:02x} {place} does not fit.",
             hint="Save it again with the encoding UTF-8 ('CSV UTF-8' in Excel).",
+            remedies=(Remedy("Read it as Windows-1252", (("encoding", "windows-1252"),)),),
         ) from error
-    if (zero := content.find(b"\0")) >= 0:
+    if codec != "utf-16" and (zero := content.find(b"\0")) >= 0:
         raise DataError(
             f"{name} is a binary file: there is a zero byte {_place(content, zero)}.",
             hint="Give a text file (csv, tsv, jsonl, txt) or a parquet file by its own suffix.",
         )
-    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    return io.TextIOWrapper(io.BytesIO(content), encoding=codec, newline="")
 
 
 def _place(content: bytes, position: int) -> str:
@@ -257,25 +246,31 @@ def _check_width(columns: int, name: str) -> None:
         raise DataError(f"{name} has {columns:,} columns; the limit is {MAX_COLUMNS:,}.", hint=FEWER_COLUMNS)
 
 
-def _read_csv(content: bytes, name: str) -> pd.DataFrame:
-    frame = _read_cells(content, name, ",")
-    return _unguarded(frame) if _is_own_export(list(frame.columns)) else frame
+def _read_csv(content: bytes, name: str, reading: Reading) -> Table:
+    frame = _read_cells(content, name, ",", reading)
+    return Table(name, _unguarded(frame) if _is_own_export(list(frame.columns)) else frame)
 
 
-def _read_tsv(content: bytes, name: str) -> pd.DataFrame:
-    return _read_cells(content, name, "\t")
+def _read_tsv(content: bytes, name: str, reading: Reading) -> Table:
+    return Table(name, _read_cells(content, name, "\t", reading))
 
 
-def _read_cells(content: bytes, name: str, separator: str) -> pd.DataFrame:
+def _read_cells(content: bytes, name: str, separator: str, reading: Reading) -> pd.DataFrame:
     """Read by Python's csv, not pandas': that fills short rows up and says nothing."""
     import pandas as pd
 
-    rows = _records(content, name, separator)
+    separator = _SEPARATOR.get(reading.separator, separator)
+    rows = _records(content, name, separator, reading)
     _, header = next(rows)
+    if reading.header == "no":
+        rows = chain([(1, header)], rows)
+        header = [f"column {place}" for place in range(1, len(header) + 1)]
     _check_width(len(header), name)  # a Series a column is made before the names are looked at
-    if len(header) == 1 and separator == "," and ";" in header[0]:
-        return _read_cells(content, name, ";")  # as Excel saves a csv where the comma is in the numbers
-    if len(header) == 1:
+    if len(header) == 1 and separator == "," and reading.separator == "auto" and ";" in header[0]:
+        return _read_cells(
+            content, name, ";", reading
+        )  # as Excel saves a csv where the comma is in the numbers
+    if len(header) == 1 and reading.separator == "auto":
         _check_separator(header[0], name, separator)
     cells: list[list[str]] = []
     for line, row in rows:
@@ -288,17 +283,17 @@ def _read_cells(content: bytes, name: str, separator: str) -> pd.DataFrame:
     return frame
 
 
-def _records(content: bytes, name: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _records(content: bytes, name: str, separator: str, reading: Reading) -> Iterator[tuple[int, list[str]]]:
     """(number of the last line, cells) of every record that is not blank."""
     ended = False
 
     def lines() -> Iterator[str]:
         nonlocal ended
-        yield from _lines(content, name)
+        yield from _lines(content, name, reading.encoding)
         ended = True
 
     csv.field_size_limit(2**31 - 1)  # the default is 128 kB a cell; the file's own limit is enough
-    reader, begun = csv.reader(lines(), delimiter=separator), 1
+    reader, begun = csv.reader(lines(), delimiter=separator, **_QUOTING.get(reading.quoting, {})), 1
     try:
         for row in reader:
             if ended:  # the reader asked for one more line: a quote was still open
@@ -315,6 +310,8 @@ def _records(content: bytes, name: str, separator: str) -> Iterator[tuple[int, l
         ) from error
 
 
+_SEPARATOR = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "none": "\x1f"}
+_QUOTING: dict[str, Any] = {"none": {"quoting": csv.QUOTE_NONE}, "backslash": {"escapechar": "\\"}}
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -344,16 +341,16 @@ def _ragged(
     )
 
 
-def _read_json(content: bytes, name: str) -> pd.DataFrame:
+def _read_json(content: bytes, name: str, reading: Reading) -> Table:
     """Lines of objects, or one list of objects."""
     import pandas as pd
 
     as_list = content.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
     records, columns, cells = [], set[str](), 0
-    for row, value in _json_list(content, name) if as_list else _json_lines(content, name):
+    for row, value in _json_list(content, name, reading) if as_list else _json_lines(content, name, reading):
         if not isinstance(value, dict):
             raise DataError(
-                f"Row {row:,} of {name} is {shortened(_written(value, json.dumps))}, not an object.",
+                f"Row {row:,} of {name} is {shortened(written(value, json.dumps))}, not an object.",
                 hint='Write every row as {"text": "…", "label": "…"}.',
             )
         records.append(value)
@@ -364,7 +361,7 @@ def _read_json(content: bytes, name: str) -> pd.DataFrame:
         raise DataError(
             f"{name} has no rows with a column.", hint='Write every row as {"text": "…", "label": "…"}.'
         )
-    return pd.DataFrame(records)
+    return Table(name, pd.DataFrame(records))
 
 
 def _check_spread(place: str, rows: int, columns: int, cells: int) -> None:
@@ -380,14 +377,14 @@ def _check_spread(place: str, rows: int, columns: int, cells: int) -> None:
         )
 
 
-def _json_lines(content: bytes, name: str) -> Iterator[tuple[int, Any]]:
-    filled = (line for line in _lines(content, name) if line.strip())
+def _json_lines(content: bytes, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
+    filled = (line for line in _lines(content, name, reading.encoding) if line.strip())
     for row, line in enumerate(filled, start=1):
         yield row, _parsed(line, name, f"Row {row:,} of {name}")
 
 
-def _json_list(content: bytes, name: str) -> Iterator[tuple[int, Any]]:
-    return enumerate(_parsed("".join(_lines(content, name)), name, name), start=1)
+def _json_list(content: bytes, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
+    return enumerate(_parsed("".join(_lines(content, name, reading.encoding)), name, name), start=1)
 
 
 def _parsed(text: str, name: str, place: str) -> Any:
@@ -411,7 +408,7 @@ def _parsed(text: str, name: str, place: str) -> Any:
         raise DataError(f"{place} holds a value that cannot be read: {error}.", hint="Shorten it.") from error
 
 
-def _read_parquet(content: bytes, name: str) -> pd.DataFrame:
+def _read_parquet(content: bytes, name: str, reading: Reading) -> Table:
     import pandas as pd
 
     try:
@@ -421,16 +418,17 @@ def _read_parquet(content: bytes, name: str) -> pd.DataFrame:
         raise DataError(
             f"{name} cannot be read as parquet: {reason}", hint="Write the file again."
         ) from error
-    return frame.reset_index(drop=frame.index.name is None)
+    return Table(name, frame.reset_index(drop=frame.index.name is None))
 
 
-def _read_txt(content: bytes, name: str) -> pd.DataFrame:
+def _read_txt(content: bytes, name: str, reading: Reading) -> Table:
     import pandas as pd
 
-    return pd.DataFrame({"text": [line.rstrip("\r\n") for line in _lines(content, name)]}, dtype="str")
+    lines = [line.rstrip("\r\n") for line in _lines(content, name, reading.encoding)]
+    return Table(name, pd.DataFrame({"text": lines}, dtype="str"))
 
 
-_READERS: dict[str, Callable[[bytes, str], pd.DataFrame]] = {
+_READERS: dict[str, Callable[[bytes, str, Reading], Table]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".jsonl": _read_json,

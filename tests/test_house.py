@@ -22,7 +22,18 @@ LAYERS = [
     {"errors", "schema"},
     {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_commit", "loadable"}
     | {"metrics", "hardware", "runs", "scales", "processes", "layout", "wire", "confine"},
-    {"data", "tables", "columns", "labels", "splitting", "origin", "hub_data", "hub_confined", "unpacked"},
+    {
+        "data",
+        "tables",
+        "reading",
+        "columns",
+        "labels",
+        "splitting",
+        "origin",
+        "hub_data",
+        "hub_confined",
+        "unpacked",
+    },
     {"models", "tuning", "sharding", "probe", "batching", "evaluation", "recipes", "presets"}
     | {"old_checkpoints", "old_bert", "tf_checkpoint", "apart"},
     {

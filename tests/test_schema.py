@@ -224,3 +224,10 @@ def test_a_predictions_label_is_its_best_one() -> None:
 
 def test_interrupted_is_a_status_that_a_run_can_be_shown_with() -> None:
     assert STATUSES == ("queued", "running", "done", "stopped", "paused", "failed", "interrupted")
+
+
+def test_a_bare_yes_or_no_of_yaml_is_the_choice_of_that_name() -> None:
+    import yaml
+
+    for typed in ("yes", "no"):
+        assert TrainConfig.from_dict(yaml.safe_load(f"header: {typed}")).header == typed

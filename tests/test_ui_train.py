@@ -548,7 +548,7 @@ def test_choosing_other_columns_reads_the_file_no_more(
     file.write_text("text,title,label\n" + "the lamp,a note,x\nthe sea,a word,y\n" * 8)
     read = []
     read_table = data.read_table
-    monkeypatch.setattr(data, "read_table", lambda path: read.append(path) or read_table(path))
+    monkeypatch.setattr(data, "read_table", lambda path, *how: read.append(path) or read_table(path, *how))
     for column in ("text", "title", "text"):
         config = TrainConfig(train_file=str(file), text_column=column)
         assert look.columns_of(config) == ["text", "title", "label"]

@@ -22,6 +22,7 @@ from bertspace.cli.outcome import (
     whole_number,
 )
 from bertspace.errors import DataError
+from bertspace.reading import READING
 from bertspace.schema import Prediction, TrainConfig
 
 FILE_HELP = "csv, tsv, jsonl, parquet or txt, each also gzipped"
@@ -35,18 +36,18 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--max-rows", type=whole_number, default=0, metavar="N", help="Score the first N only."
     )
-    add_settings(parser, ("task", *COLUMNS))
+    add_settings(parser, ("task", *READING, *COLUMNS))
 
     parser = add_command(commands, "predict", "Fill the [MASK]s of texts, or classify them.", predict)
     parser.add_argument("model_or_run", metavar="MODEL_OR_RUN", help=MODEL_HELP)
     _add_texts(parser)
-    add_settings(parser, ("task", *COLUMNS[:2]))
+    add_settings(parser, ("task", *READING, *COLUMNS[:2]))
 
     parser = add_command(commands, "compare", "Put a base model beside a fine-tuned one.", compare)
     parser.add_argument("base", metavar="BASE", help=MODEL_HELP)
     parser.add_argument("tuned", metavar="TUNED", help="the same; a run, where the base has no classifier")
     _add_texts(parser)
-    add_settings(parser, COLUMNS)
+    add_settings(parser, (*READING, *COLUMNS))
 
 
 def _add_texts(parser: argparse.ArgumentParser) -> None:

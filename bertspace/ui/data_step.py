@@ -11,13 +11,14 @@ import gradio as gr
 from bertspace import data, policy
 from bertspace.errors import BertspaceError
 from bertspace.policy import Person
+from bertspace.reading import READING
 from bertspace.schema import TrainConfig
 from bertspace.ui import form, look, picker, render_data, render_run
 from bertspace.ui.look import Lengths, Look
 
 TITLE = "1 · Data"
 NOT_HERE = "The base model is not on this machine yet: it is pulled when the run starts, or now, in step 2."
-MORE = ("label_names", "max_train_rows", "validation_share")
+MORE = ("label_names", "max_train_rows", "validation_share", *READING)
 LABELLED = ("pair_column", "label_column", "label_names")
 EMPTY = (
     '<p class="bs-empty">The rows, their labels and how long they are will show here, before anything is '

@@ -12,6 +12,7 @@ from bertspace import data
 from bertspace.errors import BertspaceError, DataError
 from bertspace.hub_client import RIGHTS
 from bertspace.hub_data import load_hub
+from bertspace.reading import READING, Reading
 from bertspace.schema import TrainConfig
 
 if TYPE_CHECKING:
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 ROWS_SHOWN = 20
 # The settings that rows depend on.
 OF_DATA = ("task", "seed", *(each.name for each in fields(TrainConfig) if each.metadata["group"] == "data"))
-PLACES = ("dataset", "dataset_config", "train_split", "validation_split", "test_split", "train_file")
+PLACES = (
+    "dataset",
+    "dataset_config",
+    "train_split",
+    "validation_split",
+    "test_split",
+    "train_file",
+    *READING,
+)
 ROWS_MEASURED = 2000  # lengths are counted on so many rows at most
 
 
@@ -91,7 +100,7 @@ def _columns(config: TrainConfig, folder: Path | None, guest: bool) -> tuple[str
         return tuple(data.read_table(sample.path).columns) if sample else ()
     if config.dataset:
         return tuple(str(name) for name in load_hub(config)["train"].frame.columns)
-    return tuple(str(name) for name in data.read_table(config.train_file).columns)
+    return tuple(str(name) for name in data.read_table(config.train_file, Reading.of(config)).columns)
 
 
 def guess_task(config: TrainConfig, columns: Sequence[str]) -> str:

@@ -137,10 +137,7 @@ def _wire_data(
     )
     loaded.success(read_loaded, api_visibility="private", **reading)
     copied.success(read_again, api_visibility="private", **reading)
-    others = [
-        rows.controls[name].input
-        for name in (*form.COLUMNS, "label_names", "max_train_rows", "validation_share")
-    ]
+    others = [rows.controls[name].input for name in (*form.COLUMNS, *data_step.MORE)]
     others += [rows.controls[name].upload for name in form.UPLOADS[1:]]
     others += [rows.reads[0].click, settings.controls["task"].input, settings.controls["model"].input]
     others += [settings.arrived.change]
