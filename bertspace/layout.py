@@ -66,6 +66,18 @@ LEFT_OUT = {
 }
 # What is computed with before transformers looks at it.
 SIZES = ("hidden_size", "dim", "vocab_size", "max_position_embeddings", "pad_token_id", "num_hidden_layers")
+# RoBERTa and its kin, by what their types are called.
+COUNTING_FROM_PADDING = (
+    "roberta",
+    "camembert",
+    "mpnet",
+    "longformer",
+    "data2vec",
+    "ibert",
+    "xmod",
+    "luke",
+    "esm",
+)
 # Of these transformers makes lists when it reads them: names of labels, types of layers.
 COUNTED = ("num_labels", "num_hidden_layers", "num_layers", "n_layers", "n_layer")
 
@@ -283,6 +295,11 @@ def encoder_types() -> frozenset[str]:
         auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
     )
     return frozenset(both - set(auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES))
+
+
+def counts_from_padding(model_type: str) -> bool:
+    """Whether a type puts the first token behind the padding index: two positions are not used."""
+    return any(kin in model_type for kin in COUNTING_FROM_PADDING)
 
 
 def check_counts(config: Mapping[str, Any], name: str) -> None:

@@ -91,7 +91,8 @@ def no_larger_than_files(folder: Path, name: str) -> Iterator[None]:
     weights then: what is counted is the meta tensors. Of the weights only the headers are read.
     """
     _count_tensors()
-    values, tensors = _held(folder)
+    shapes = shapes_of(folder)
+    values, tensors = sum(map(math.prod, shapes.values())), len(shapes)
     _BUILDING.room = _Room(
         name, values, TIMES_VALUES * values + MORE_VALUES, TIMES_TENSORS * tensors + MORE_TENSORS
     )
@@ -115,17 +116,16 @@ def _count_tensors() -> None:
     module.register_module_buffer_registration_hook(tell)
 
 
-def _held(folder: Path) -> tuple[int, int]:
-    """How many values the folder's safetensors hold, and in how many tensors."""
+def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each weight in the folder's safetensors, by its name; their headers alone are read."""
     from safetensors import SafetensorError, safe_open
 
-    values, tensors = 0, 0
+    found: dict[str, tuple[int, ...]] = {}
     for file in filter(Path.is_file, folder.glob("*.safetensors")):  # a pipe would be waited for
         # A broken one is told by who loads it; it may be none of the model's.
         with suppress(OSError, SafetensorError), safe_open(file, "numpy") as opened:
-            shapes = [opened.get_slice(key).get_shape() for key in opened.keys()]
-            values, tensors = values + sum(map(math.prod, shapes)), tensors + len(shapes)
-    return values, tensors
+            found |= {key: tuple(opened.get_slice(key).get_shape()) for key in opened.keys()}
+    return found
 
 
 def lacking_head(name: str, config: dict[str, Any], task: str) -> str:

@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware, runs
+from bertspace import hardware, runs, weights
 from bertspace.errors import FULL, BertspaceError, Cancelled, ModelError, without_paths
-from bertspace.layout import CONFIG, laid_out, library, model_config, read_json
+from bertspace.layout import CONFIG, counts_from_padding, laid_out, library, model_config, read_json
 from bertspace.loadable import (
     HEADS,
     checked_folder,
     lacking_head,
     no_larger_than_files,
+    shapes_of,
     why_not,
 )
 
@@ -39,6 +41,8 @@ STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LONGEST = 8192  # tokens of a text, TrainConfig's most: attention takes their square
 STARTER_ADAPTER = Path(__file__).parent / "starter" / "adapter.safetensors"
+
+_log = logging.getLogger(__name__)
 
 _OWNED_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})/([0-9a-z][0-9a-z-]{0,63})")
 
@@ -270,7 +274,8 @@ def _longest(said: int, located: Located) -> int:
     """Tokens that the model reads of a text: as many as its tokenizer says and it has positions for."""
     config = located.config
     positions = config.get("max_position_embeddings") or 512
-    offset = (config.get("pad_token_id") or 0) + 1 if _counts_from_padding(located) else 0
+    counts = counts_from_padding(str(config.get("model_type")))
+    offset = (config.get("pad_token_id") or 0) + 1 if counts else 0
     return max(1, min(said, positions - offset, LONGEST))
 
 
@@ -282,36 +287,57 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
     a missing head is an error. task "features" means the bare encoder. options go to the model's config:
     num_labels, id2label, hidden_dropout_prob …
     """
-    import torch
-
     if not new_head and (why := misfit(located, task)):
         raise ModelError(why, hint="Choose another model.")
-    transformers = library()
-    auto = getattr(transformers, f"AutoModel{HEADS.get(task, '')}")
-    with LOADING, quiet(), named(located.name), no_larger_than_files(located.path, located.name):
-        model, report = auto.from_pretrained(
+    auto = getattr(library(), f"AutoModel{HEADS.get(task, '')}")
+    with LOADING, quiet(), named(located.name):
+        model, report = _built(auto, located, options)
+    if not (located.kind == "starter" and task == "fill-mask" and STARTER_ADAPTER.is_file()):
+        if not new_head and task != "features":
+            weights.check_head(report, located.name)
+        model.new_weights = tuple(report.new)  # for tuning.save_adapter
+    else:
+        apply_adapter(model, STARTER_ADAPTER)
+    return model.eval()
+
+
+def _built(auto: Any, located: Located, options: dict[str, Any]) -> tuple[PreTrainedModel, weights.Report]:
+    """The model, and what was drawn at random of its head; raises ModelError where it is more than a head.
+
+    What is wrapped around the names of all weights is taken off, and said in the log.
+    """
+    model, report = _read(auto, located, options)
+    held = shapes_of(laid_out(located.path, located.name))
+    if prefix := weights.wrapper(model, held):
+        kind = str(model.config.model_type)
+        if other := weights.foreign(prefix, kind):
+            raise ModelError(
+                f"The weights of {located.name} are called {prefix}…, as those of a {other}, and its "
+                f"config.json says {kind}: the two count positions otherwise.",
+                hint=weights.OTHER,
+            )
+        model, report = _read(auto, located, options | {"key_mapping": {f"^{re.escape(prefix)}": ""}})
+        model.finding = f"The names of {located.name}'s weights begin with {prefix}, which was taken off."
+        _log.warning(model.finding)
+    weights.check(model, report, located.name)
+    return model, report
+
+
+def _read(auto: Any, located: Located, options: dict[str, Any]) -> tuple[PreTrainedModel, weights.Report]:
+    import torch
+
+    with no_larger_than_files(located.path, located.name):
+        model, said = auto.from_pretrained(
             laid_out(located.path, located.name),
             dtype=torch.float32,
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=new_head,
+            ignore_mismatched_sizes=True,  # they are looked at here
             **options,
         )
-    if located.kind == "starter" and task == "fill-mask" and STARTER_ADAPTER.is_file():
-        apply_adapter(model, STARTER_ADAPTER)
-    elif (lacking := _lacking(report["missing_keys"], task)) and not new_head:
-        missing = ", ".join(lacking[:3])
-        raise ModelError(f"{located.name} lacks weights: {missing}.", hint="Choose another model.")
-    else:
-        model.new_weights = tuple(lacking)  # for tuning.save_adapter
-    return model.eval()
-
-
-def _lacking(missing: Iterable[str], task: str) -> list[str]:
-    """The missing weights that matter: a bare encoder's pooler is not read by mean-pooled features."""
-    return sorted(name for name in missing if task != "features" or not name.startswith("pooler."))
+    return model, weights.Report.of(said)
 
 
 def apply_adapter(model: PreTrainedModel, path: Path) -> None:
@@ -362,11 +388,6 @@ def default_learning_rate(located: Located, task: str) -> float:
     if int(located.config.get("hidden_size") or located.config.get("dim") or 768) >= 768:
         return 2e-5
     return 5e-4 if task == "fill-mask" else 1e-4
-
-
-def _counts_from_padding(located: Located) -> bool:
-    """RoBERTa and its kin put the first token behind the padding index: two positions are not used."""
-    return any(kin in str(located.config.get("model_type")) for kin in ("roberta", "camembert", "mpnet"))
 
 
 @contextmanager

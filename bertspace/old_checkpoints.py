@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import layout, old_bert, tf_checkpoint
+from bertspace import layout, old_bert, tf_checkpoint, weights
 from bertspace.errors import ModelError
 from bertspace.layout import library, read_json
 from bertspace.loadable import why_not
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PICKLED, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 KEPT = ("bpe.codes", "README.md", "LICENSE", "LICENSE.txt")  # beside the tokenizer's files
+# What stands in front of every name where a model was trained in parallel, compiled, or part of another.
+WRAPPERS = ("module.", "_orig_mod.", "model.", "0.auto_model.", "auto_model.")
 ZIP = b"PK\x03\x04"
 
 
@@ -132,7 +134,7 @@ def _read_pytorch(folder: Path) -> _Read:
     weights: dict[str, Tensor] = {}
     for file in _pickles(folder):
         weights |= unpickled(file)
-    weights = {_modern(name): tensor for name, tensor in weights.items()}
+    weights = {_modern(name): tensor for name, tensor in unwrapped(weights).items()}
     named = folder / "config.json"
     config = read_json(named) if named.is_file() else old_bert.settings(folder)
     if "model_type" not in config and any(name.endswith("token_type_embeddings.weight") for name in weights):
@@ -182,6 +184,14 @@ def unpickled(file: Path) -> dict[str, Tensor]:
             hint="Save the model's state_dict().",
         )
     return found
+
+
+def unwrapped(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The weights by the names that they have where nothing is wrapped around the model."""
+    for prefix in WRAPPERS:
+        if weights and all(name.startswith(prefix) for name in weights):
+            return unwrapped({name.removeprefix(prefix): tensor for name, tensor in weights.items()})
+    return weights
 
 
 def _modern(name: str) -> str:
@@ -261,17 +271,19 @@ def _write_model(read: _Read, config: PreTrainedConfig, made: Path) -> tuple[int
             dtype=types.pop() if len(types) == 1 else torch.float32,
             output_loading_info=True,
         )
-        absent = report["missing_keys"]
+        found = weights.Report.of(report)
+        absent = found.missing
         if lacking := sorted(name for name in absent if "pooler." not in name):
             raise ModelError(
                 f"The checkpoint lacks weights of a {kind.__name__}: {', '.join(lacking[:3])}.",
                 hint="Name what it is under architectures in config.json.",
             )
+        weights.check(model, found, "The checkpoint")
         # A pooler that was not there stays away: at random it would mislead.
         state = {name: tensor for name, tensor in model.state_dict().items() if name not in absent}
         model.save_pretrained(made, state_dict=state)
     _set_architectures(made / "config.json", read.config["architectures"])
-    return sum(weight.numel() for weight in model.parameters()), sorted(report["unexpected_keys"])
+    return sum(weight.numel() for weight in model.parameters()), sorted(found.unexpected)
 
 
 @contextmanager

@@ -38,6 +38,8 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     yield TrainEvent("status", message="Reading the texts", seconds=clock())
     session = open_session(config, run)
     config, accelerator = session.config, session.accelerator
+    if found := getattr(session.model, "finding", ""):
+        yield TrainEvent("status", message=found, seconds=clock())
     if not kept:
         checkpoints.check_model(run, session.model)
         yield TrainEvent("status", message="Scoring the base model", seconds=clock())

@@ -34,7 +34,7 @@ LAYERS = [
         "hub_confined",
         "unpacked",
     },
-    {"models", "tuning", "sharding", "probe", "batching", "evaluation", "recipes", "presets"}
+    {"models", "weights", "tuning", "sharding", "probe", "batching", "evaluation", "recipes", "presets"}
     | {"old_checkpoints", "old_bert", "tf_checkpoint", "apart"},
     {
         "session",
