@@ -6,7 +6,6 @@ Knows nothing of tasks, columns or labels.
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import io
 import json
@@ -17,10 +16,12 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertspace.decoding import Text, decode
+from bertspace.delimited import read_cells
 from bertspace.errors import DataError, Remedy, without_paths
 from bertspace.reading import AUTO, Reading, row_words, shortened, written
 
@@ -187,45 +188,6 @@ def _unpack(content: bytes, name: str) -> bytes:
     return unpacked
 
 
-_FOREIGN = {  # the first bytes of files that often bear the wrong name
-    b"PK\x03\x04": ("an Excel or zip file", "Save the sheet as 'CSV UTF-8'."),
-    b"\xd0\xcf\x11\xe0": ("an old Excel file", "Save the sheet as 'CSV UTF-8'."),
-    b"\x1f\x8b": ("gzipped", "Add .gz to its name."),
-    b"PAR1": ("a parquet file", "Name it .parquet."),
-}
-
-
-def _lines(content: bytes, name: str, encoding: str = "auto") -> Iterator[str]:
-    """The lines with their ends, decoded as they are said to be, as a byte order mark says, or as UTF-8."""
-    for start, (kind, advice) in _FOREIGN.items():
-        if content.startswith(start):
-            raise DataError(f"{name} is {kind}.", hint=advice)
-    codec = "utf-8-sig" if encoding in ("auto", "utf-8") else codecs.lookup(encoding).name
-    if encoding == "auto" and content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        codec = "utf-16"
-    try:
-        content.decode(codec)
-    except UnicodeDecodeError as error:
-        place = _place(content, error.start)
-        raise DataError(
-            f"{name} is not UTF-8 text (tried with and without a byte order mark): "
-            f"the byte 0x{content[error.start]:02x} {place} does not fit.",
-            hint="Save it again with the encoding UTF-8 ('CSV UTF-8' in Excel).",
-            remedies=(Remedy("Read it as Windows-1252", (("encoding", "windows-1252"),)),),
-        ) from error
-    if codec != "utf-16" and (zero := content.find(b"\0")) >= 0:
-        raise DataError(
-            f"{name} is a binary file: there is a zero byte {_place(content, zero)}.",
-            hint="Give a text file (csv, tsv, jsonl, txt) or a parquet file by its own suffix.",
-        )
-    return io.TextIOWrapper(io.BytesIO(content), encoding=codec, newline="")
-
-
-def _place(content: bytes, position: int) -> str:
-    line = content.count(b"\n", 0, position) + 1
-    return f"at position {position:,} (line {line:,})"
-
-
 def _column_names(found: list[str], name: str) -> list[str]:
     _check_width(len(found), name)
     names = [each.strip() or f"Unnamed: {place}" for place, each in enumerate(found)]
@@ -247,107 +209,39 @@ def _check_width(columns: int, name: str) -> None:
 
 
 def _read_csv(content: bytes, name: str, reading: Reading) -> Table:
-    frame = _read_cells(content, name, ",", reading)
-    return Table(name, _unguarded(frame) if _is_own_export(list(frame.columns)) else frame)
+    return _delimited(decode(content, name, reading.encoding), ",", reading)
 
 
 def _read_tsv(content: bytes, name: str, reading: Reading) -> Table:
-    return Table(name, _read_cells(content, name, "\t", reading))
+    return _delimited(decode(content, name, reading.encoding), "\t", reading)
 
 
-def _read_cells(content: bytes, name: str, separator: str, reading: Reading) -> pd.DataFrame:
-    """Read by Python's csv, not pandas': that fills short rows up and says nothing."""
+def _delimited(text: Text, separator: str, reading: Reading) -> Table:
     import pandas as pd
 
-    separator = _SEPARATOR.get(reading.separator, separator)
-    rows = _records(content, name, separator, reading)
-    _, header = next(rows)
-    if reading.header == "no":
-        rows = chain([(1, header)], rows)
-        header = [f"column {place}" for place in range(1, len(header) + 1)]
-    _check_width(len(header), name)  # a Series a column is made before the names are looked at
-    if len(header) == 1 and separator == "," and reading.separator == "auto" and ";" in header[0]:
-        return _read_cells(
-            content, name, ";", reading
-        )  # as Excel saves a csv where the comma is in the numbers
-    if len(header) == 1 and reading.separator == "auto":
-        _check_separator(header[0], name, separator)
-    cells: list[list[str]] = []
-    for line, row in rows:
-        if len(row) != len(header):
-            raise _ragged(name, len(cells) + 1, line, row, header, separator)
-        cells.append(row)
-    columns = list(zip(*cells, strict=True)) if cells else [()] * len(header)
+    cells = read_cells(text, separator, reading)
+    _check_width(len(cells.names), text.name)  # a Series a column is made before the names are looked at
+    columns = list(zip(*cells.rows, strict=True)) or [()] * len(cells.names)
     frame = pd.concat([pd.Series(column, dtype="str") for column in columns], axis=1)
-    frame.columns = pd.Index(header)
-    return frame
+    frame.index, frame.columns = pd.Index(cells.numbers), pd.Index(cells.names)
+    frame = _unguarded(frame) if _is_own_export(cells.names) else frame
+    return _told(text, frame, cells.findings, cells.remedies)
 
 
-def _records(content: bytes, name: str, separator: str, reading: Reading) -> Iterator[tuple[int, list[str]]]:
-    """(number of the last line, cells) of every record that is not blank."""
-    ended = False
-
-    def lines() -> Iterator[str]:
-        nonlocal ended
-        yield from _lines(content, name, reading.encoding)
-        ended = True
-
-    csv.field_size_limit(2**31 - 1)  # the default is 128 kB a cell; the file's own limit is enough
-    reader, begun = csv.reader(lines(), delimiter=separator, **_QUOTING.get(reading.quoting, {})), 1
-    try:
-        for row in reader:
-            if ended:  # the reader asked for one more line: a quote was still open
-                raise DataError(
-                    f'{name}: a cell opened by a double quote (") in line {begun:,} is never closed.',
-                    hint='Close the quote; a quote inside a quoted cell is written twice ("").',
-                )
-            if row:
-                yield reader.line_num, row
-            begun = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(
-            f"{name}, line {begun:,}: {error}.", hint="Save the file again as plain csv."
-        ) from error
-
-
-_SEPARATOR = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "none": "\x1f"}
-_QUOTING: dict[str, Any] = {"none": {"quoting": csv.QUOTE_NONE}, "backslash": {"escapechar": "\\"}}
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-
-
-def _check_separator(header: str, name: str, separator: str) -> None:
-    """A single column whose name holds another separator is a file of another kind."""
-    for other, words in _SEPARATORS.items():
-        if other != separator and other in header:
-            advice = {"\t": "Name it .tsv", ",": "Name it .csv"}.get(other, "Save it again")
-            raise DataError(
-                f"{name} seems to be separated by {words}, not {_SEPARATORS[separator]}: "
-                f"its header is the one cell {shortened(header)}.",
-                hint=f"{advice}, or save it with {_SEPARATORS[separator]} between the columns.",
-            )
-
-
-def _ragged(
-    name: str, number: int, line: int, row: list[str], header: list[str], separator: str
-) -> DataError:
-    words = {",": "a comma", ";": "a semicolon"}.get(separator, "a tab")
-    many = len(row) > len(header)
-    return DataError(
-        f"Row {number:,} of {name} (line {line:,}) has {len(row)} cell{'s'[: len(row) != 1]}; "
-        f"the header has {len(header)}.",
-        hint=f'Put double quotes (") around a text with {words} in it.'
-        if many
-        else "Fill in the missing cells.",
-    )
+def _told(
+    text: Text, frame: pd.DataFrame, findings: tuple[str, ...] = (), remedies: tuple[Remedy, ...] = ()
+) -> Table:
+    """The table with what is to be said of its text too."""
+    said, ways = (*text.findings, *findings), (*text.remedies, *remedies)
+    return Table(text.name, frame, findings=said, remedies=ways)
 
 
 def _read_json(content: bytes, name: str, reading: Reading) -> Table:
     """Lines of objects, or one list of objects."""
-    import pandas as pd
-
-    as_list = content.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+    text = decode(content, name, reading.encoding)
+    as_list = text.string.lstrip()[:1] == "["
     records, columns, cells = [], set[str](), 0
-    for row, value in _json_list(content, name, reading) if as_list else _json_lines(content, name, reading):
+    for row, value in _json_list(text) if as_list else _json_lines(text):
         if not isinstance(value, dict):
             raise DataError(
                 f"Row {row:,} of {name} is {shortened(written(value, json.dumps))}, not an object.",
@@ -361,7 +255,19 @@ def _read_json(content: bytes, name: str, reading: Reading) -> Table:
         raise DataError(
             f"{name} has no rows with a column.", hint='Write every row as {"text": "…", "label": "…"}.'
         )
-    return Table(name, pd.DataFrame(records))
+    return _told(text, _frame(records))
+
+
+def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """A column a key; beside a null or a decimal a whole number stays as long as it is written."""
+    import pandas as pd
+
+    columns = {}
+    for key in dict.fromkeys(key for record in records for key in record):
+        values = [record.get(key) for record in records]
+        uniform = len({type(value) for value in values}) == 1
+        columns[key] = pd.Series(values, dtype=None if uniform else "object")
+    return pd.DataFrame(columns)
 
 
 def _check_spread(place: str, rows: int, columns: int, cells: int) -> None:
@@ -377,19 +283,26 @@ def _check_spread(place: str, rows: int, columns: int, cells: int) -> None:
         )
 
 
-def _json_lines(content: bytes, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
-    filled = (line for line in _lines(content, name, reading.encoding) if line.strip())
+def _json_lines(text: Text) -> Iterator[tuple[int, Any]]:
+    filled = (line for line in text.lines() if line.strip())
     for row, line in enumerate(filled, start=1):
-        yield row, _parsed(line, name, f"Row {row:,} of {name}")
+        yield row, _parsed(line, text.name, f"Row {row:,} of {text.name}")
 
 
-def _json_list(content: bytes, name: str, reading: Reading) -> Iterator[tuple[int, Any]]:
-    return enumerate(_parsed("".join(_lines(content, name, reading.encoding)), name, name), start=1)
+def _json_list(text: Text) -> Iterator[tuple[int, Any]]:
+    return enumerate(_parsed(text.string, text.name, text.name), start=1)
+
+
+def _number(written: str) -> float | str:
+    """A decimal as a float where that is the same number, else as it is written."""
+    number = float(written)
+    exact = len(written) < 17 and "e" not in written.lower()
+    return number if exact or Decimal(repr(number)) == Decimal(written) else written
 
 
 def _parsed(text: str, name: str, place: str) -> Any:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=_number)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -412,7 +325,8 @@ def _read_parquet(content: bytes, name: str, reading: Reading) -> Table:
     import pandas as pd
 
     try:
-        frame = pd.read_parquet(io.BytesIO(content))
+        # Else whole numbers beside a null would become floats, which hold 15 digits.
+        frame = pd.read_parquet(io.BytesIO(content), to_pandas_kwargs={"integer_object_nulls": True})
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as error:
         reason = without_paths(str(error)).strip().split("\n")[0][:200]
         raise DataError(
@@ -424,8 +338,15 @@ def _read_parquet(content: bytes, name: str, reading: Reading) -> Table:
 def _read_txt(content: bytes, name: str, reading: Reading) -> Table:
     import pandas as pd
 
-    lines = [line.rstrip("\r\n") for line in _lines(content, name, reading.encoding)]
-    return Table(name, pd.DataFrame({"text": lines}, dtype="str"))
+    text = decode(content, name, reading.encoding)
+    if reading.separator not in ("auto", "none"):
+        return _delimited(text, "\t", reading)
+    lines = [line.rstrip("\r\n") for line in text.lines()]
+    frame = pd.DataFrame({"text": lines}, dtype="str")
+    if not (marks := lines[0].count("\t")) or any(line.count("\t") != marks for line in lines if line):
+        return _told(text, frame)
+    said = f"Every line of {name} has {marks + 1} parts with tabs between them, and is taken for one text."
+    return _told(text, frame, (said,), (Remedy("Separate at tabs", (("separator", "tab"),)),))
 
 
 _READERS: dict[str, Callable[[bytes, str, Reading], Table]] = {

@@ -1,0 +1,49 @@
+"""Whether a table's first line names its columns, or is a row of it.
+
+Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+JUDGED = 1000  # rows that are looked at
+LONG_WORDS, LONG_CHARACTERS = 4, 60  # as long as names of columns hardly are
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def judge(first: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """ "names", "row" or "doubt": by what stands below the first line's cells, never by what they mean."""
+    cells = [cell.strip() for cell in first]
+    below = [[row[place].strip() for row in rows[:JUDGED] if row != first] for place in range(len(cells))]
+    filled = [[cell for cell in column if cell] for column in below]
+    if _are_numbered(cells):
+        return "names"
+    if any(_is_number_of_many(cell, column) for cell, column in zip(cells, filled, strict=True)):
+        return "row"
+    if any(_is_label_of_many(cell, column) for cell, column in zip(cells, filled, strict=True)):
+        return "row"
+    return "doubt" if any(map(_is_text, cells)) else "names"
+
+
+def _are_numbered(cells: Sequence[str]) -> bool:
+    """Names as programs give them: 0, 1, 2, …, also after other names."""
+    numbers = [int(cell) for cell in cells if cell.isdecimal()]
+    others = [cell for cell in cells if cell and not cell.isdecimal()]
+    counted = len(numbers) > 1 and numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+    return counted and not any(map(_is_text, others))
+
+
+def _is_number_of_many(cell: str, column: Sequence[str]) -> bool:
+    return bool(_NUMBER.fullmatch(cell)) and bool(column) and all(map(_NUMBER.fullmatch, column))
+
+
+def _is_label_of_many(cell: str, column: Sequence[str]) -> bool:
+    """Whether a cell stands again below it, in a column of few different ones."""
+    return bool(cell) and len(column) > 3 and len(set(column)) <= len(column) / 2 and cell in column
+
+
+def _is_text(cell: str) -> bool:
+    ended = " " in cell and cell.endswith((".", "!"))
+    return ended or len(cell.split()) >= LONG_WORDS or len(cell) > LONG_CHARACTERS
