@@ -466,7 +466,8 @@ def _has_lone_quotes(found: _Records, source: _Source) -> bool:
 
 
 def _has_blanks_at_quotes(found: _Records, source: _Source) -> bool:
-    if not re.search(rf'(?:^|[\r\n{re.escape(source.separator)}]) +"', source.text.string):
+    string = source.text.string
+    if ' "' not in string or not re.search(rf'(?:^|[\r\n{re.escape(source.separator)}]) +"', string):
         return False
     cells = (cell.strip(" ") for row in found.rows for cell in row if cell[:1] == " ")
     return any(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)

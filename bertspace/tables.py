@@ -300,9 +300,12 @@ def _number(written: str) -> float | str:
     return number if exact or Decimal(repr(number)) == Decimal(written) else written
 
 
+_JSON = json.JSONDecoder(parse_float=_number)
+
+
 def _parsed(text: str, name: str, place: str) -> Any:
     try:
-        value = json.loads(text, parse_float=_number)
+        value = _JSON.decode(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
         return value
