@@ -41,7 +41,9 @@ _TITLES = {
 _CODECS = {"shift-jis": "cp932"}  # as Windows writes it
 SAVE_AGAIN = "Save it again with the encoding UTF-8 ('CSV UTF-8' in Excel)."
 OFFERED, SHOWN, JUDGED = 3, 3, 100  # encodings that a refusal offers, words that it shows, words looked at
-_ODD_WORD = re.compile(r"[^\s\x00-\x7f]*[^\W\d_]*[^\s\x00-\x7f][^\s,;|\"]*")
+_ODD = re.compile(r"[^\s\x00-\x7f]")
+_LETTERS = re.compile(r"[^\W\d_]*\Z")
+_REST = re.compile(r"[^\s,;|\"]{0,30}")
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _place(content: bytes, position: int) -> str:
 def _plausible(content: bytes, encoding: str) -> str:
     """The text in this encoding; empty where its odd words are no writing of anybody's."""
     string = _decoded(content, encoding)
-    words = [match[0] for match, _ in zip(_ODD_WORD.finditer(string), range(JUDGED), strict=False)]
+    words = _odd_words(string)
     odd = sum(map(_is_garbled, words))
     return string if odd <= 0.1 * len(words) else ""
 
@@ -185,8 +187,16 @@ def _is_latin(letter: str) -> bool:
     return letter.isascii() or unicodedata.name(letter, "").startswith("LATIN")
 
 
+def _odd_words(string: str) -> list[str]:
+    """The first words with what is beyond ASCII in them, from the letters before it on, cut where long."""
+    words, position = list[str](), 0
+    while len(words) < JUDGED and (odd := _ODD.search(string, position)):
+        letters = _LETTERS.search(string[max(position, odd.start() - 30) : odd.start()])
+        rest = _REST.match(string, odd.start())
+        words.append((letters[0] if letters else "") + (rest[0] if rest else ""))
+        position = max(odd.end(), rest.end() if rest else 0)
+    return words
+
+
 def _shown(string: str) -> str:
-    words = dict.fromkeys(
-        match[0] for match, _ in zip(_ODD_WORD.finditer(string), range(JUDGED), strict=False)
-    )
-    return ", ".join(shortened(word, 24) for word in [*words][:SHOWN])
+    return ", ".join(shortened(word, 24) for word in [*dict.fromkeys(_odd_words(string))][:SHOWN])

@@ -29,6 +29,7 @@ _SEP_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[ ;,\t]*(?:\r\n|\n|\r|\Z)', re.IGN
 _TYPE_LINE = re.compile(r'"?#TYPE [^\r\n,;\t"]+"?[,;\t]*(?:\r\n|\n|\r|\Z)')  # PowerShell's
 _LINE_END = re.compile(r"\r\n|\n|\r")
 SAMPLE = 1000  # records by which a separator and a header are judged
+NAMED = 5  # columns that a finding lists
 LONGEST_CELL = 2**31 - 1  # Python's default is 128 kB; the file's own limit is enough
 NEVER_CLOSED = 'Close the quote; a quote inside a quoted cell is written twice ("").'
 WRITE_TWICE = 'Write a quote inside a quoted cell twice ("").'
@@ -403,7 +404,10 @@ class _Parser:
 
     def _is_lone(self, match: re.Match[str], begin: int) -> bool:
         """Whether a quote that is closed lines further on is text, as each of the lines is a row."""
-        if self.escapes or self.width < 2 or not self.source.end.search(match[1]):
+        ended = self.source.end.search(self.string, begin)
+        if self.escapes or self.width < 2 or ended is None or ended.start() >= match.end():
+            return False
+        if self.string.count(self.source.separator, begin, ended.start()) != self.width - 1:
             return False
         last = self.source.end.search(self.string, match.end())
         record = self.string[begin : last.start() if last else len(self.string)]
@@ -421,10 +425,13 @@ class _Parser:
 def _pairs(source: _Source) -> str:
     """What a backslash is written before: also itself, where it stands before nothing else in the text."""
     mark = re.escape(source.separator)
-    once = source.text.string.replace("\\\\", "")
-    if re.search(rf'\\(?!["\r\n{mark}])', once):
-        return rf'\\(["\r\n{mark}])'
-    return rf'\\(["\\\r\n{mark}])'
+    return rf'\\(["\\\r\n{mark}])' if _are_escapes(source) else rf'\\(["\r\n{mark}])'
+
+
+def _are_escapes(source: _Source) -> bool:
+    """Whether all backslashes stand before what needs one, as where a program wrote them."""
+    alone = rf'\\(?!["\r\n{re.escape(source.separator)}])'
+    return not re.search(alone, source.text.string.replace("\\\\", ""))
 
 
 def _has_escapes(source: _Source) -> bool:
@@ -444,7 +451,8 @@ def _doubted(found: _Records, source: _Source) -> _Records:
     escaped = _fitting(_escaped, source)
     if escaped and escaped.rows != found.rows:
         string = source.text.string
-        if '\\"' in string and not re.search(r'(?<!\\)"', string):  # no cell is quoted, no quote is bare
+        bare = re.search(r'(?<!\\)"', string)
+        if '\\"' in string and not bare and _are_escapes(source):  # no cell is quoted
             return _told_escapes(escaped, source)
         words = f"Backslashes in {source.name} are read as they stand, though each may be an escape."
         way = remedy("Take backslashes as escapes", "quoting", "backslash")
@@ -478,19 +486,18 @@ def _told_quotes(found: _Records, source: _Source) -> _Records:
     by_rule = (remedy("Take quotes as quotes over several lines", "quoting", "quotes"),)
     ways = _no_quotes(source) + (by_rule if _fitting(_by_rule, source) else ())
     said = (
-        (
-            found.kept,
-            "A quote at the start of a cell is taken as text in {}, as no cell ends where it closes.",
-        ),
-        (found.trimmed, "Blanks beside the quotes of cells are left out in {}."),
-        (found.returns, "A return within a line is taken as a part of the text in {}."),
+        (found.kept, "a double quote is taken as text: it opens a cell, and does not close at a cell's end"),
+        (found.trimmed, "blanks beside the quotes of a cell are left out"),
+        (found.returns, "a return within a line is taken as text"),
     )
-    found.notes += [_Note(f"{source.name}: {words}", places, ways) for places, words in said if places]
+    found.notes += [
+        _Note(f"In {{}} of {source.name} {words}.", places, ways) for places, words in said if places
+    ]
     return found
 
 
 def _told_escapes(found: _Records, source: _Source) -> _Records:
-    words = f'{source.name}: a backslash is an escape of the quote (\\"), separator or line end after it.'
+    words = f'In {source.name} a backslash escapes the quote (\\"), separator or line end after it.'
     by_rule = (remedy("Take backslashes as text", "quoting", "quotes"),)
     ways = by_rule if _fitting(_by_rule, source) else _no_quotes(source)
     found.notes.append(_Note(words, (), ways))
@@ -553,7 +560,7 @@ def _misfit(found: _Records, source: _Source, reading: Reading) -> _Broken:
         return _Broken(
             f"{source.name} has one name in its first line, {shortened(found.rows[0][0])}, and {cells} in "
             f"row {number:,} (line {line:,}).",
-            f'Put double quotes (") around a text with {mark} in it, or write a name for every column.',
+            f'Put double quotes (") around a text with {mark} in it; let nothing stand above the names.',
         )
     widths = Counter(len(each) for each in islice(found.rows, 1, None) if not _is_blank(each))
     if len(widths) == 1 and len(found.rows) > 2:
@@ -620,16 +627,14 @@ def _named(records: _Records, notes: list[_Note], name: str, reading: Reading) -
 
 
 def _told_names(first: list[str], names: list[str], verdict: str, name: str) -> _Note:
-    shown = ", ".join(shortened(cell, 30) for cell in first[:5]) + (", …" if len(first) > 5 else "")
+    more = ", …" if len(first) > NAMED else ""
     if verdict == "row":
-        words = (
-            f"{name} has no header: its first line is a row like the others ({shown}), so its columns are "
-        )
-        words += f"called {names[0]}" + (f" to {len(names)}." if len(names) > 1 else ".")
+        called = zip(names[:NAMED], first, strict=False)
+        shown = ", ".join(f"{each} ({shortened(cell, 30)})" for each, cell in called) + more
+        words = f"{name} has no header, as its first line is a row like the others; its columns: {shown}."
     else:
-        words = (
-            f"The first line of {name} is taken for the names of its columns, but looks like a row: {shown}."
-        )
+        shown = ", ".join(shortened(cell, 30) for cell in first[:NAMED]) + more
+        words = f"The first line of {name} is taken for its header, but does not look like one: {shown}."
     ways = (
         remedy("The first line is a row", "header", "no"),
         remedy("The first line names the columns", "header", "yes"),

@@ -24,7 +24,8 @@ def judge(first: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "row"
     if any(_is_label_of_many(cell, column) for cell, column in zip(cells, filled, strict=True)):
         return "row"
-    return "doubt" if any(map(_is_text, cells)) else "names"
+    unnamed = any(not cell and column for cell, column in zip(cells[1:], filled[1:], strict=True))
+    return "doubt" if unnamed or any(map(_is_text, cells)) else "names"
 
 
 def _are_numbered(cells: Sequence[str]) -> bool:

@@ -1,0 +1,64 @@
+"""A first line is a header or a row by what stands below it."""
+
+import pytest
+
+from bertspace.header import judge
+
+TEXTS = ["the soup was cold", "the guide was late", "a bright film", "the bread is fresh", "a long wait"] * 3
+LABELS = ["neg", "pos", "neg"] * 5
+ROWS = [list(row) for row in zip(TEXTS, LABELS, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        ["text", "label"],
+        ["Text", "Class"],
+        ["text, as written", "label"],
+        ["Kommentar", "Nr."],
+        ["0", "1"],
+        ["1", "2"],
+        ["", "label"],
+    ],
+)
+def test_names_are_names(first: list[str]) -> None:
+    assert judge(first, ROWS) == "names"
+
+
+@pytest.mark.parametrize("first", [["the lamp is out", "neg"], ["Fine", "pos"], ["label", "neg"]])
+def test_a_label_that_stands_below_again_makes_a_row(first: list[str]) -> None:
+    assert judge(first, ROWS) == "row"
+
+
+def test_a_number_above_numbers_makes_a_row() -> None:
+    numbered = [[str(place % 4), text] for place, text in enumerate(TEXTS)]
+    assert judge(["7", "the lamp is out"], numbered) == "row"
+    assert judge(["1.0", "fine"], numbered) == "row"
+    assert judge(["label", "text"], numbered) == "names"
+
+
+def test_columns_named_by_numbers_are_named() -> None:
+    rows = [[text, str(place % 2), str(place % 3 // 2)] for place, text in enumerate(TEXTS)]
+    assert judge(["text", "0", "1"], rows) == judge(["text", "1", "2"], rows) == "names"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        ["How was your stay with us?", "rating"],
+        ["It was fine.", "unknown"],
+        ["x" * 61, "y"],
+        ["Report 2024", ""],
+    ],
+)
+def test_what_may_be_either_is_a_doubt(first: list[str]) -> None:
+    assert judge(first, ROWS) == "doubt"
+
+
+def test_a_header_that_is_repeated_below_is_one() -> None:
+    assert judge(["text", "label"], [*ROWS, ["text", "label"], *ROWS]) == "names"
+
+
+@pytest.mark.parametrize("first", [["text"], [""], []])
+def test_there_may_be_next_to_nothing(first: list[str]) -> None:
+    assert judge(first, []) == "names"
