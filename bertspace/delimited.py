@@ -570,8 +570,9 @@ def _misfit(found: _Records, source: _Source, reading: Reading) -> _Broken:
         )
     if len(row) > width and not any(row[width:]):
         ending = [p + number - place for p, _ in found.odd if not any(found.rows[p][width:])]
+        ends = "ends" if len(ending) == 1 else "end"
         return _Broken(
-            f"{row_words(ending).capitalize()} of {source.name} (line {line:,}) ends with {mark} more than "
+            f"{row_words(ending).capitalize()} of {source.name} (line {line:,}) {ends} with {mark} more than "
             f"the {names} has.",
             f"Take it out; put double quotes around a text with {mark} in it.",
         )

@@ -118,6 +118,42 @@ def test_a_list_of_objects_may_leave_keys_out(tmp_path: Path) -> None:
     assert frame["label"].isna().tolist() == [False, True]
 
 
+BIG = 1582218195625938945
+
+
+@pytest.mark.parametrize("beside", ["null", "0.5", '"a"', "true", "1.0"])
+def test_a_whole_number_stays_as_long_as_it_is_written(tmp_path: Path, beside: str) -> None:
+    rows = [f'{{"text": "a", "label": {label}}}' for label in (BIG, beside, BIG - 1)]
+    labels = read_table(written(tmp_path, "a.jsonl", "\n".join(rows)))["label"].tolist()
+    assert labels == [BIG, json.loads(beside), BIG - 1]
+    assert list(map(type, labels)) == [int, type(json.loads(beside)), int]
+
+
+def test_a_key_that_is_left_out_makes_no_decimals(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a.jsonl", f'{{"text": "a", "label": {BIG}}}\n{{"text": "b"}}'))
+    assert frame["label"].tolist() == [BIG, None]
+
+
+def test_a_decimal_that_no_float_holds_stays_as_it_is_written(tmp_path: Path) -> None:
+    said = [f"{BIG - 1}.0", f"{BIG}.0", "1e400", "0.1", "2.50", "1E3", "0.1000000000000000055"]
+    frame = read_table(written(tmp_path, "a.jsonl", "\n".join(f'{{"text": {each}}}' for each in said)))
+    assert frame["text"].tolist() == [f"{BIG - 1}.0", f"{BIG}.0", "1e400", 0.1, 2.5, 1000.0, said[-1]]
+
+
+def test_whole_numbers_of_a_parquet_stay_so_beside_a_null(tmp_path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = pyarrow.table({"text": ["a", "b"], "label": pyarrow.array([BIG, None], pyarrow.int64())})
+    parquet.write_table(rows, tmp_path / "a.parquet")
+    assert read_table(tmp_path / "a.parquet")["label"].tolist() == [BIG, None]
+
+
+def test_numbers_of_a_csv_are_as_they_are_written(tmp_path: Path) -> None:
+    frame = read_table(written(tmp_path, "a.csv", f"text,label\na,01\nb,{BIG}\nc,1.10\n"))
+    assert frame["label"].tolist() == ["01", str(BIG), "1.10"]
+
+
 def test_a_cell_may_be_longer_than_python_s_own_limit(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", "text,label\n" + "x" * 200_000 + ",1\n")
     assert read_table(path)["text"].str.len().tolist() == [200_000]
