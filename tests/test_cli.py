@@ -160,6 +160,16 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "command", [["train"], ["evaluate", "starter"], ["predict", "starter"], ["compare", "starter", "starter"]]
+)
+def test_every_command_that_reads_a_file_can_be_told_how(command: list[str]) -> None:
+    said = {"header": "no", "encoding": "windows-1252", "separator": "bar", "quoting": "none"}
+    file = [] if command == ["train"] else ["--file", "rows.csv"]
+    flags = [word for name, value in said.items() for word in (f"--{name}", value)]
+    assert given_settings(cli._parse([*command, *file, *flags])) == said
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         ([], "the following arguments are required: COMMAND"),

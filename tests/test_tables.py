@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import gzip
+import importlib
 import io
 import json
 from pathlib import Path
@@ -17,6 +18,7 @@ from bertspace.errors import DataError
 from bertspace.schema import TrainConfig
 from bertspace.tables import Reading, read_table, row_words, write_csv
 
+pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")  # come with datasets
 ROWS = {"text": ['a, "b"', "NA", "two\nlines", "ä 漢 🙂"], "label": ["null", "", "nan", "None"]}
 
 
@@ -141,11 +143,8 @@ def test_a_decimal_that_no_float_holds_stays_as_it_is_written(tmp_path: Path) ->
 
 
 def test_whole_numbers_of_a_parquet_stay_so_beside_a_null(tmp_path: Path) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    rows = pyarrow.table({"text": ["a", "b"], "label": pyarrow.array([BIG, None], pyarrow.int64())})
-    parquet.write_table(rows, tmp_path / "a.parquet")
+    rows = pa.table({"text": ["a", "b"], "label": pa.array([BIG, None], pa.int64())})
+    pq.write_table(rows, tmp_path / "a.parquet")
     assert read_table(tmp_path / "a.parquet")["label"].tolist() == [BIG, None]
 
 
