@@ -12,15 +12,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bertspace import published, squad
 from bertspace.columns import Columns, blank_rows, check_column, guess_columns, pick_columns, texts
 from bertspace.errors import ConfigError, DataError, Remedy
 from bertspace.hub_data import load_hub
 from bertspace.labels import FEW_ROWS, code_known, code_labels, join_names, label_counts, parse_names
 from bertspace.origin import Origin, origin, read
+from bertspace.published import read as read_file
+from bertspace.published import read_table
 from bertspace.schema import TrainConfig
 from bertspace.splitting import draw_rows, split_rows
-from bertspace.tables import Reading, Table, missing_file, read_table, row_words, shortened
-from bertspace.tables import read as read_file
+from bertspace.tables import Reading, Table, row_words, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +117,7 @@ def load_splits(config: TrainConfig) -> Splits:
     Where there is no validation part, `validation_share` of the training rows is held out, by label.
     """
     source, tables = _sources(config)
+    tables = {part: squad.for_task(table, config) for part, table in tables.items()}
     columns = pick_columns(config, tables["train"])
     findings = [finding for table in tables.values() for finding in table.findings]
     parts = {part: _texts(table, columns, findings) for part, table in tables.items()}
@@ -145,9 +148,9 @@ def load_held_out(
 
     labelled=False takes the texts alone. Raises DataError.
     """
-    if not os.path.lexists(file):
-        raise missing_file(str(file))
     table = read_file(file, Reading.of(config))
+    if labelled or config.task == "fill-mask":
+        table = squad.for_task(table, config)
     columns = pick_columns(config, table) if labelled else _pick_texts(config, table)
     frame = _texts(table, columns, [])
     if columns.label:
@@ -232,11 +235,11 @@ def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
     if config.dataset:
         named = f" ({config.dataset_config})" if config.dataset_config else ""
         return f"{config.dataset}{named}", load_hub(config)
-    if not files["train"]:
+    if not files["train"] and (any(files.values()) or not config.data_dir):
         raise DataError(
             "No data is named.", hint=f"Give a train_file, a Hub data set, or {_known_samples()}."
         )
-    tables = {part: _file(typed, config) for part, typed in files.items() if typed}
+    tables = published.parts(config)
     return tables["train"].name, tables
 
 
@@ -248,13 +251,6 @@ def _sample(name: str) -> Sample:
     if name not in SAMPLES:
         raise DataError(f"There is no sample {name!r}.", hint=f"Take {_known_samples()}.")
     return SAMPLES[name]
-
-
-def _file(typed: str, config: TrainConfig) -> Table:
-    path = Path(config.data_dir).expanduser() / Path(typed).expanduser()
-    if not os.path.lexists(path):
-        raise missing_file(typed)
-    return read_file(path, Reading.of(config))
 
 
 def _texts(table: Table, columns: Columns, findings: list[str]) -> pd.DataFrame:

@@ -57,13 +57,17 @@ class TrainConfig:
 
     dataset: str = setting("", "data", "sample:<name>, or a data set on the Hub by id.")
     dataset_config: str = setting("", "data", "The Hub data set's configuration, where it has several.")
-    train_file: str = setting("", "data", "csv, tsv, jsonl, parquet or txt, each also gzipped.")
+    train_file: str = setting(
+        "", "data", "csv, tsv, jsonl, parquet or txt, each also gzipped; zip or tar.gz."
+    )
     validation_file: str = setting("", "data", "Left empty, a share of the training rows is held out.")
     test_file: str = setting("", "data", "Scored once, at the end.")
     train_split: str = setting("train", "data", "The Hub data set's split to train on.")
     validation_split: str = setting("", "data", "The Hub data set's split to validate on.")
     test_split: str = setting("", "data", "The Hub data set's split to test on.")
-    data_dir: str = setting("", "data", "The folder that the file names above are looked up in.")
+    data_dir: str = setting(
+        "", "data", "The folder, zip or tar.gz that the file names above are looked up in."
+    )
     header: str = setting(
         "auto", "data", "Whether a table's first line names its columns.", choices=("auto", "yes", "no")
     )

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Reading", "Table", "file_kind", "missing_file", "read", "read_table", "row_words", "shortened"]
 
 MAX_FILE_BYTES = 2 * 1024**3  # of the file, and of what a gzipped file unpacks to
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt")
+# The last two are WikiText's.
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".tokens", ".raw")
 MAX_COLUMNS = 1000
 LONGEST_NAME = 1000  # characters of a column's
 # A frame has a cell for every row and column, a file of objects only those that are written: a table of more
@@ -69,16 +70,21 @@ def read(path: str | Path, reading: Reading = AUTO) -> Table:
     table's findings. Raises DataError, which names the file and the row or byte concerned.
     """
     path = Path(path)
-    suffix, packed = file_kind(path.name)
-    content = _read_bytes(path)
+    file_kind(path.name)
+    return read_content(file_bytes(path), path.name, reading)
+
+
+def read_content(content: bytes, name: str, reading: Reading = AUTO) -> Table:
+    """The same of what a file of this name holds."""
+    suffix, packed = file_kind(name)
     if packed:
-        content = _unpack(content, path.name)
+        content = unpack(content, name)
     if not content.removeprefix(codecs.BOM_UTF8).strip():
-        raise DataError(f"{path.name} is empty.", hint="Pick a file with a row for every text.")
-    table = _READERS[suffix](content, path.name, reading)
-    table.frame.columns = _column_names([str(name) for name in table.frame.columns], path.name)
+        raise DataError(f"{name} is empty.", hint="Pick a file with a row for every text.")
+    table = _READERS[suffix](content, name, reading)
+    table.frame.columns = _column_names([str(name) for name in table.frame.columns], name)
     if table.frame.empty:
-        raise DataError(f"{path.name} has no rows below its header.", hint="Add a row for every text.")
+        raise DataError(f"{name} has no rows below its header.", hint="Add a row for every text.")
     return table
 
 
@@ -137,7 +143,7 @@ def file_kind(name: str) -> tuple[str, bool]:
     return suffix, packed
 
 
-def _read_bytes(path: Path) -> bytes:
+def file_bytes(path: Path) -> bytes:
     try:
         found = os.stat(path)
         if stat.S_ISDIR(found.st_mode):
@@ -145,7 +151,7 @@ def _read_bytes(path: Path) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise DataError(f"{path.name} is no regular file.", hint="Name a file on disk.")
         if found.st_size > MAX_FILE_BYTES:
-            raise _too_large(path.name, f"has {_size(found.st_size)}")
+            raise too_large(path.name, f"has {size_words(found.st_size)}")
         return path.read_bytes()
     except PermissionError as error:
         raise DataError(f"{path.name} may not be read.", hint="Change its permissions (chmod +r).") from error
@@ -161,20 +167,20 @@ def missing_file(typed: str) -> DataError:
     )
 
 
-def _too_large(name: str, says: str) -> DataError:
+def too_large(name: str, says: str) -> DataError:
     return DataError(
-        f"{name} {says}; the limit is {_size(MAX_FILE_BYTES)}.", hint="Cut it into smaller files."
+        f"{name} {says}; the limit is {size_words(MAX_FILE_BYTES)}.", hint="Cut it into smaller files."
     )
 
 
-def _size(count: int) -> str:
+def size_words(count: int) -> str:
     for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
         if count >= 1024**power:
             return f"{count / 1024**power:.3g} {unit}"
     return f"{count} bytes"
 
 
-def _unpack(content: bytes, name: str) -> bytes:
+def unpack(content: bytes, name: str) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
             unpacked = file.read(MAX_FILE_BYTES + 1)
@@ -184,7 +190,7 @@ def _unpack(content: bytes, name: str) -> bytes:
             hint="Send it again, or unpack it yourself and give the file without .gz.",
         ) from error
     if len(unpacked) > MAX_FILE_BYTES:
-        raise _too_large(name, f"unpacks to more than {_size(MAX_FILE_BYTES)}")
+        raise too_large(name, f"unpacks to more than {size_words(MAX_FILE_BYTES)}")
     return unpacked
 
 
@@ -303,6 +309,11 @@ def _number(written: str) -> float | str:
 _JSON = json.JSONDecoder(parse_float=_number)
 
 
+def json_document(content: bytes, name: str, reading: Reading = AUTO) -> Any:
+    """A whole file as one JSON value; raises DataError."""
+    return _parsed(decode(content, name, reading.encoding).string, name, name)
+
+
 def _parsed(text: str, name: str, place: str) -> Any:
     try:
         value = _JSON.decode(text)
@@ -359,4 +370,6 @@ _READERS: dict[str, Callable[[bytes, str, Reading], Table]] = {
     ".json": _read_json,
     ".parquet": _read_parquet,
     ".txt": _read_txt,
+    ".tokens": _read_txt,
+    ".raw": _read_txt,
 }

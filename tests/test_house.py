@@ -23,7 +23,7 @@ LAYERS = [
     {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_commit", "loadable"}
     | {"metrics", "hardware", "runs", "scales", "processes", "layout", "wire", "confine"},
     {"data", "columns", "labels", "splitting", "origin", "hub_data", "hub_confined", "unpacked"}
-    | {"tables", "reading", "decoding", "delimited", "header"},
+    | {"tables", "reading", "decoding", "delimited", "header", "archives", "published", "squad"},
     {"models", "weights", "tuning", "sharding", "probe", "batching", "evaluation", "recipes", "presets"}
     | {"old_checkpoints", "old_bert", "tf_checkpoint", "apart"},
     {

@@ -68,7 +68,8 @@ def test_a_description_says_what_was_published_and_what_is_needed() -> None:
     assert found["matthews_correlation", "test"]["value"] == 0.498
     assert found["accuracy", "validation"]["source"].startswith("McCormick and Ryan")
     assert about["needs"] == (
-        "nyu-mll/glue (cola) from the Hub, or a folder with in_domain_train.tsv and out_of_domain_dev.tsv"
+        "nyu-mll/glue (cola) from the Hub; cola_public_1.1.zip, or CoLA.zip of GLUE, as a folder or packed; "
+        "or a folder with in_domain_train.tsv and out_of_domain_dev.tsv"
     )
     assert recipes.describe("imdb-domain-wwm")["figures"] == []
 

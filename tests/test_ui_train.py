@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bertspace import data, engine, presets, queue, recipes, runs
+from bertspace import data, engine, presets, published, queue, recipes, runs
 from bertspace.errors import BertspaceError, ConfigError, RunError
 from bertspace.policy import LOCAL, Limits, Person
 from bertspace.runs import Run
@@ -547,8 +547,10 @@ def test_choosing_other_columns_reads_the_file_no_more(
     file = tmp_path / "notes.csv"
     file.write_text("text,title,label\n" + "the lamp,a note,x\nthe sea,a word,y\n" * 8)
     read = []
-    read_table = data.read_table
-    monkeypatch.setattr(data, "read_table", lambda path, *how: read.append(path) or read_table(path, *how))
+    part = published.training_part
+    monkeypatch.setattr(
+        published, "training_part", lambda config: read.append(config.train_file) or part(config)
+    )
     for column in ("text", "title", "text"):
         config = TrainConfig(train_file=str(file), text_column=column)
         assert look.columns_of(config) == ["text", "title", "label"]

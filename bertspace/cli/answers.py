@@ -25,7 +25,7 @@ from bertspace.errors import DataError
 from bertspace.reading import READING
 from bertspace.schema import Prediction, TrainConfig
 
-FILE_HELP = "csv, tsv, jsonl, parquet or txt, each also gzipped"
+FILE_HELP = "csv, tsv, jsonl, parquet or txt, each also gzipped; zip or tar.gz"
 COLUMNS = ("text_column", "pair_column", "label_column")
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertspace import engine, publish, recipes
+from bertspace import archives, engine, publish, recipes
 from bertspace.cli import hub_commands, words
 from bertspace.cli.outcome import (
     BAD_INPUT,
@@ -142,6 +142,7 @@ def settings(recipe: str, given: Mapping[str, Any], file: str = "") -> dict[str,
         if "dataset" in given or "train_file" in given:
             values = recipes.without_data(values)
     if recipe:
+        given = _data_dir_given(given)
         values = recipes.load(recipe, model=given.get("model", ""), data_dir=given.get("data_dir", ""))
         if "data_dir" not in given and ("dataset" in given or "train_file" in given):
             values = recipes.without_data(values)  # its columns and splits are those of other rows
@@ -149,6 +150,14 @@ def settings(recipe: str, given: Mapping[str, Any], file: str = "") -> dict[str,
     if "model" in given:
         values["model"] = model_name(given["model"])
     return values
+
+
+def _data_dir_given(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags, with a folder or an archive that is given as the training file as what it is."""
+    file = Path(str(given.get("train_file", ""))).expanduser()
+    if "data_dir" in given or "train_file" not in given or not (archives.is_archive(file) or file.is_dir()):
+        return dict(given)
+    return {name: value for name, value in given.items() if name != "train_file"} | {"data_dir": str(file)}
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -166,7 +175,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     model = str(values.get("model") or "")
     if model and model != "starter" and (file.parent / model).is_dir():
         values["model"] = str((file.parent / model).resolve())
-    if values.get("train_file"):
+    if values.get("train_file") or values.get("data_dir"):
         values["data_dir"] = str(file.parent / str(values.get("data_dir") or ""))
     return values
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from bertspace import data, inference, models, policy
+from bertspace.archives import ACCEPTED
 from bertspace.columns import blank_rows, pick_columns, texts
 from bertspace.errors import BertspaceError, DataError
 from bertspace.schema import TrainConfig
-from bertspace.tables import SUFFIXES, Table, row_words
+from bertspace.tables import Table, row_words
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 TASK = "text-classification"
 SHOWN_ROWS = 100
 AT_ONCE = 1000  # rows between two looks at the progress bar; sorted by length within
-FILE_TYPES = [*SUFFIXES, ".gz"]
+FILE_TYPES = list(ACCEPTED)
 BEFORE_A_FILE = (
     "A label for every row",
     "The text column is found by its name. The first rows are shown here; the file that comes back has all "

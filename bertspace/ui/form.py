@@ -11,10 +11,10 @@ from typing import Any
 import gradio as gr
 
 from bertspace import policy
+from bertspace.archives import ACCEPTED
 from bertspace.errors import DataError
 from bertspace.policy import Person
 from bertspace.schema import FIELD_TYPES, TrainConfig
-from bertspace.tables import SUFFIXES
 from bertspace.ui.picker import checked_model
 
 FIELDS: dict[str, Field[Any]] = {each.name: each for each in fields(TrainConfig)}
@@ -50,7 +50,7 @@ LABELS = {
 }
 HINTS = {
     "dataset": "owner/name, as it stands on the Hub.",
-    "train_file": "csv, tsv, jsonl, parquet or txt; .gz too.",
+    "train_file": "csv, tsv, jsonl, parquet or txt; .gz too; a zip or tar.gz of them.",
 }
 STEPS = {
     "learning_rate": 1e-5,
@@ -97,9 +97,7 @@ def control(name: str, value: Any = ...) -> Any:
         "min_width": 200,
     }
     if name in UPLOADS:
-        return gr.File(
-            label=label(name), elem_id=f"setting-{name}", height=152, file_types=[*SUFFIXES, ".gz"]
-        )
+        return gr.File(label=label(name), elem_id=f"setting-{name}", height=152, file_types=list(ACCEPTED))
     if name in COLUMNS:
         return gr.Dropdown([("none", "")], value="", allow_custom_value=True, **common)
     if choices := field.metadata["choices"]:

@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertspace import data
+from bertspace import data, published
 from bertspace.errors import BertspaceError, DataError
 from bertspace.hub_client import RIGHTS
 from bertspace.hub_data import load_hub
-from bertspace.reading import READING, Reading
+from bertspace.reading import READING
 from bertspace.schema import TrainConfig
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _columns(config: TrainConfig, folder: Path | None, guest: bool) -> tuple[str
         return tuple(data.read_table(sample.path).columns) if sample else ()
     if config.dataset:
         return tuple(str(name) for name in load_hub(config)["train"].frame.columns)
-    return tuple(str(name) for name in data.read_table(config.train_file, Reading.of(config)).columns)
+    return tuple(str(name) for name in published.training_part(config).frame.columns)
 
 
 def guess_task(config: TrainConfig, columns: Sequence[str]) -> str:
