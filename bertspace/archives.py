@@ -221,11 +221,15 @@ class _Tar:
             yield name
 
     def contents(self, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
+        left = len(wanted)
         for name, size in self._files():
             if name in wanted:
                 yield name, self._data(size)
+                left -= 1
             else:
                 self._skip(size)
+            if not left:  # what comes after may be long: 50,000 texts of IMDb's without a label
+                return
 
     def _files(self) -> Iterator[tuple[str, int]]:
         """(name, bytes) of every file; its data has to be read before the next one is asked for."""

@@ -174,7 +174,7 @@ def parts(config: TrainConfig) -> dict[str, Table]:
     Raises DataError, where it cannot be told which file is meant: it lists them.
     """
     found = _tables(_named(config), Reading.of(config))
-    return _labelled(found) if not (config.validation_file or config.test_file) else found
+    return _labelled(found, [part for part in PARTS if getattr(config, f"{part}_file")])
 
 
 def training_part(config: TrainConfig) -> Table:
@@ -183,10 +183,9 @@ def training_part(config: TrainConfig) -> Table:
 
 
 def _named(config: TrainConfig) -> dict[str, Piece]:
-    typed = {part: getattr(config, f"{part}_file") for part in PARTS}
-    if not typed["validation"] and not typed["test"]:
-        return _pieces(located(typed["train"], config.data_dir))
-    return {part: _piece(located(each, config.data_dir)) for part, each in typed.items() if each}
+    typed = {"validation": config.validation_file, "test": config.test_file}
+    named = {part: _piece(located(each, config.data_dir)) for part, each in typed.items() if each}
+    return _pieces(located(config.train_file, config.data_dir)) | named
 
 
 def located(typed: str, data_dir: str = "") -> Source:
@@ -219,8 +218,8 @@ def holds(data_dir: str, wanted: Iterable[str]) -> bool:
 
 
 def listed(place: Path) -> str:
-    """Some of the files in a folder or an archive, as messages list them."""
-    return _some(archives.names(place))
+    """Some of what is in a folder or an archive, as messages list it."""
+    return _some(sorted(os.listdir(place)) if place.is_dir() else archives.names(place))
 
 
 def _some(names: Sequence[str]) -> str:
@@ -433,12 +432,15 @@ def _table_of_texts(piece: Piece, held: Mapping[str, bytes], reading: Reading) -
     return Table(piece.source.name, pd.DataFrame(columns, dtype="str"))
 
 
-def _labelled(found: Mapping[str, Table]) -> dict[str, Table]:
-    """Without the parts that lack a column of the training part's: GLUE's test parts have no labels."""
+def _labelled(found: Mapping[str, Table], named: Sequence[str]) -> dict[str, Table]:
+    """Without the parts that nobody named and that lack a column of the training part's.
+
+    GLUE's test parts have no labels.
+    """
     train, kept, left = found["train"], dict[str, Table](), []
     for part, table in found.items():
         lacking = [str(name) for name in train.frame.columns if name not in table.frame.columns]
-        if lacking:
+        if lacking and part not in named:
             left.append(f"{table.name} has no column {lacking[0]!r}, as {train.name} has, and is not read.")
         else:
             kept[part] = table

@@ -255,6 +255,23 @@ def test_several_files_are_listed_and_one_can_be_named(tmp_path: Path, packed: P
 
 
 @forms
+def test_a_file_that_is_named_goes_before_the_archives_own(tmp_path: Path, packed: Packed) -> None:
+    other = tmp_path / "other.csv"
+    other.write_bytes(lines("label,sentence", "1,a love story", "0,a war story", "1,a story"))
+    splits = by_file(packed(tmp_path, SST2), test_file=str(other))
+    assert rows(splits) == (16, 2, 3)
+
+
+@forms
+def test_the_page_shows_an_archives_columns_and_rows(tmp_path: Path, packed: Packed) -> None:
+    from bertspace.ui import look
+
+    config = TrainConfig(train_file=str(packed(tmp_path, SST2)))
+    assert look.columns_of(config) == ["sentence", "label"]
+    assert look.look_at(look.load(config), config.task).counts == (("train", 16), ("validation", 2))
+
+
+@forms
 def test_two_training_files_are_too_many(tmp_path: Path, packed: Packed) -> None:
     place = packed(tmp_path, {"a_train.csv": b"text\nx\n", "b_train.csv": b"text\nx\n"})
     with pytest.raises(DataError, match="cannot be told which one is meant: a_train.csv, b_train.csv"):
