@@ -117,10 +117,10 @@ def _in_form(content: bytes, name: str, reading: Reading) -> Table | None:
     if not (form := next((each for each in FORMS if head and each.fits(head)), None)):
         return None
     rows = [_cells(form, line, place, name) for place, line in lines[bool(form.header) :]]
+    if not rows:
+        raise DataError(f"{name} has no rows below its header.", hint="Add a row for every text.")
     frame = pd.DataFrame(rows, columns=list(form.columns), dtype="str")
-    said = (
-        f"{name} is read as {form.corpus} is published: columns {', '.join(form.columns)}; quotes are text."
-    )
+    said = f"Read as {form.corpus} is published: columns {', '.join(form.columns)}; quotes are text."
     return Table(name, frame, findings=(said, *text.findings), remedies=text.remedies)
 
 
@@ -267,7 +267,7 @@ def _pieces(source: Source) -> dict[str, Piece]:
         )
     own, below = found
     here = replace(source, inside=own)
-    readable = [name for name in below if _is_readable(name, source.place)]
+    readable = _readable(below, packed=not source.place.is_dir())
     while below and readable:
         if len(readable) == 1:
             return {"train": _file(here, readable[0])}
@@ -284,11 +284,11 @@ def _pieces(source: Source) -> dict[str, Piece]:
     return {"train": Piece(here, (own,))}
 
 
-def _is_readable(name: str, place: Path) -> bool:
-    """Whether a file may be a table or a text. Parquet in an archive is not: it may unpack to anything."""
-    base = posixpath.basename(name).lower().removesuffix(".gz")
-    known = base.endswith(tables.SUFFIXES) and not _ABOUT.match(base)
-    return known and (place.is_dir() or not base.endswith(".parquet"))
+def _readable(names: Iterable[str], *, packed: bool) -> list[str]:
+    """The files that may be tables or texts. Parquet in an archive is none: it may unpack to anything."""
+    known = tuple(suffix for suffix in tables.SUFFIXES if not (packed and suffix == ".parquet"))
+    bases = ((name, posixpath.basename(name).lower().removesuffix(".gz")) for name in names)
+    return [name for name, base in bases if base.endswith(known) and not _ABOUT.match(base)]
 
 
 def _file(here: Source, name: str) -> Piece:

@@ -329,6 +329,17 @@ def test_a_line_in_another_form_is_named(tmp_path: Path) -> None:
         data.read_table(file)
 
 
+def test_a_header_alone_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "dev.tsv").write_bytes(lines(MRPC_HEADER))
+    with pytest.raises(DataError, match="no rows below its header"):
+        data.read_table(tmp_path / "dev.tsv")
+
+
+def test_how_a_corpus_is_read_is_said_once_for_all_its_files(tmp_path: Path) -> None:
+    said = [each for each in by_file(written(tmp_path, EMOTION)).findings if "is published" in each]
+    assert said == ["Read as emotion is published: columns text, label; quotes are text."]
+
+
 def test_who_says_how_a_file_is_written_is_believed(tmp_path: Path) -> None:
     file = tmp_path / "dev.tsv"
     file.write_bytes(COLA_DEV)
