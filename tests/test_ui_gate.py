@@ -1,8 +1,10 @@
 """Who is who, what every event passes, how the owner gets in, and the bounded folder of uploads."""
 
 import asyncio
+import inspect
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 import pytest
+from gradio.block_function import BlockFunction
+from gradio.state_holder import SessionState
 
 from bertspace import policy, tables
 from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
@@ -139,6 +143,39 @@ def test_a_handler_without_an_entry_keeps_the_app_from_being_built() -> None:
         gr.Button().click(lambda: None)
     with pytest.raises(KeyError, match="has no entry in gate.NEEDS"):
         built.check()
+
+
+def test_a_generator_that_yields_nothing_leaves_its_outputs_as_they_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """gradio makes None of what such a handler does not say, which would empty a form."""
+
+    def nothing() -> Iterator[str]:
+        yield from ()
+
+    monkeypatch.setitem(NEEDS, gate.name_of(nothing), "try models")
+    for count in (1, 2):
+        with Page() as built:
+            boxes = [gr.Textbox(f"kept {each}") for each in range(count)]
+            gr.Button().click(nothing, None, boxes)
+        answered = asyncio.run(built.process_api(0, [], SessionState(built)))
+        assert answered["data"] == [{"__type__": "update"}] * count
+
+
+def test_no_generator_of_the_page_empties_what_was_filled_in() -> None:
+    """Each as the page first calls it: step 2, touched before there was data, lost its task and settings."""
+    built = page.build_app()
+    events = [each for each in built.fns.values() if inspect.isgeneratorfunction(each.fn)]
+    assert events
+    for event in events:
+        found = asyncio.run(built.process_api(event, values_of(event), SessionState(built)))
+        for component, data in zip(event.outputs, found["data"], strict=True):
+            assert data is not None or isinstance(component, gr.State), f"{event.api_name}: {component}"
+
+
+def values_of(event: BlockFunction) -> list[Any]:
+    """What the page's controls hold at first."""
+    return [None if isinstance(each, gr.State) else each.value for each in event.inputs]
 
 
 def test_waiting_is_bounded_and_cannot_be_gone_round(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ whoever asks has at the Hub. What every request passes before is `entrance`.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -173,6 +174,17 @@ class Page(gr.Blocks):
                 return await within(policy.limits(person).seconds, work, key, places)
         except BertspaceError as error:
             raise toast(error) from error
+
+    async def call_function(
+        self, block_fn: BlockFunction | int, processed_input: list[Any], iterator: Any = None, *others: Any
+    ) -> Any:
+        """gradio's, by which a generator that ends without having yielded would empty all its outputs."""
+        found = await super().call_function(block_fn, processed_input, iterator, *others)
+        event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        if iterator is None and inspect.isgeneratorfunction(event.fn) and not found["is_generating"]:
+            unchanged = [gr.skip() for _ in event.outputs]
+            found["prediction"] = unchanged if len(unchanged) > 1 else unchanged[0]
+        return found
 
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], *others: Any, **named: Any
