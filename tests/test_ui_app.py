@@ -38,6 +38,15 @@ def test_every_public_event_has_a_name_of_its_own(built: gr.Blocks) -> None:
     assert [name for name in public if re.search(r"_\d+$|lambda", str(name))] == []
 
 
+def test_no_event_has_two_listeners_that_would_wake_each_other(built: gr.Blocks) -> None:
+    waiting: dict[tuple[int | None, str], list[str]] = {}
+    for each in built.fns.values():
+        for target, event in each.targets:
+            if each.trigger_mode == "always_last" and target is not None and event != "load":
+                waiting.setdefault((target, event), []).append(str(each.api_name))
+    assert {key: names for key, names in waiting.items() if len(names) > 1} == {}, "wire them by `whenever`"
+
+
 def test_every_input_has_a_label(built: gr.Blocks) -> None:
     kinds = (gr.Textbox, gr.Number, gr.Dropdown, gr.Radio, gr.Checkbox, gr.File, gr.Slider)
     inputs = [block for block in built.blocks.values() if isinstance(block, kinds)]

@@ -18,6 +18,7 @@ from bertspace.ui import files, who
 from bertspace.ui.errors import told
 from bertspace.ui.run_view import find_run
 from bertspace.ui.settings_step import QUIET
+from bertspace.ui.whenever import whenever
 
 MOST_CHARACTERS = 200_000
 NAMED = ("namespace", "name", "license", "language", "adapter", "examples")
@@ -40,7 +41,7 @@ def build_card_fold(run: gr.Dropdown, controls: Mapping[str, Any]) -> gr.Textbox
     making: dict[str, Any] = {"inputs_kwargs": {"run_id": run, **{name: controls[name] for name in NAMED}}}
     making |= {"outputs": [source, drawn, notes, made, folder, given], "api_visibility": "private"}
     gr.on([fold.expand, again.click], told(make), show_progress="minimal", show_progress_on=drawn, **making)
-    run.change(away, None, [fold, source, drawn, notes, made, given], **QUIET)
+    whenever(run.change, away, None, [fold, source, drawn, notes, made, given], **QUIET)
     source.change(told(changed), [source, made, folder], [drawn, given], trigger_mode="always_last", **QUIET)
     return given
 

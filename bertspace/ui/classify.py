@@ -20,6 +20,7 @@ from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.model_picker import model_picker, page_opens
 from bertspace.ui.render import BASE, TUNED, Side
+from bertspace.ui.whenever import whenever
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,21 +68,19 @@ def build_classify_tab() -> ClassifyTab:
     _build_file_part(model)
     codes = as_code.code_fold()
 
-    gr.on(
+    whenever(
         [page_opens(), model.change],  # not the texts: what is being typed would be put back
         settle,
         inputs=[model, text, pair],
         outputs=[text, pair, two, examples, to_fine_tune],
-        trigger_mode="always_last",  # what comes while the page opens is not lost
         **quiet,
     )
-    two.change(show_pair, two, pair, **quiet)
-    gr.on(
+    whenever(two.change, show_pair, two, pair, **quiet)
+    whenever(
         [model.change, arrived.change, text.change, pair.change, two.change],
         answer,
         inputs=[text, model, pair, two],
         outputs=[panel, *codes],
-        trigger_mode="always_last",
         show_progress="minimal",
         show_progress_on=panel,
         api_visibility="private",
@@ -203,7 +202,7 @@ def _build_file_part(model: gr.Dropdown) -> None:
     answers = [summary, table, download]
     emptying: dict[str, Any] = {"fn": no_file_yet, "outputs": answers, "queue": False}
     emptying |= {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on([model.change, file.change], **emptying)
+    whenever([model.change, file.change], **emptying)
     start.click(**emptying).then(
         classify_file,
         inputs=[file, model],

@@ -20,6 +20,7 @@ from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.model_picker import model_picker, page_opens
 from bertspace.ui.render import BASE, TUNED, Side
+from bertspace.ui.whenever import whenever
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,16 +75,14 @@ def build_compare_tab() -> CompareTab:
 
     settling: dict[str, Any] = {"inputs": [tuned, text, pair], "show_progress": "hidden"}
     settling |= {"outputs": [base, text, pair, examples, to_fine_tune], "api_visibility": "private"}
-    settling |= {"trigger_mode": "always_last"}  # what comes while the page opens is not lost
     # Not the texts, nor the base: what is being typed or was chosen would be put back.
-    gr.on([page_opens(), tuned.change], settle, **settling)
+    whenever([page_opens(), tuned.change], settle, **settling)
     arrived.change(settle_arrived, **settling | {"inputs": [arrived, *settling["inputs"]]})
-    gr.on(
+    whenever(
         [base.change, tuned.change, arrived.change, text.change, pair.change],
         answer,
         inputs=[text, tuned, base, pair],
         outputs=[panel, *codes],
-        trigger_mode="always_last",
         show_progress="minimal",
         show_progress_on=panel,
         api_visibility="private",

@@ -15,6 +15,7 @@ from bertspace.reading import READING
 from bertspace.schema import TrainConfig
 from bertspace.ui import form, look, picker, render_data, render_run
 from bertspace.ui.look import Lengths, Look
+from bertspace.ui.whenever import whenever
 
 TITLE = "1 · Data"
 NOT_HERE = "The base model is not on this machine yet: it is pulled when the run starts, or now, in step 2."
@@ -74,8 +75,8 @@ def build_data_step() -> DataStep:
             gr.Row(),
         ):
             controls |= {name: form.control(name) for name in MORE}
-    source.change(
-        show_source, source, list(panels.values()),
+    whenever(
+        source.change, show_source, source, list(panels.values()),
         queue=False, show_progress="hidden", api_visibility="private",
     )  # fmt: skip
     return DataStep(

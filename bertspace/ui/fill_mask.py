@@ -12,8 +12,9 @@ from bertspace.errors import BertspaceError
 from bertspace.tasks.fill_mask import MASK
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told_plainly
-from bertspace.ui.model_picker import model_picker
+from bertspace.ui.model_picker import model_picker, page_opens
 from bertspace.ui.render import BASE, TUNED, Side
+from bertspace.ui.whenever import whenever
 
 EXAMPLES = (
     "Paris is the [MASK] of France.",
@@ -75,12 +76,12 @@ def build_fill_mask_tab() -> FillMaskTab:
 
     examples.click(chosen_text, examples, text, api_visibility="private", show_progress="hidden")
     mask.click(None, text, text, js=INSERT_MASK)
-    beside.change(show_second, [beside, second], second, api_visibility="private", show_progress="hidden")
+    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    whenever(beside.change, show_second, [beside, second], second, **hidden)
     answering: dict[str, Any] = {"inputs": [text, model, top_k, beside, second], "outputs": [panel, *codes]}
-    answering |= {"trigger_mode": "always_last", "show_progress": "minimal", "show_progress_on": panel}
-    answering |= {"api_visibility": "private"}
-    gr.on(None, answer, **answering)  # when the page opens, and whenever one of the inputs changes
-    arrived.change(answer, **answering)
+    answering |= {"show_progress": "minimal", "show_progress_on": panel, "api_visibility": "private"}
+    changes = [each.change for each in (*answering["inputs"], arrived)]
+    whenever([page_opens(), *changes], answer, **answering)
     gr.api(fill_mask, api_name="fill_mask")
     gr.api(told_plainly(picker.listed_models), api_name="models")
     return FillMaskTab(model, text, beside, second)

@@ -20,6 +20,7 @@ from bertspace.ui.hub_pull import told_transfer
 from bertspace.ui.run_view import RunView, find_run, owned, state_of, view
 from bertspace.ui.settings_step import QUIET
 from bertspace.ui.transfers import TRANSFERS, Job, Transfer
+from bertspace.ui.whenever import whenever
 
 EVERY = 1.0  # seconds between two looks at a push
 HEADING = '<h2 class="bs-step-title">Publish a run</h2>'
@@ -68,7 +69,7 @@ def build_hub_publish() -> HubPublish:
     opening |= {"show_progress": "hidden", "api_visibility": "private"}
     filled = [form.about, *form.controls.values(), form.when, panel, begin, clock]
     choosing: dict[str, Any] = {"fn": chosen, "inputs": [run, account], "outputs": filled, **QUIET}
-    gr.on([run.change, account.change], **choosing)
+    whenever([run.change, account.change], **choosing)
     following: dict[str, Any] = {"fn": follow, "inputs": run, "outputs": [panel, begin, clock], **QUIET}
     clock.tick(**following)
     begin.click(

@@ -18,6 +18,7 @@ from bertspace.ui.model_facts import Known, build_facts, puller
 from bertspace.ui.model_picker import searched
 from bertspace.ui.settings_step import QUIET
 from bertspace.ui.transfers import TRANSFERS, Transfer
+from bertspace.ui.whenever import whenever
 
 RESULTS = 20
 # For who has nothing to search for yet.
@@ -75,13 +76,13 @@ def build_hub_pull() -> HubPull:
                     compare = gr.Button("Compare", visible=False, elem_id="hub-compare")
 
     searching: dict[str, Any] = {"inputs": [words, task, chosen], "outputs": [results, found]}
-    searching |= {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
+    searching |= {"show_progress": "hidden", "api_visibility": "private"}
     gr.on(None, first_list, outputs=results, **QUIET)  # when the page opens
-    gr.on([words.change, task.change, arrived.change], look_for, **searching)
+    whenever([words.change, task.change, arrived.change], look_for, **searching)
     results.click(shown_model, None, chosen, **QUIET).then(None, None, None, js=TO_FACTS)
     words.submit(named_model, [words, chosen], chosen, **QUIET)
-    chosen.change(mark, [found, words, chosen], [results, empty], **QUIET)
-    gr.on([panel.known.change, arrived.change], offer, panel.known, [try_it, tune, compare], **QUIET)
+    whenever(chosen.change, mark, [found, words, chosen], [results, empty], **QUIET)
+    whenever([panel.known.change, arrived.change], offer, panel.known, [try_it, tune, compare], **QUIET)
     _add_endpoints()
     return HubPull(chosen, panel.known, try_it, tune, compare)
 

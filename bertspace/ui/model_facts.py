@@ -17,6 +17,7 @@ from bertspace.policy import Person
 from bertspace.ui import picker, render_hub, who
 from bertspace.ui.errors import told
 from bertspace.ui.transfers import TRANSFERS, Job, Transfer
+from bertspace.ui.whenever import whenever
 
 EVERY = 0.7  # seconds between two looks at a pull
 
@@ -46,7 +47,7 @@ def build_facts(choice: gr.Dropdown | gr.Textbox, task: str, arrived: gr.State) 
     panel = FactsPanel(shown, pull, gr.Timer(EVERY, active=False), gr.State(NOTHING))
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     drawn = [shown, pull, panel.clock, panel.known, arrived]
-    choice.change(_look(task), choice, drawn, **quiet)
+    whenever(choice.change, _look(task), choice, drawn, **quiet)
     pull.click(told(_act(task)), choice, [pull, panel.clock], **quiet)
     panel.clock.tick(follow, choice, [pull, panel.clock, arrived], **quiet)
     return panel

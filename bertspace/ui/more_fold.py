@@ -16,6 +16,7 @@ from bertspace.ui.render import text
 from bertspace.ui.render_progress import moment
 from bertspace.ui.run_view import find_run, run_lines, state_of
 from bertspace.ui.settings_step import QUIET
+from bertspace.ui.whenever import whenever
 
 # A hidden button holds the file; a click on it, once the file is there, is what makes a browser download it.
 DOWNLOAD = "() => { setTimeout(() => document.querySelector('#run-file')?.click(), 300); }"
@@ -74,16 +75,16 @@ def build_more_fold(run_id: gr.Textbox) -> MoreFold:
     copy.click(told(say_copied), run_id, None, **QUIET).success(None, None, None, js=TO_SETTINGS)
     file = gr.DownloadButton("Run as a file", visible="hidden", elem_id="run-file")
 
-    run_id.change(name_and_notes, run_id, [name, notes], **QUIET)
-    gr.on([run_id.change, fold.expand], others, run_id, other, **QUIET)
+    whenever(run_id.change, name_and_notes, run_id, [name, notes], **QUIET)
+    whenever([run_id.change, fold.expand], others, run_id, other, **QUIET)
     code_fold.expand(as_code, run_id, codes, **QUIET)
-    run_id.change(closed_code, None, code_fold, **QUIET)
-    gr.on([run_id.change, other.change], told(compared), [run_id, other], pair, **QUIET)
+    whenever(run_id.change, closed_code, None, code_fold, **QUIET)
+    whenever([run_id.change, other.change], told(compared), [run_id, other], pair, **QUIET)
     archive.click(told(run_care.download), run_id, file, api_name="download", **BUSY).success(
         None, None, None, js=DOWNLOAD
     )
     delete.click(told(ask), run_id, [sure, asked], **QUIET)
-    gr.on([keep.click, run_id.change], closed, None, sure, **QUIET)
+    whenever([keep.click, run_id.change], closed, None, sure, **QUIET)
     return MoreFold(fold, (name, notes), copy, save, sure, really, file)
 
 

@@ -20,6 +20,7 @@ from bertspace.ui.publish_choice import build_publish_choice
 from bertspace.ui.run_care import list_runs, remove, show_run, stop
 from bertspace.ui.run_view import RunLine, RunView, find_run, run_lines, view
 from bertspace.ui.settings_step import QUIET
+from bertspace.ui.whenever import whenever
 
 __all__ = ["RunStep", "build_run_step", "chosen_run", "list_runs", "look", "remove", "show_run", "stop"]
 
@@ -112,7 +113,7 @@ def build_run_step() -> RunStep:
     drawn = [live, published, curves, example, *acting, more.fold, log_fold, log, words, listed, seen]
     looking: dict[str, Any] = {"fn": look, "inputs": [run_id, seen, words], "outputs": drawn, **QUIET}
     gr.Timer(EVERY).tick(**looking)
-    run_id.change(**looking).then(None, run_id, None, js=IN_ADDRESS)
+    whenever(run_id.change, **looking).then(None, run_id, None, js=IN_ADDRESS)
     words.change(**looking)
     listed.click(chosen_run, None, run_id, **QUIET)
     _wire_buttons(buttons, run_id, looking)

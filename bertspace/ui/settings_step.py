@@ -13,6 +13,7 @@ from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 from bertspace.ui import form
 from bertspace.ui.model_picker import model_picker
+from bertspace.ui.whenever import whenever
 
 TITLE = "2 · Model and settings"
 FIRST_PRESET = "quick"
@@ -67,7 +68,7 @@ def build_settings_step() -> SettingsStep:
                 show_line_numbers=False, wrap_lines=True, elem_id="train-code",
             )  # fmt: skip
     chosen = [controls["task"], controls["best_metric"]]
-    controls["task"].change(_fits_task, chosen, [masks, controls["best_metric"]], **QUIET)
+    whenever(controls["task"].change, _fits_task, chosen, [masks, controls["best_metric"]], **QUIET)
     return SettingsStep(fold, preset, controls, masks, code, arrived)
 
 

@@ -31,6 +31,7 @@ from bertspace.ui.errors import told
 from bertspace.ui.look import Lengths
 from bertspace.ui.run_step import RunStep, build_run_step
 from bertspace.ui.settings_step import QUIET, SettingsStep, build_settings_step
+from bertspace.ui.whenever import whenever
 
 EXAMPLE = "office"  # the sample of the buttons that fill an empty panel
 _STARTING: dict[str, threading.Lock] = defaultdict(threading.Lock)  # one a person
@@ -149,7 +150,7 @@ def _wire_limits(rows: DataStep, settings: SettingsStep) -> None:
     """Another length limit draws the look anew, of which nothing is read again."""
     limits = [settings.controls["max_length"], settings.controls["chunk_size"]]
     changes = [limit.change for limit in limits]
-    gr.on(changes, data_step.redraw, [rows.look, rows.lengths, *limits], rows.shown, **QUIET)
+    whenever(changes, data_step.redraw, [rows.look, rows.lengths, *limits], rows.shown, **QUIET)
 
 
 def no_problem() -> str:
@@ -201,24 +202,22 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
         api_visibility="private",
     ).then(start, **starting, show_progress="hidden", api_visibility="private").then(**folding, **QUIET)
 
-    gr.on(
-        [rows.source.change, rows.sample.change, *(control.change for control in inputs.values())],
+    whenever(
+        [control.change for control in inputs.values()],
         command,
         inputs_kwargs=inputs,
         outputs=settings.code,
-        trigger_mode="always_last",
         **QUIET,
     )
 
 
 def _wire_forecast(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dict[str, Any]) -> None:
     """What the run will take, beside Start, as soon as the rows' lengths are known."""
-    gr.on(
+    whenever(
         [rows.lengths.change, *(control.change for control in settings.controls.values())],
         foresee,
         inputs_kwargs={**inputs, "lengths": rows.lengths},
         outputs=run.forecast,
-        trigger_mode="always_last",
         show_progress="hidden",
         concurrency_limit=1,
         api_visibility="private",
