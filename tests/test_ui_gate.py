@@ -168,7 +168,9 @@ def test_no_generator_of_the_page_empties_what_was_filled_in() -> None:
     events = [each for each in built.fns.values() if inspect.isgeneratorfunction(each.fn)]
     assert events
     for event in events:
-        found = asyncio.run(built.process_api(event, values_of(event), SessionState(built)))
+        clicked = gr.EventData(None, {})
+        asked = built.process_api(event, values_of(event), SessionState(built), event_data=clicked)
+        found = asyncio.run(asked)
         for component, data in zip(event.outputs, found["data"], strict=True):
             assert data is not None or isinstance(component, gr.State), f"{event.api_name}: {component}"
 

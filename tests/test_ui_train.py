@@ -1,5 +1,6 @@
 """The Fine-tune tab: the form equals the config, the pure drawing, and the handlers on real folders."""
 
+import html
 import re
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import gradio as gr
 import pytest
 
 from bertspace import data, engine, presets, published, queue, recipes, runs
-from bertspace.errors import BertspaceError, ConfigError, RunError
+from bertspace.errors import BertspaceError, ConfigError, Remedy, RunError
 from bertspace.policy import LOCAL, Limits, Person
 from bertspace.runs import Run
 from bertspace.scales import up_to_tick
@@ -20,6 +21,7 @@ from bertspace.ui import (
     form,
     look,
     recipe_fold,
+    remedies,
     render_data,
     render_run,
     run_step,
@@ -221,7 +223,61 @@ def test_a_file_that_cannot_be_read_leaves_no_columns_of_another(tmp_path: Path)
     values = form_values(source="files", sample=None, train_file=str(file))
     (update,) = data_step.read(step, values, LOCAL, fresh=True)
     assert "tea.csv" in update[step.problem]
-    assert not update[step.columns].visible and not update[step.more].visible
+    assert not update[step.columns].visible
+    assert update[step.more].visible  # how a file is to be read can be said there
+
+
+def test_a_way_out_is_a_button_that_sets_the_form_and_reads_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
+    file = tmp_path / "tea.csv"
+    file.write_bytes(b"text,label\n" + "Thé à la menthe,green\nThé noir,black\n".encode("cp1252") * 20)
+    with gr.Blocks():
+        step = replace(data_step.build_data_step(), task=gr.Radio())
+    values = form_values(source="files", sample=None, train_file=str(file))
+    (update,) = data_step.read(step, values, LOCAL, fresh=True, told=data_step.untold(values))
+    panel = html.unescape(update[step.problem])
+    settings = re.search(r'data-settings="([^>]*encoding[^>]*windows-1252[^>]*)">', panel)[1]
+
+    told, fresh = data_step.remedied(gr.EventData(None, {"settings": settings}))
+    assert (told, fresh) == ({"encoding": "windows-1252"}, True)
+    update, _ = data_step.read(step, values, LOCAL, fresh=fresh, told=told)
+    assert update[step.problem] == ""
+    assert update[step.controls["encoding"]]["value"] == "windows-1252"
+    assert "Thé à la menthe" in update[step.shown]
+
+
+def test_what_was_said_of_one_file_is_not_said_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
+    file = tmp_path / "tea.csv"
+    file.write_text("text,label\n" + "mint,0\nblack,1\n" * 20, encoding="utf-8")
+    with gr.Blocks():
+        step = replace(data_step.build_data_step(), task=gr.Radio())
+    values = form_values(source="files", sample=None, train_file=str(file))
+    values |= {"label_names": "spam,ham", "header": "no", "validation_share": 0.4, "max_train_rows": 30}
+    told = data_step.untold(values)
+    update, _ = data_step.read(step, values, LOCAL, fresh=True, told=told)
+    assert "spam" not in update[step.shown]
+    assert {step.controls[name] for name in told} <= update.keys()
+    assert update[step.controls["label_names"]] == {"__type__": "update", "value": "", "visible": True}
+    assert update[step.controls["validation_share"]]["value"] == 0.1
+    assert "max_train_rows" not in told
+
+
+@pytest.mark.parametrize(
+    "sent", [None, "", "[", "[1]", '{"data_dir": "/etc", "train_file": "x", "header": 5}', "[" * 9_000]
+)
+def test_a_button_sets_nothing_but_texts_of_the_settings_that_it_may(sent: str | None) -> None:
+    assert data_step.remedied(gr.EventData(None, {"settings": sent})) == ({}, False)
+
+
+def test_what_is_chosen_already_is_not_offered_again() -> None:
+    offered = (Remedy("No header", (("header", "no"),)), Remedy("By title", (("text_column", "title"),)))
+    assert remedies.open_to(offered, TrainConfig(header="no")) == offered[1:]
+    assert remedies.draw(()) == ""
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,21 @@ from bertspace.errors import BertspaceError
 from bertspace.policy import Person
 from bertspace.reading import READING
 from bertspace.schema import TrainConfig
-from bertspace.ui import form, look, picker, render_data, render_run
+from bertspace.ui import form, look, picker, remedies, render_data, render_run
 from bertspace.ui.look import Lengths, Look
 from bertspace.ui.whenever import whenever
 
 TITLE = "1 · Data"
 NOT_HERE = "The base model is not on this machine yet: it is pulled when the run starts, or now, in step 2."
-MORE = ("label_names", "max_train_rows", "validation_share", *READING)
+FIRST = ("label_names", "max_train_rows", "validation_share")
+# The settings of the data that have no place of their own, in the fold below the look.
+MORE = FIRST + tuple(
+    name
+    for name in form.settings_of("data")
+    if name not in (*FIRST, *form.UPLOADS, *form.HUB, *form.COLUMNS, *form.NOT_ON_THE_PAGE)
+)
+# What is said of one file is not said of the next.
+OF_A_FILE = tuple(name for name in MORE if name != "max_train_rows")
 LABELLED = ("pair_column", "label_column", "label_names")
 EMPTY = (
     '<p class="bs-empty">The rows, their labels and how long they are will show here, before anything is '
@@ -66,13 +74,19 @@ def build_data_step() -> DataStep:
             with gr.Row(elem_classes="bs-settings"):
                 controls |= {name: form.control(name) for name in form.HUB}
             read_hub = gr.Button("Read the data set", size="md", elem_classes="bs-small")
-        problem = gr.HTML("", apply_default_css=False, elem_classes="bs-slot")
+        problem = gr.HTML(
+            "",
+            apply_default_css=False,
+            elem_classes="bs-slot",
+            js_on_load=remedies.CLICK,
+            elem_id="data-problem",
+        )
         with gr.Row(visible=False) as columns:
             controls |= {name: form.control(name) for name in form.COLUMNS}
-        shown = gr.HTML(EMPTY, apply_default_css=False, elem_id="look")
+        shown = gr.HTML(EMPTY, apply_default_css=False, elem_id="look", js_on_load=remedies.CLICK)
         with (
             gr.Accordion("More about the rows", open=False, visible=False, elem_classes="bs-fold") as more,
-            gr.Row(),
+            gr.Row(elem_classes="bs-settings"),
         ):
             controls |= {name: form.control(name) for name in MORE}
     whenever(
@@ -107,30 +121,38 @@ def _no_columns(step: DataStep) -> dict[Any, Any]:
 
 
 def read(
-    step: DataStep, values: dict[str, Any], person: Person, *, fresh: bool, task: str = ""
+    step: DataStep,
+    values: dict[str, Any],
+    person: Person,
+    *,
+    fresh: bool,
+    task: str = "",
+    told: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[Any, Any]]:
     """Read the form's data and show it: rows at once, lengths as soon as the tokenizer is there.
 
-    fresh: other data than before, so that task and columns are guessed anew; else what is chosen stands.
-    task: what the data is known to be for.
+    fresh: other rows than before, so that task and columns are guessed anew; else what is chosen stands.
+    task: what the data is known to be for. told: settings that are to have other values in the form too.
     """
+    told = told or {}
+    values = {**values, **told}
     source, sample = values.pop("source"), values.pop("sample")
+    said = {step.controls[name]: gr.update(value=value) for name, value in told.items()}
     try:
         config = form.config_of(source, sample, values, person)
-        if fresh:
-            config = replace(config, validation_share=_share(source, sample))
-        config, columns = _with_columns(config, fresh, source, task)
+        config, columns = _with_columns(config, fresh, task, told)
     except BertspaceError as error:
-        yield _failed(step, error) | _no_columns(step)
+        yield said | _failed(step, error) | _no_columns(step) | _how_to_read(step, source)
         return
     update = _chosen(step, config, columns)
+    update |= {control: update.get(control, {}) | change for control, change in said.items()}
     try:
         splits = look.load(config)
         policy.check_data(person, splits)
     except BertspaceError as error:
         yield update | _failed(step, error)
         return
-    seen = look.look_at(splits, config.task)
+    seen = look.look_at(splits, config)
     update |= {step.problem: "", step.look: seen, step.lengths: None}
     update |= {step.shown: redraw(seen, None, config.max_length, config.chunk_size)}
     update |= {step.fold: gr.Accordion(label=f"{TITLE} · {render_data.summary(seen)}")}
@@ -142,20 +164,34 @@ def read(
     yield {step.lengths: lengths, step.shown: redraw(seen, lengths, config.max_length, config.chunk_size)}
 
 
-def _share(source: str, sample: str | None) -> float:
-    """The share to hold out of data that is new to the page."""
-    chosen = data.SAMPLES.get(sample or "") if source == "sample" else None
-    return chosen.validation_share if chosen else TrainConfig().validation_share
+def untold(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of data that is new to the page, of which nothing has been said yet."""
+    plain = {name: form.FIELDS[name].default for name in OF_A_FILE}
+    chosen = data.SAMPLES.get(values["sample"] or "") if values["source"] == "sample" else None
+    return {**plain, **({"validation_share": chosen.validation_share} if chosen else {})}
 
 
-def _with_columns(config: TrainConfig, fresh: bool, source: str, task: str) -> tuple[TrainConfig, list[str]]:
+def remedied(event: gr.EventData) -> tuple[dict[str, str], bool]:
+    """What a pressed remedy sets, and whether that makes other rows and columns of the file."""
+    told = remedies.chosen(event, (*form.COLUMNS, *MORE))
+    return told, not told.keys().isdisjoint(READING)
+
+
+def _how_to_read(step: DataStep, source: str) -> dict[Any, Any]:
+    """The settings that say how a file is to be read, where it may be that which is wrong."""
+    return {step.more: gr.Accordion(visible=source == "files")}
+
+
+def _with_columns(
+    config: TrainConfig, fresh: bool, task: str, told: Mapping[str, Any]
+) -> tuple[TrainConfig, list[str]]:
     """The config with its task and columns as the data has them, and the columns there are."""
     columns = look.columns_of(config)
     task = task or (look.guess_task(config, columns) if fresh else config.task)
     chosen = {name: getattr(config, name) for name in form.COLUMNS}
-    names = "" if fresh and source == "sample" else config.label_names
     picked: dict[str, Any] = dict(look.pick(columns, task, chosen, fresh=fresh))
-    return replace(config, task=task, label_names=names, **picked), columns
+    picked |= {name: told[name] for name in form.COLUMNS if name in told}
+    return replace(config, task=task, **picked), columns
 
 
 def _chosen(step: DataStep, config: TrainConfig, columns: list[str]) -> dict[Any, Any]:
@@ -172,18 +208,17 @@ def _chosen(step: DataStep, config: TrainConfig, columns: list[str]) -> dict[Any
         )
         for name in form.COLUMNS
     }
-    update[step.controls["label_names"]] = gr.Textbox(value=config.label_names, visible=labelled)
+    update[step.controls["label_names"]] = gr.update(visible=labelled)
     update[step.task] = config.task
-    update[step.controls["validation_share"]] = config.validation_share
     update |= {step.columns: gr.Row(visible=True), step.more: gr.Accordion(visible=True)}
     return update
 
 
 def _failed(step: DataStep, error: BertspaceError) -> dict[Any, Any]:
     """The problem in the place of the look; what was filled in stays."""
-    panel = render_run.problem(error.message, error.hint)
+    buttons = remedies.draw(error.remedies)
     return {
-        step.problem: panel,
+        step.problem: render_run.problem(error.message, error.hint, buttons),
         step.shown: "",
         step.look: None,
         step.lengths: None,

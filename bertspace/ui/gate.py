@@ -106,6 +106,7 @@ NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
     "train._wire_data.read_again": "read data",
     "train._wire_data.read_loaded": "read data",
     "train._wire_data.read_new": "read data",
+    "train._wire_data.read_remedied": "read data",
     "train._wire_data.read_source": "read data",
     "train._wire_start.fill_example": "train",
     "train._wire_start.fold": "train",

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bertspace import data, published
-from bertspace.errors import BertspaceError, DataError
+from bertspace.errors import BertspaceError, DataError, Remedy
 from bertspace.hub_client import RIGHTS
 from bertspace.hub_data import load_hub
 from bertspace.reading import READING
 from bertspace.schema import TrainConfig
+from bertspace.ui import remedies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,10 @@ ROWS_MEASURED = 2000  # lengths are counted on so many rows at most
 
 @dataclass(frozen=True)
 class Look:
-    """What is shown of a config's data. rows: (text, pair, label) of the first; "" where there is none."""
+    """What is shown of a config's data. rows: (text, pair, label) of the first; "" where there is none.
+
+    remedies: what can be chosen instead of what was guessed.
+    """
 
     task: str
     source: str
@@ -43,6 +47,7 @@ class Look:
     rows: tuple[tuple[str, str, str], ...]
     labels: tuple[tuple[str, int], ...]
     findings: tuple[str, ...]
+    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,15 +59,15 @@ class Lengths:
     problem: str = ""
 
 
-def look_at(splits: data.Splits, task: str) -> Look:
-    """The look at what load_splits gave."""
+def look_at(splits: data.Splits, config: TrainConfig) -> Look:
+    """The look at what load_splits gave for the config."""
     frames = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     names = splits.label_names
     shown = splits.train.head(ROWS_SHOWN)
     pairs = shown["pair"] if "pair" in shown else [""] * len(shown)
     labels = [names[number] for number in shown["label"]] if names else [""] * len(shown)
     return Look(
-        task,
+        config.task,
         splits.source,
         tuple((part, len(frame)) for part, frame in frames.items() if frame is not None),
         tuple(zip(shown["text"], pairs, labels, strict=True)),
@@ -70,6 +75,7 @@ def look_at(splits: data.Splits, task: str) -> Look:
         if names
         else (),
         splits.findings,
+        remedies.open_to(splits.remedies, config),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bertspace.ui import remedies
 from bertspace.ui.chart import bars, histogram
 from bertspace.ui.look import Lengths, Look
 from bertspace.ui.render import LONGEST_NAME, cut, number, text
@@ -24,9 +25,10 @@ def draw_look(look: Look, lengths: Lengths | None, max_length: int, chunk_size: 
     """Rows on the left; labels, lengths and findings beside them."""
     side = bars("Labels of the training rows", look.labels) if look.labels else ""
     side += _lengths(look, lengths, max_length, chunk_size)
-    if look.findings:
+    if look.findings or look.remedies:
         items = "".join(f"<li>{text(finding)}</li>" for finding in look.findings)
-        side += f'<div class="bs-findings"><h4>Worth a look</h4><ul>{items}</ul></div>'
+        buttons = remedies.draw(look.remedies)
+        side += f'<div class="bs-findings"><h4>Worth a look</h4><ul>{items}</ul>{buttons}</div>'
     side = f'<div class="bs-side">{side}</div>'
     return f'<div class="bs-look"><div class="bs-look-grid"><div>{rows_table(look)}</div>{side}</div></div>'
 

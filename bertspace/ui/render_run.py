@@ -109,11 +109,11 @@ def resume_words(view: RunView) -> str:
     return f"Resume from step {view.checkpoint:,}" if view.checkpoint else "Resume from the beginning"
 
 
-def problem(message: str, hint: str = "") -> str:
-    """What happened and what to do, as a panel that is read out when it appears."""
+def problem(message: str, hint: str = "", buttons: str = "") -> str:
+    """What happened and what to do, read out when it appears. buttons: markup that does it."""
     return (
         '<div class="bs-problem" role="alert"><span aria-hidden="true">!</span>'
-        f"<div><strong>{text(message)}</strong><p>{text(hint)}</p></div></div>"
+        f"<div><strong>{text(message)}</strong><p>{text(hint)}</p>{buttons}</div></div>"
     )
 
 

@@ -108,7 +108,8 @@ def _wire_data(
     reading |= {"show_progress_on": rows.shown, "trigger_mode": "always_last", "concurrency_limit": 4}
 
     def read_new(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
-        yield from data_step.read(rows, values, who.person(request), fresh=True)
+        told = data_step.untold(values)
+        yield from data_step.read(rows, values, who.person(request), fresh=True, told=told)
 
     def read_loaded(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         task = str(values["task"])  # the recipe's
@@ -125,6 +126,16 @@ def _wire_data(
             return  # nothing is chosen yet
         yield from data_step.read(rows, values, who.person(request), fresh=False)
 
+    def read_remedied(event: gr.EventData, request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
+        told, fresh = data_step.remedied(event)
+        yield from data_step.read(rows, values, who.person(request), fresh=fresh, told=told)
+
+    gr.on(
+        [rows.problem.click, rows.shown.click],
+        read_remedied,
+        api_visibility="private",
+        **reading | {"trigger_mode": "once"},
+    )
     gr.on(
         [rows.sample.input, rows.controls["train_file"].upload, rows.reads[1].click],
         read_new, api_name="load_data", **reading,
@@ -161,7 +172,7 @@ def no_problem() -> str:
 def _looked(rows: DataStep) -> list[Any]:
     """What a reading fills."""
     panels = [rows.fold, rows.problem, rows.columns, rows.more, rows.shown, rows.look, rows.lengths]
-    names = (*form.COLUMNS, "label_names", "validation_share")
+    names = (*form.COLUMNS, *data_step.OF_A_FILE)
     return panels + [rows.controls[name] for name in names] + [rows.task]
 
 
@@ -191,7 +202,8 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
         return ["sample", EXAMPLE, "quick", *map(form.shown, quick, quick.values())]
 
     def read_example(request: gr.Request, **values: Any) -> dict[Any, Any]:
-        return next(data_step.read(rows, values, who.person(request), fresh=True))
+        told = data_step.untold(values)
+        return next(data_step.read(rows, values, who.person(request), fresh=True, told=told))
 
     filled = [rows.source, rows.sample, settings.preset, *(inputs[name] for name in quick)]
     run.example.click(fill_example, None, filled, **QUIET).then(
