@@ -78,10 +78,10 @@ def test_no_rule_of_ours_means_something_else_in_the_copy_that_gradio_makes_of_i
 def test_the_header_tells_the_device_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Looking at this machine" in header.draw_header("", None)
     monkeypatch.setitem(warm._known, "device", "CPU, 2 cores, bf16")
-    drawn, seen, clock, _ = header.look("")
+    drawn, seen, clock, _, news = header.look("")
     assert "CPU, 2 cores, bf16" in drawn and "No run at work" in drawn and "Local owner" in drawn
     assert clock.active
-    assert header.look(seen) == (gr.skip(),) * 4
+    assert header.look(seen) == (*(gr.skip(),) * 4, news)
 
 
 def test_a_visitors_header_says_who_they_are_and_shows_no_run() -> None:

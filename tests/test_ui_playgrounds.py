@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 import pandas as pd
 import pytest
+from made_runs import write_events
 
 from bertspace import comparison, inference
 from bertspace.errors import DataError, ModelError
@@ -16,7 +17,18 @@ from bertspace.policy import LOCAL, VISITOR, Person
 from bertspace.probe import Probe
 from bertspace.runs import Run, home
 from bertspace.schema import RunState, TrainConfig
-from bertspace.ui import as_code, classify, compare, errors, fill_mask, model_picker, picker, who
+from bertspace.ui import (
+    as_code,
+    classify,
+    compare,
+    errors,
+    fill_mask,
+    model_picker,
+    news,
+    picker,
+    run_view,
+    who,
+)
 
 ROWS = pd.DataFrame(
     {
@@ -299,6 +311,52 @@ def test_compare_fills_masks_side_by_side(masked: str) -> None:
     assert "Both say “" in compare.answer(text, masked, base, "")[0]
 
 
+def begin(run: Run, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run is at work, and has so many steps behind it."""
+    write_events(run, steps, 42)
+    run.write_state(RunState(status="running", name=run.name, created=time.time()))
+    monkeypatch.setattr(Run, "is_locked", lambda self: True)
+
+
+def test_an_answer_of_a_model_in_training_says_its_step_and_is_renewed_at_the_end(
+    classifier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = picker._run(classifier)
+    renewed = news._renewed("")
+    begin(run, 31, monkeypatch)
+    before, again = renewed((), classifier, classifier)
+    words = "parcels (at step 28 of 42, still training)"  # that of its last epoch
+    assert words in classify.answer("my parcel", classifier, "", False)[0]
+    assert words in compare.answer("my parcel", classifier, "", "")[0]
+    summary, _, _, unfinished = compare.compare_own_rows("", classifier)
+    assert words in summary and unfinished == "own"
+    assert compare.renew_rows(unfinished, None, classifier, "") == (gr.skip(),) * 4
+    assert renewed(before, classifier, classifier) == (gr.skip(), gr.skip())
+
+    run.write_state(RunState(status="done", name=run.name, created=time.time()))
+    assert renewed(before, classifier, classifier)[1] > again
+    assert "training" not in classify.answer("my parcel", classifier, "", False)[0]
+    summary, _, _, unfinished = compare.renew_rows(unfinished, None, classifier, "")
+    assert "accuracy" in summary.lower() and "training" not in summary and unfinished == ""
+
+
+def test_a_first_training_is_said_to_be_one_and_its_model_is_taken_when_it_is_there(
+    classifier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = picker._run(classifier)
+    model = (run.path / "model").rename(run.path / "model-to-come")
+    begin(run, 3, monkeypatch)
+    found = news.news_of(run_view.run_at_work())
+    assert "being trained" in classify.answer("my parcel", "starter", "", False)[0]
+    assert "being trained" in compare.answer("my parcel", "", "", "")[0]
+    assert "being trained" not in fill_mask.answer("a [MASK]", "starter", 5, False, None)[0]
+
+    model.rename(run.path / "model")
+    assert news.news_of(run_view.run_at_work()) != found
+    taken = model_picker.chosen_or_newest("text-classification")("starter", None)
+    assert taken.value == classifier
+
+
 def test_compare_without_a_run_says_what_will_be_here() -> None:
     base, text, pair, _, button = compare.settle("", "", "")
     assert (base, text, button.visible) == (gr.skip(), gr.skip(), True)
@@ -314,7 +372,7 @@ def test_the_compare_endpoint_takes_the_runs_own_base(classifier: str) -> None:
 def test_a_held_out_file_gives_metrics_a_verdict_and_all_rows(classifier: str, tmp_path: Path) -> None:
     file = tmp_path / "held.csv"
     file.write_text("text,label\nmy parcel is late,delivery\na refund please,billing\n")
-    summary, rows, download = compare.compare_file(str(file), classifier)
+    summary, rows, download, _ = compare.compare_file(str(file), classifier)
     assert "Of 2 rows the fine-tuned model gets" in summary and "MCC" in summary
     assert "Measured on 2 rows, held.csv." in summary
     assert isinstance(rows.visible, bool)

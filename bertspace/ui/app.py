@@ -59,7 +59,7 @@ def build_app() -> Page:
     button = sign_in.sign_in_button()
     how = policy.TO_SIGN_IN if button else policy.TO_GET_THE_RIGHT
     with Page(title="bertspace", analytics_enabled=False, delete_cache=(HOUR, DAY)) as app:
-        header = build_header(button)
+        header, news = build_header(button)
         with gr.Tabs(selected="fine-tune", overflow_behavior="wrap", elem_id="tabs") as tabs:
             with gr.Tab(TABS["fine-tune"], id="fine-tune") as first:
                 words = NO_TRAINING[0], NO_TRAINING[1].format(how)
@@ -67,11 +67,11 @@ def build_app() -> Page:
                 with gr.Column() as workshop:
                     train = build_train_tab()
             with gr.Tab(TABS["fill-mask"], id="fill-mask") as second:
-                fill_mask = build_fill_mask_tab()
+                fill_mask = build_fill_mask_tab(news)
             with gr.Tab(TABS["classify"], id="classify") as third:
-                classify = build_classify_tab()
+                classify = build_classify_tab(news)
             with gr.Tab(TABS["compare"], id="compare") as fourth:
-                compare = build_compare_tab()
+                compare = build_compare_tab(news)
             with gr.Tab(TABS["hub"], id="hub") as fifth:
                 account = build_account_fold()
                 hub = build_hub_tab()

@@ -13,12 +13,14 @@ from bertspace import data, inference, models, policy
 from bertspace.archives import ACCEPTED
 from bertspace.columns import blank_rows, pick_columns, texts
 from bertspace.errors import BertspaceError, DataError
+from bertspace.policy import Person
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table, row_words
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.model_picker import model_picker, page_opens
+from bertspace.ui.news import build_news
 from bertspace.ui.render import BASE, TUNED, Side
 from bertspace.ui.whenever import whenever
 
@@ -38,6 +40,8 @@ TO_MAKE_ONE = (
     "A classifier is made by fine-tuning: load a sample there, press Start, and try the result here."
 )
 
+IN_TRAINING = "{} has no model yet: it answers here by itself after its first epoch."
+
 
 @dataclass(frozen=True)
 class ClassifyTab:
@@ -49,8 +53,8 @@ class ClassifyTab:
     to_fine_tune: gr.Button
 
 
-def build_classify_tab() -> ClassifyTab:
-    """The playground; has to be called inside a Tab of the page."""
+def build_classify_tab(news: gr.State) -> ClassifyTab:
+    """The playground; has to be called inside a Tab of the page. news: see `news`."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     arrived = gr.State("")
     with gr.Row(equal_height=False):
@@ -67,6 +71,7 @@ def build_classify_tab() -> ClassifyTab:
             to_fine_tune = gr.Button("Go to Fine-tune", variant="primary", elem_classes="bs-small")
     _build_file_part(model)
     codes = as_code.code_fold()
+    again = build_news(news, TASK, model)
 
     whenever(
         [page_opens(), model.change],  # not the texts: what is being typed would be put back
@@ -77,7 +82,7 @@ def build_classify_tab() -> ClassifyTab:
     )
     whenever(two.change, show_pair, two, pair, **quiet)
     whenever(
-        [model.change, arrived.change, text.change, pair.change, two.change],
+        [model.change, arrived.change, again.change, text.change, pair.change, two.change],
         answer,
         inputs=[text, model, pair, two],
         outputs=[panel, *codes],
@@ -145,10 +150,11 @@ def answer(
     """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
     model, pair = model or "", pair if two else ""
     code = as_code.classify_code(model or picker.STARTER, text, pair, as_code.page_url(request))
+    person = who.person(request)
     if model == picker.STARTER:
-        return render.note("No classifier yet", TO_MAKE_ONE), *code
+        return no_classifier(person), *code
     try:
-        model = picker.checked_model(model, who.person(request))
+        model = picker.checked_model(model, person)
     except BertspaceError as error:
         return render.failed(error.message, error.hint), *code
     if picker.away([model]):
@@ -166,9 +172,17 @@ def answer(
     return render.label_panel([side]), *code
 
 
+def no_classifier(person: Person) -> str:
+    """The empty panel: one is being trained, or how one is made."""
+    if name := picker.first_in_training(TASK, person):
+        return render.note("A classifier is being trained", IN_TRAINING.format(name))
+    return render.note("No classifier yet", TO_MAKE_ONE)
+
+
 def _side(model: str, text: str, pair: str) -> Side:
+    title = picker.model_title(model)  # as it is now: a run at work may keep another model meanwhile
     found = inference.predict(model, [text], task=TASK, pairs=[pair] if pair else None)[0]
-    return Side(picker.model_name(model), TUNED if picker.is_tuned(model) else BASE, found)
+    return Side(title, TUNED if picker.is_tuned(model) else BASE, found)
 
 
 @told_plainly
@@ -236,6 +250,7 @@ def classify_file(
     policy.check_rows(person, len(frame))
     policy.check_texts(person, frame.index, *filter(None, (chosen, pairs)))
     policy.check_scores(person, len(frame), labels_of(model, TASK))
+    title = picker.model_title(model)
     scores: list[dict[str, float]] = []
     limit, begin = policy.limits(person).seconds, time.monotonic()
     for start in range(0, len(chosen), AT_ONCE):
@@ -255,7 +270,8 @@ def classify_file(
         {label: count / len(whole) for label, count in counts.items()},
         TUNED if picker.is_tuned(model) else BASE,
     )
-    words = f"{render.counted(len(whole), 'row')} of {path.name}. The share of each label:"
+    by = f" by {title}" if title != picker.model_name(model) else ""
+    words = f"{render.counted(len(whole), 'row')} of {path.name}{by}. The share of each label:"
     name = f"{path.name.split('.')[0]}-classified.csv"
     return (
         render.comparison(words, shares),

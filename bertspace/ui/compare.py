@@ -15,10 +15,11 @@ from bertspace.policy import Person
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table
 from bertspace.ui import as_code, picker, render, who
-from bertspace.ui.classify import FILE_TYPES, chips_of, example_chips, labels_of
+from bertspace.ui.classify import FILE_TYPES, IN_TRAINING, chips_of, example_chips, labels_of
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.model_picker import model_picker, page_opens
+from bertspace.ui.news import build_news
 from bertspace.ui.render import BASE, TUNED, Side
 from bertspace.ui.whenever import whenever
 
@@ -32,6 +33,11 @@ NOTHING_YET = (
     "what the training fixed and what it broke. Fine-tune a model first.",
 )
 
+BEFORE_ROWS = (
+    "Both models on the same rows",
+    "Their metrics side by side with the differences, then the rows that the training "
+    "fixed and those that it broke.",
+)
 TITLES = {
     "fixed": "Fixed, where the base was wrong and the fine-tuned model is right",
     "broken": "Broken, where the base was right and the fine-tuned model is wrong",
@@ -56,8 +62,8 @@ class CompareTab:
     to_fine_tune: gr.Button
 
 
-def build_compare_tab() -> CompareTab:
-    """The playground; has to be called inside a Tab of the page."""
+def build_compare_tab(news: gr.State) -> CompareTab:
+    """The playground; has to be called inside a Tab of the page. news: see `news`."""
     arrived = gr.State("")
     with gr.Row(elem_classes="bs-card"):
         base = model_picker("Base", "", arrived=arrived, min_width=280)
@@ -70,7 +76,8 @@ def build_compare_tab() -> CompareTab:
         with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
             panel = gr.HTML(render.note(*NOTHING_YET))
             to_fine_tune = gr.Button("Go to Fine-tune", variant="primary", elem_classes="bs-small")
-    _build_file_part(base, tuned)
+    again = build_news(news, "", tuned, base)
+    _build_file_part(base, tuned, again)
     codes = as_code.code_fold()
 
     settling: dict[str, Any] = {"inputs": [tuned, text, pair], "show_progress": "hidden"}
@@ -79,7 +86,7 @@ def build_compare_tab() -> CompareTab:
     whenever([page_opens(), tuned.change], settle, **settling)
     arrived.change(settle_arrived, **settling | {"inputs": [arrived, *settling["inputs"]]})
     whenever(
-        [base.change, tuned.change, arrived.change, text.change, pair.change],
+        [base.change, tuned.change, arrived.change, again.change, text.change, pair.change],
         answer,
         inputs=[text, tuned, base, pair],
         outputs=[panel, *codes],
@@ -131,7 +138,7 @@ def answer(
     url = as_code.page_url(request)
     code = as_code.compare_code(base or picker.STARTER, tuned or "run:…", text, pair, task, url)
     if not tuned:
-        return render.note(*NOTHING_YET), *code
+        return nothing_yet(person), *code
     if why := picker.misfit(known, ""):
         return render.note(f"{picker.model_name(known)}: {why}", "Choose another model."), *code
     if known and not text.strip():
@@ -166,12 +173,17 @@ def own_base(tuned: str, person: Person) -> str:
         return ""
 
 
+def nothing_yet(person: Person) -> str:
+    """The empty panel: a model is being trained, or what will be here."""
+    if name := picker.first_in_training("", person):
+        return render.note("A model is being trained", IN_TRAINING.format(name))
+    return render.note(*NOTHING_YET)
+
+
 def _panel(base: str, tuned: str, text: str, pair: str) -> str:
+    names = base_title(base, tuned), picker.model_title(tuned)
     found = comparison.compare(base, tuned, [text], pairs=[pair] if pair else None)[0]
-    sides = [
-        Side(base_title(base, tuned), BASE, found.base),
-        Side(picker.model_name(tuned), TUNED, found.tuned),
-    ]
+    sides = [Side(names[0], BASE, found.base), Side(names[1], TUNED, found.tuned)]
     masks = inference.task_of(tuned) == "fill-mask"
     pictures = render.mask_panel(text, sides) if masks else render.label_panel(sides)
     return render.comparison(render.verdict(found.base, found.tuned, words=masks), pictures)
@@ -179,7 +191,7 @@ def _panel(base: str, tuned: str, text: str, pair: str) -> str:
 
 def base_title(base: str, tuned: str) -> str:
     """How the base answers, in words; a base that is a run itself goes by its name."""
-    return comparison.base_words(base, tuned).replace(base, picker.model_name(base), 1)
+    return comparison.base_words(base, tuned).replace(base, picker.model_title(base), 1)
 
 
 @told_plainly
@@ -209,7 +221,10 @@ def compare(
 # Held-out rows
 
 
-def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown) -> None:
+def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.State) -> None:
+    unfinished = gr.State(
+        ""
+    )  # what was measured with a model in training: the run's "own" rows, or the "file"
     with gr.Accordion("On held-out rows", open=False, elem_classes="bs-card"):
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
@@ -224,24 +239,45 @@ def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown) -> None:
                 )
                 start = gr.Button("Compare on this file", elem_classes="bs-small")
             with gr.Column(scale=6, min_width=320):
-                summary = gr.HTML(
-                    render.note(
-                        "Both models on the same rows",
-                        "Their metrics side by side with the differences, then the rows that the training "
-                        "fixed and those that it broke.",
-                    )
-                )
+                summary = gr.HTML(render.note(*BEFORE_ROWS))
                 download = gr.DownloadButton(
                     "Download all rows as csv", visible=False, elem_classes="bs-small"
                 )
         rows = gr.HTML(elem_classes="pg-rows", visible=False)
     outputs: dict[str, Any] = {
-        "outputs": [summary, rows, download],
+        "outputs": [summary, rows, download, unfinished],
         "show_progress": "minimal",
         "show_progress_on": summary,
     }
+    hidden: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
+    whenever([base.change, tuned.change, file.change], no_rows_yet, None, outputs["outputs"], **hidden)
+    finished: dict[str, Any] = {"api_visibility": "private", **outputs}
+    whenever(again.change, renew_rows, [unfinished, file, tuned, base], **finished)
     own.click(compare_own_rows, [base, tuned], **outputs, api_visibility="private")
     start.click(compare_file, [file, tuned, base], **outputs, api_name="compare_file")
+
+
+def no_rows_yet() -> tuple[Any, ...]:
+    """What was measured of other models, or of another file, would be taken for theirs."""
+    return render.note(*BEFORE_ROWS), gr.HTML(visible=False), gr.DownloadButton(visible=False), ""
+
+
+@told
+def renew_rows(
+    unfinished: str,
+    file: str | None,
+    tuned: str | None,
+    base: str | None,
+    request: gr.Request | None = None,
+) -> tuple[Any, ...]:
+    """What was measured while the model was in training, once it is finished."""
+    person = who.person(request)
+    names = [picker.known_model(each, person) for each in (base, tuned)]
+    if not unfinished or any(map(picker.training, names)):
+        return (gr.skip(),) * 4
+    if unfinished == "own":
+        return compare_own_rows(base, tuned, request)
+    return compare_file(file, tuned, base, request)
 
 
 @told
@@ -252,7 +288,7 @@ def compare_own_rows(
     base, tuned = checked(base, tuned, who.person(request))
     if not (file := picker.held_out_rows(tuned)):
         raise DataError(f"{tuned} holds no rows of its own.", hint="Choose one of the runs, or give a file.")
-    return _compared(base, tuned, file, f"the run's {file.stem} rows")
+    return _compared(base, tuned, file, f"the run's {file.stem} rows", "own")
 
 
 @told
@@ -267,7 +303,7 @@ def compare_file(
     policy.check_file(person, file)
     task = inference.task_of(tuned)
     check_rows(person, Path(file), task, max(labels_of(tuned, task), labels_of(base, "")))
-    return _compared(base, tuned, Path(file), Path(file).name)
+    return _compared(base, tuned, Path(file), Path(file).name, "file")
 
 
 def check_rows(person: Person, file: Path, task: str, labels: int) -> None:
@@ -282,16 +318,18 @@ def check_rows(person: Person, file: Path, task: str, labels: int) -> None:
     policy.check_texts(person, table.frame.index, *read)
 
 
-def _compared(base: str, tuned: str, file: Path, source: str) -> tuple[Any, ...]:
+def _compared(base: str, tuned: str, file: Path, source: str, kind: str) -> tuple[Any, ...]:
+    title, name = base_title(base, tuned), picker.model_title(tuned)  # as they are now
+    unfinished = kind if picker.training(base) or picker.training(tuned) else ""
     found = comparison.compare_file(base, tuned, file)
-    name = picker.model_name(tuned)
-    title, measured = base_title(base, tuned), f"{rows_words(found)}, {source}"
+    measured = f"{rows_words(found)}, {source}"
     metrics = render.metric_table(title, name, found.base_metrics, found.tuned_metrics, measured)
     tables = changed_rows(found)
     return (
         render.comparison(file_verdict(found), metrics),
         gr.HTML(tables, visible=bool(tables)),
         gr.DownloadButton(value=written_csv(found.table, "comparison.csv"), visible=True),
+        unfinished,
     )
 
 

@@ -13,6 +13,7 @@ from bertspace.tasks.fill_mask import MASK
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told_plainly
 from bertspace.ui.model_picker import model_picker, page_opens
+from bertspace.ui.news import build_news
 from bertspace.ui.render import BASE, TUNED, Side
 from bertspace.ui.whenever import whenever
 
@@ -44,8 +45,8 @@ class FillMaskTab:
     second: gr.Dropdown
 
 
-def build_fill_mask_tab() -> FillMaskTab:
-    """The playground; has to be called inside a Tab of the page."""
+def build_fill_mask_tab(news: gr.State) -> FillMaskTab:
+    """The playground; has to be called inside a Tab of the page. news: see `news`."""
     arrived = gr.State("")
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
@@ -80,7 +81,8 @@ def build_fill_mask_tab() -> FillMaskTab:
     whenever(beside.change, show_second, [beside, second], second, **hidden)
     answering: dict[str, Any] = {"inputs": [text, model, top_k, beside, second], "outputs": [panel, *codes]}
     answering |= {"show_progress": "minimal", "show_progress_on": panel, "api_visibility": "private"}
-    changes = [each.change for each in (*answering["inputs"], arrived)]
+    again = build_news(news, "fill-mask", model, second)
+    changes = [each.change for each in (*answering["inputs"], arrived, again)]
     whenever([page_opens(), *changes], answer, **answering)
     gr.api(fill_mask, api_name="fill_mask")
     gr.api(told_plainly(picker.listed_models), api_name="models")
@@ -120,7 +122,7 @@ def _sides(models: list[str], text: str, top_k: int) -> list[Side]:
     colours = (first, BASE if first == TUNED else TUNED)
     return [
         Side(
-            picker.model_name(model),
+            picker.model_title(model),
             colour,
             inference.predict(model, [text], task="fill-mask", top_k=top_k)[0],
         )

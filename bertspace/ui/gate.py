@@ -38,14 +38,14 @@ FOR_ALL = (
     "classify.answer", "classify.chosen_row", "classify.classify", "classify.classify_file",
     "classify.no_file_yet", "classify.settle", "classify.show_pair",
     "compare.answer", "compare.compare", "compare.compare_file", "compare.compare_own_rows", "compare.settle",
-    "compare.settle_arrived",
+    "compare.settle_arrived", "compare.no_rows_yet", "compare.renew_rows",
     "fill_mask.answer", "fill_mask.chosen_text", "fill_mask.fill_mask", "fill_mask.show_second",
     "header.first_look", "header.look", "hub_publish.opened",
     "hub_pull.facts", "hub_pull.first_list", "hub_pull.look_for", "hub_pull.mark", "hub_pull.named_model",
     "hub_pull.offer", "hub_pull.pull", "hub_pull.pulling", "hub_pull.search", "hub_pull.shown_model",
     "import_fold.opened", "model_facts._act.act", "model_facts._look.look", "model_facts.follow",
     "model_picker._opened.opened", "model_picker._typed.typed", "model_picker.chosen_or_newest.chosen",
-    "picker.listed_models",
+    "news._renewed.renewed", "picker.listed_models",
     "run_step.look",
 )  # fmt: skip
 NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {

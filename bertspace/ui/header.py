@@ -10,6 +10,7 @@ from bertspace import policy
 from bertspace.policy import Person
 from bertspace.ui import warm, who
 from bertspace.ui.entrance import LOG_OUT
+from bertspace.ui.news import news_of
 from bertspace.ui.render import text
 from bertspace.ui.run_view import RunView, run_at_work
 from bertspace.ui.sign_in import GO, SIGN_IN, SIGN_OUT
@@ -29,8 +30,8 @@ CLICK = """element.addEventListener('click', event => {
 });"""
 
 
-def build_header(sign_in: gr.LoginButton | None = None) -> gr.HTML:
-    """The header, with the button to sign in where that can be done, not on a page yet.
+def build_header(sign_in: gr.LoginButton | None = None) -> tuple[gr.HTML, gr.State]:
+    """The header, with the button to sign in where that can be done, not on a page yet; and the News.
 
     Its click event carries `run`, the id of the run at work.
     """
@@ -38,12 +39,12 @@ def build_header(sign_in: gr.LoginButton | None = None) -> gr.HTML:
         header = gr.HTML(draw_header("", None), js_on_load=CLICK, apply_default_css=False, elem_id="header")
         button = sign_in.render() if sign_in else gr.Button(visible=False, elem_id="sign-in")
     button.click(None, button, None, js=GO)
-    seen, clock = gr.State(""), gr.Timer(EVERY)
-    drawn: dict[str, Any] = {"outputs": [header, seen, clock, button], "show_progress": "hidden"}
+    seen, clock, news = gr.State(""), gr.Timer(EVERY), gr.State(())
+    drawn: dict[str, Any] = {"outputs": [header, seen, clock, button, news], "show_progress": "hidden"}
     drawn |= {"queue": False, "api_visibility": "private"}
     gr.on(None, first_look, **drawn)  # when the page opens
     clock.tick(look, seen, **drawn)
-    return header
+    return header, news
 
 
 def first_look(request: gr.Request) -> tuple[object, ...]:
@@ -56,11 +57,13 @@ def look(seen: str, request: gr.Request | None = None) -> tuple[object, ...]:
     The clock stops once there is nothing more to come: a visitor sees no runs.
     """
     person, device = who.person(request), warm.device_words()
-    drawn = draw_header(device, run_at_work(person.owner), person)
+    at_work = run_at_work(person.owner)
+    drawn = draw_header(device, at_work, person)
     if drawn == seen:
-        return (gr.skip(),) * 4
+        return *(gr.skip(),) * 4, news_of(at_work)
     clock = gr.Timer(active=not device or policy.allowed(person, "see runs"))
-    return drawn, drawn, clock, gr.Button(SIGN_OUT if who.is_signed_in(request) else SIGN_IN)
+    button = gr.Button(SIGN_OUT if who.is_signed_in(request) else SIGN_IN)
+    return drawn, drawn, clock, button, news_of(at_work)
 
 
 def draw_header(device: str, at_work: RunView | None, person: Person | None = None) -> str:

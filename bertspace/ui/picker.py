@@ -20,8 +20,8 @@ from bertspace.schema import TASK_NAMES
 from bertspace.tasks import TASKS
 from bertspace.tasks.fill_mask import masked_sentences
 from bertspace.ui import render, who
-from bertspace.ui.kept import kept
-from bertspace.ui.run_view import owned
+from bertspace.ui.kept import kept, stamp
+from bertspace.ui.run_view import owned, run_at_work, training_words
 
 STARTER = "starter"
 DOES = {"text-classification": "classifies", "fill-mask": "fills masks"}
@@ -176,6 +176,31 @@ def model_name(value: str) -> str:
     """What the page calls a model: a run by its name, any other by its id."""
     run = _run(value)
     return run.name if run else render.short(value)
+
+
+def model_title(value: str) -> str:
+    """The name, and of a run at work which of its models answers."""
+    words = training(value)
+    return f"{model_name(value)} ({words})" if words else model_name(value)
+
+
+def training(value: str) -> str:
+    """Of a run at work, which of its models answers: "at step 120 of 345, still training"; else ""."""
+    run = _run(value)
+    return training_words(run) if run else ""
+
+
+def mark(value: str, task: str, person: Person) -> tuple[object, ...]:
+    """Equal as long as a checked value answers the same, or for want of one the same run is at work."""
+    if run := _run(value):
+        return value, stamp(run.path / "model" / "config.json"), training_words(run)
+    return value, first_in_training(task, person) if misfit(value, task) else ""
+
+
+def first_in_training(task: str, person: Person) -> str:
+    """The name of the person's run that is at work on a model of the task; "" where there is none."""
+    at_work = run_at_work(person.owner)
+    return at_work.name if at_work and task in ("", at_work.config.task) else ""
 
 
 def is_tuned(value: str) -> bool:

@@ -22,7 +22,7 @@ SHARES = ("accuracy",)  # metrics that are shares of rows, of which an interval 
 
 @dataclass(frozen=True)
 class RunView:
-    """All that is drawn of one run. `log` is equal as long as log.txt is."""
+    """All that is drawn of one run. `log` and `model` are equal as long as log.txt and its model are."""
 
     id: str
     state: RunState
@@ -36,6 +36,7 @@ class RunView:
     pausing: bool = False
     checkpoint: int | None = None
     log: tuple[int, ...] = ()
+    model: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -147,7 +148,23 @@ def view(run_id: str, owner: str = LOCAL_OWNER) -> RunView:
         running and run.pause_requested(),
         run.checkpoint(),
         stamp(run.path / "log.txt"),
+        stamp(run.path / "model" / "config.json"),
     )
+
+
+def training_words(run: Run) -> str:
+    """Which of its models a run at work has now: "at step 120 of 345, still training"; else ""."""
+    if state_of(run).status != "running":
+        return ""
+    trail, config = _TRAILS.follow(run), kept(run.path / "config.yaml", run.config)
+    scored = [event for event in trail.epochs if config.best_metric in event.metrics]
+    lower = config.best_metric in TASKS[config.task].lower_is_better
+    if scored:
+        pick = min if lower else max
+        step = pick(scored, key=lambda event: event.metrics[config.best_metric]).step
+    else:
+        step = trail.epochs[-1].step if trail.epochs else trail.step
+    return f"at step {step:,} of {trail.total_steps:,}, still training"
 
 
 def state_of(run: Run) -> RunState:

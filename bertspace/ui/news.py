@@ -1,0 +1,47 @@
+"""What a run at work changes on the page: an answer of its model is given anew when the model is another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from bertspace.ui import picker, who
+from bertspace.ui.model_picker import chosen_or_newest
+from bertspace.ui.run_view import RunView
+from bertspace.ui.settings_step import QUIET
+from bertspace.ui.whenever import whenever
+
+News = tuple[object, ...]  # equal as long as the run at work has the same model; () where there is none
+
+
+def news_of(at_work: RunView | None) -> News:
+    """Another value when a run begins, keeps a model, has scored it, and ends."""
+    if at_work is None:
+        return ()
+    return at_work.id, at_work.model, len(at_work.trail.epochs)
+
+
+def build_news(news: gr.State, task: str, model: gr.Dropdown, beside: gr.Dropdown | None = None) -> gr.State:
+    """A state that changes when the model that a picker holds has; a picker that has none takes the first.
+
+    task: what a model is wanted for; "" for either. beside: the picker of another model beside it.
+    """
+    seen, again = gr.State(()), gr.State(0.0)
+    whenever(news.change, _renewed(task), [seen, model, beside or model], [seen, again], **QUIET)
+    whenever(news.change, chosen_or_newest(task), model, model, **QUIET)
+    return again
+
+
+def _renewed(task: str) -> Callable[..., tuple[Any, Any]]:
+    def renewed(
+        seen: News, model: str | None, beside: str | None, request: gr.Request | None = None
+    ) -> tuple[Any, Any]:
+        person = who.person(request)
+        chosen = picker.known_model(model, person), picker.known_model(beside, person)
+        marks = tuple(picker.mark(each, task, person) for each in chosen)
+        return (gr.skip(), gr.skip()) if marks == seen else (marks, time.monotonic())
+
+    return renewed
