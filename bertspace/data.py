@@ -37,6 +37,7 @@ __all__ = [
     "load_splits",
     "read_table",
     "run_config",
+    "seen_in_training",
     "write_splits",
 ]
 
@@ -314,11 +315,9 @@ def _findings(parts: dict[str, pd.DataFrame], label_names: Sequence[str]) -> lis
         distinct = train.drop_duplicates([*keys, "label"])
         if torn := int(distinct.duplicated(keys).sum()):
             found.append(f"{torn:,} training texts stand there again with another label.")
-    seen = set(train[keys].itertuples(index=False, name=None))
     for part in ("validation", "test"):
         if part in parts:
-            rows = parts[part][keys].itertuples(index=False, name=None)
-            if shared := sum(row in seen for row in rows):
+            if shared := int(seen_in_training(train, parts[part]).sum()):
                 found.append(
                     f"{shared:,} of the {len(parts[part]):,} {part} rows are among the training rows too, "
                     "which flatters the score."
@@ -333,6 +332,16 @@ def _findings(parts: dict[str, pd.DataFrame], label_names: Sequence[str]) -> lis
         )
         found.append(f"Labels with fewer than {FEW_ROWS} training rows are rarely learned: {named}.")
     return found
+
+
+def seen_in_training(train: pd.DataFrame, held_out: pd.DataFrame) -> pd.Series:
+    """For each held-out row whether its text, or both texts of its pair, is a training row's too."""
+    import pandas as pd
+
+    keys = [name for name in ("text", "pair") if name in train]
+    seen = set(train[keys].itertuples(index=False, name=None))
+    rows = held_out[keys].itertuples(index=False, name=None)
+    return pd.Series([row in seen for row in rows], index=held_out.index, dtype=bool)
 
 
 def _as_written(splits: Splits, config: TrainConfig) -> Splits:

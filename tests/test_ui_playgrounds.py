@@ -190,6 +190,16 @@ def test_examples_are_rows_that_were_not_trained_on_one_of_each_label_first(
 # Fill-mask
 
 
+def test_held_out_rows_that_were_trained_on_too_are_no_examples_and_are_counted(classifier: str) -> None:
+    run = picker._run(classifier)
+    pd.concat([ROWS.iloc[:1], ROWS.iloc[3:]]).to_parquet(run.path / "data" / "train.parquet")
+    assert [text for text, _ in picker.own_examples(classifier)] == [ROWS["text"][n] for n in (1, 2)]
+    chips = classify.settle(classifier, "", "")[3]
+    assert chips.label.endswith("(2 of 4 held-out rows stand among the training rows too)")
+    summary = compare.compare_own_rows("", classifier)[0]
+    assert "validation rows, of which 2 stand among the training rows too" in summary
+
+
 def test_fill_mask_draws_bars_for_every_mask_and_the_code_for_it(masked: str) -> None:
     panel, command, client, plain = fill_mask.answer("The [MASK] saw the [MASK].", masked, 3, False, None)
     assert panel.count('role="img"') == 2 and panel.count("pg-label") == 6

@@ -40,6 +40,7 @@ TO_MAKE_ONE = (
     "A classifier is made by fine-tuning: load a sample there, press Start, and try the result here."
 )
 
+NOT_TRAINED_ON = "Rows that the model was not trained on"
 IN_TRAINING = "{} has no model yet: it answers here by itself after its first epoch."
 
 
@@ -97,7 +98,7 @@ def build_classify_tab(news: gr.State) -> ClassifyTab:
 def example_chips(text: gr.Textbox, pair: gr.Textbox) -> gr.Dataset:
     """Rows of a run's own held-out data as chips, which fill the text and its pair."""
     chips = gr.Dataset(
-        label="Rows that the model was not trained on",
+        label=NOT_TRAINED_ON,
         components=[text, pair],
         samples=[["", ""]],
         sample_labels=[""],
@@ -119,27 +120,30 @@ def show_pair(on: bool) -> Any:
     return gr.Textbox(visible=on)
 
 
-def chips_of(rows: list[tuple[str, str]]) -> Any:
-    """The update of `example_chips` that shows these rows, or hides it."""
-    if not rows:
+def chips_of(held_out: picker.HeldOut) -> Any:
+    """The update of `example_chips` that shows some of these rows, or hides it."""
+    if not (rows := held_out.examples):
         return gr.Dataset(visible=False)
+    left_out = f" ({held_out.seen:,} of {held_out.rows:,} held-out rows stand among the training rows too)"
+    label = f"{NOT_TRAINED_ON}{left_out if held_out.seen else ''}"
     words = [" / ".join(filter(None, row)) for row in rows]
     labels = [each if len(each) <= 70 else f"{each[:69]}…" for each in words]
-    return gr.Dataset(samples=[list(row) for row in rows], sample_labels=labels, visible=True)
+    return gr.Dataset(label=label, samples=[list(row) for row in rows], sample_labels=labels, visible=True)
 
 
 def settle(model: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
     """What a chosen model changes around the panel: second text, examples, the way to a classifier."""
     model = picker.known_model(model, who.person(request))
     why = picker.misfit(model, TASK)
-    rows = [] if why else picker.own_examples(model)
+    held_out = picker.HeldOut() if why else picker.held_out(model)
+    rows = list(held_out.examples)
     pairs = picker.takes_pair(model) and not why
     filled = bool(rows) and (not text.strip() or (pairs and not pair.strip()))
     return (
         rows[0][0] if filled else gr.skip(),
         gr.Textbox(visible=pairs, **({"value": rows[0][1]} if filled else {})),
         gr.Checkbox(pairs, visible=not why and not picker.is_tuned(model)),
-        chips_of(rows),
+        chips_of(held_out),
         gr.Button(visible=bool(why)),
     )
 

@@ -102,7 +102,8 @@ def settle(tuned: str | None, text: str, pair: str, request: gr.Request | None =
     """What a chosen run brings with it: its base, a second text, rows to try, a text that fits its task."""
     tuned = picker.known_model(tuned, who.person(request))
     fits = bool(tuned) and not picker.misfit(tuned, "")
-    rows = picker.own_examples(tuned) if fits else []
+    held_out = picker.held_out(tuned) if fits else picker.HeldOut()
+    rows = list(held_out.examples)
     masks = picker.task_of_run(tuned) == "fill-mask"
     pairs = picker.takes_pair(tuned)
     wanted = bool(render.WRITTEN_MASK.search(text)) == masks and (not pairs or pair.strip())
@@ -112,7 +113,7 @@ def settle(tuned: str | None, text: str, pair: str, request: gr.Request | None =
         own or gr.skip(),
         rows[0][0] if filled else gr.skip(),
         gr.Textbox(visible=pairs, **({"value": rows[0][1]} if filled else {})),
-        chips_of(rows),
+        chips_of(held_out),
         gr.Button(visible=not fits),
     )
 
@@ -288,7 +289,14 @@ def compare_own_rows(
     base, tuned = checked(base, tuned, who.person(request))
     if not (file := picker.held_out_rows(tuned)):
         raise DataError(f"{tuned} holds no rows of its own.", hint="Choose one of the runs, or give a file.")
-    return _compared(base, tuned, file, f"the run's {file.stem} rows", "own")
+    return _compared(base, tuned, file, f"the run's {file.stem} rows{seen_words(tuned)}", "own")
+
+
+def seen_words(tuned: str) -> str:
+    """What flatters the figures of a run's own rows."""
+    held_out = picker.held_out(tuned)
+    verb = "stands" if held_out.seen == 1 else "stand"
+    return f", of which {held_out.seen:,} {verb} among the training rows too" if held_out.seen else ""
 
 
 @told

@@ -6,11 +6,13 @@ import itertools
 import re
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from bertspace import hub, models, runs
+from bertspace import data, hub, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
 from bertspace.hub_words import config_of
 from bertspace.loadable import HEADS
@@ -23,7 +25,11 @@ from bertspace.ui import render, who
 from bertspace.ui.kept import kept, stamp
 from bertspace.ui.run_view import owned, run_at_work, training_words
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 STARTER = "starter"
+EXAMPLES = 4  # rows of a run's own that are offered
 DOES = {"text-classification": "classifies", "fill-mask": "fills masks"}
 NOT = {"text-classification": "does not classify", "fill-mask": "does not fill masks"}
 _RUN = re.compile(r"run:(?:([0-9a-z][0-9a-z-]{0,63})/)?([0-9a-z][0-9a-z-]{0,63})")
@@ -226,22 +232,52 @@ def held_out_rows(value: str) -> Path | None:
     return run.held_out() if run and run.held_out().is_file() else None
 
 
-def own_examples(value: str, count: int = 4) -> list[tuple[str, str]]:
-    """Short (text, second text) rows that a run was not trained on; for fill-mask, with a word masked."""
+@dataclass(frozen=True)
+class HeldOut:
+    """What a run holds out: how many rows, how many of them the training rows have too, some of the others.
+
+    examples: (text, second text); for fill-mask, with a word masked.
+    """
+
+    rows: int = 0
+    seen: int = 0
+    examples: tuple[tuple[str, str], ...] = ()
+
+
+def held_out(value: str) -> HeldOut:
+    """What a run was not trained on; nothing of what is no run."""
+    file, task = held_out_rows(value), task_of_run(value)
+    return kept(file, lambda: _look_at(file, task)) if file else HeldOut()
+
+
+def _look_at(file: Path, task: str) -> HeldOut:
     import pandas as pd
 
-    if not (file := held_out_rows(value)):
-        return []
-    frame = pd.read_parquet(file)
-    if task_of_run(value) == "fill-mask":
-        return [(each, "") for each in itertools.islice(masked_sentences(frame["text"], 100), count)]
+    frame, train = pd.read_parquet(file), file.with_name("train.parquet")
+    seen = frame["text"].map(lambda text: False)
+    if train.is_file():
+        keys = [name for name in ("text", "pair") if name in frame]
+        seen = data.seen_in_training(pd.read_parquet(train, columns=keys), frame)
+    examples = _masked(frame[~seen]) if task == "fill-mask" else _short(frame[~seen])
+    return HeldOut(len(frame), int(seen.sum()), tuple(examples))
+
+
+def _masked(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    return [(each, "") for each in itertools.islice(masked_sentences(frame["text"], 100), EXAMPLES)]
+
+
+def _short(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """One row of each label first, so that the examples differ."""
     frame = frame[frame["text"].str.len() <= 200].drop_duplicates("text")
-    # One row of each label first, so that the examples differ.
-    frame = (
-        frame.assign(turn=frame.groupby("label").cumcount()).sort_values("turn", kind="stable").head(count)
-    )
-    pairs = frame["pair"] if "pair" in frame else [""] * len(frame)
-    return list(zip(frame["text"], pairs, strict=True))
+    turns = frame.assign(turn=frame.groupby("label").cumcount()).sort_values("turn", kind="stable")
+    first = turns.head(EXAMPLES)
+    pairs = first["pair"] if "pair" in first else [""] * len(first)
+    return list(zip(first["text"], pairs, strict=True))
+
+
+def own_examples(value: str) -> list[tuple[str, str]]:
+    """Short rows that a run was not trained on."""
+    return list(held_out(value).examples)
 
 
 def listed_models(task: str = "", request: gr.Request | None = None) -> list[dict[str, str]]:
