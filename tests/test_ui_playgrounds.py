@@ -344,7 +344,7 @@ def test_an_answer_of_a_model_in_training_says_its_step_and_is_renewed_at_the_en
     assert renewed(before, classifier, classifier) == (gr.skip(), gr.skip())
 
     run.write_state(RunState(status="done", name=run.name, created=time.time()))
-    assert renewed(before, classifier, classifier)[1] > again
+    assert renewed(before, classifier, classifier)[1] != again
     assert "training" not in classify.answer("my parcel", classifier, "", False)[0]
     summary, _, _, unfinished = compare.renew_rows(unfinished, None, classifier, "")
     assert "accuracy" in summary.lower() and "training" not in summary and unfinished == ""

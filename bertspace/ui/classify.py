@@ -54,7 +54,7 @@ class ClassifyTab:
     to_fine_tune: gr.Button
 
 
-def build_classify_tab(news: gr.State) -> ClassifyTab:
+def build_classify_tab(news: gr.Textbox) -> ClassifyTab:
     """The playground; has to be called inside a Tab of the page. news: see `news`."""
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     arrived = gr.State("")

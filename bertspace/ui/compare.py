@@ -62,7 +62,7 @@ class CompareTab:
     to_fine_tune: gr.Button
 
 
-def build_compare_tab(news: gr.State) -> CompareTab:
+def build_compare_tab(news: gr.Textbox) -> CompareTab:
     """The playground; has to be called inside a Tab of the page. news: see `news`."""
     arrived = gr.State("")
     with gr.Row(elem_classes="bs-card"):
@@ -222,7 +222,7 @@ def compare(
 # Held-out rows
 
 
-def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.State) -> None:
+def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -> None:
     unfinished = gr.State(
         ""
     )  # what was measured with a model in training: the run's "own" rows, or the "file"

@@ -45,7 +45,7 @@ class FillMaskTab:
     second: gr.Dropdown
 
 
-def build_fill_mask_tab(news: gr.State) -> FillMaskTab:
+def build_fill_mask_tab(news: gr.Textbox) -> FillMaskTab:
     """The playground; has to be called inside a Tab of the page. news: see `news`."""
     arrived = gr.State("")
     with gr.Row(equal_height=False):

@@ -10,7 +10,7 @@ from bertspace import policy
 from bertspace.policy import Person
 from bertspace.ui import warm, who
 from bertspace.ui.entrance import LOG_OUT
-from bertspace.ui.news import news_of
+from bertspace.ui.news import news_field, news_of
 from bertspace.ui.render import text
 from bertspace.ui.run_view import RunView, run_at_work
 from bertspace.ui.sign_in import GO, SIGN_IN, SIGN_OUT
@@ -30,7 +30,7 @@ CLICK = """element.addEventListener('click', event => {
 });"""
 
 
-def build_header(sign_in: gr.LoginButton | None = None) -> tuple[gr.HTML, gr.State]:
+def build_header(sign_in: gr.LoginButton | None = None) -> tuple[gr.HTML, gr.Textbox]:
     """The header, with the button to sign in where that can be done, not on a page yet; and the News.
 
     Its click event carries `run`, the id of the run at work.
@@ -39,7 +39,7 @@ def build_header(sign_in: gr.LoginButton | None = None) -> tuple[gr.HTML, gr.Sta
         header = gr.HTML(draw_header("", None), js_on_load=CLICK, apply_default_css=False, elem_id="header")
         button = sign_in.render() if sign_in else gr.Button(visible=False, elem_id="sign-in")
     button.click(None, button, None, js=GO)
-    seen, clock, news = gr.State(""), gr.Timer(EVERY), gr.State(())
+    seen, clock, news = gr.State(""), gr.Timer(EVERY), news_field()
     drawn: dict[str, Any] = {"outputs": [header, seen, clock, button, news], "show_progress": "hidden"}
     drawn |= {"queue": False, "api_visibility": "private"}
     gr.on(None, first_look, **drawn)  # when the page opens

@@ -14,22 +14,27 @@ from bertspace.ui.run_view import RunView
 from bertspace.ui.settings_step import QUIET
 from bertspace.ui.whenever import whenever
 
-News = tuple[object, ...]  # equal as long as the run at work has the same model; () where there is none
+Marks = tuple[object, ...]
 
 
-def news_of(at_work: RunView | None) -> News:
-    """Another value when a run begins, keeps a model, has scored it, and ends."""
-    if at_work is None:
-        return ()
-    return at_work.id, at_work.model, len(at_work.trail.epochs)
+def news_field() -> gr.Textbox:
+    """Changes with the news. A gr.State would not do: of its changes gradio tells by the queue alone."""
+    return gr.Textbox("", label="News", visible=False)
 
 
-def build_news(news: gr.State, task: str, model: gr.Dropdown, beside: gr.Dropdown | None = None) -> gr.State:
-    """A state that changes when the model that a picker holds has; a picker that has none takes the first.
+def news_of(at_work: RunView | None) -> str:
+    """Another text when a run begins, keeps a model, has scored it, and ends."""
+    return f"{at_work.id} {at_work.model} {len(at_work.trail.epochs)}" if at_work else ""
+
+
+def build_news(
+    news: gr.Textbox, task: str, model: gr.Dropdown, beside: gr.Dropdown | None = None
+) -> gr.Textbox:
+    """A field that changes when the model that a picker holds has; a picker that has none takes the first.
 
     task: what a model is wanted for; "" for either. beside: the picker of another model beside it.
     """
-    seen, again = gr.State(()), gr.State(0.0)
+    seen, again = gr.State(()), news_field()
     whenever(news.change, _renewed(task), [seen, model, beside or model], [seen, again], **QUIET)
     whenever(news.change, chosen_or_newest(task), model, model, **QUIET)
     return again
@@ -37,11 +42,11 @@ def build_news(news: gr.State, task: str, model: gr.Dropdown, beside: gr.Dropdow
 
 def _renewed(task: str) -> Callable[..., tuple[Any, Any]]:
     def renewed(
-        seen: News, model: str | None, beside: str | None, request: gr.Request | None = None
+        seen: Marks, model: str | None, beside: str | None, request: gr.Request | None = None
     ) -> tuple[Any, Any]:
         person = who.person(request)
         chosen = picker.known_model(model, person), picker.known_model(beside, person)
         marks = tuple(picker.mark(each, task, person) for each in chosen)
-        return (gr.skip(), gr.skip()) if marks == seen else (marks, time.monotonic())
+        return (gr.skip(), gr.skip()) if marks == seen else (marks, str(time.monotonic()))
 
     return renewed

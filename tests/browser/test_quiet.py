@@ -1,9 +1,12 @@
 """What the page asks of the app by itself: after a click, what the click needs, and then nothing more."""
 
+import fcntl
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from conftest import running
+from made_runs import write_events
 from playwright.sync_api import Page, Request, expect
 from test_ui_playgrounds import RESULT, ROWS, make_classifier
 
@@ -56,6 +59,24 @@ def test_try_it_and_compare_ask_once_and_are_quiet_then(tiny_bert: Path, home: P
             assert asked_in_the_end(page, asked) == [], button
         # Fewer than any loop would make, more than both clicks need.
         assert len(asked.calls) < 80, asked.calls
+
+
+def test_a_first_model_answers_by_itself_and_again_when_its_run_ends(
+    tiny_bert: Path, home: Path, page: Page
+) -> None:
+    run = make_classifier(tiny_bert, "parcels", ROWS)
+    model = (run.path / "model").rename(run.path / "model-to-come")
+    write_events(run, 31, 42)
+    run.write_state(replace(run.state(), status="running"))
+    with (run.path / "lock").open("wb") as held, running(home.parent / "app.log") as address:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        page.goto(f"{address}/?tab=classify")
+        panel = page.get_by_role("tabpanel").filter(visible=True)
+        expect(panel).to_contain_text("A classifier is being trained")
+        model.rename(run.path / "model")
+        expect(panel.locator(".pg-side h4")).to_have_text("parcels (at step 28 of 42, still training)")
+        run.write_state(replace(run.state(), status="done"))
+        expect(panel.locator(".pg-side h4")).to_have_text("parcels")
 
 
 def test_a_preset_sets_eight_settings_and_the_page_is_quiet_then(home: Path, page: Page) -> None:
