@@ -75,7 +75,8 @@ def base_words(base: str, tuned: str) -> str:
 
 
 def _needs_probe(base: str, task: str) -> bool:
-    return task == "text-classification" and bool(models.misfit(models.locate(base), task))
+    located = models.locate(base)
+    return task == "text-classification" and bool(models.misfit(located, task) or models.meaning(located))
 
 
 def _probe(base: str, tuned: str) -> Probe:
@@ -83,6 +84,8 @@ def _probe(base: str, tuned: str) -> Probe:
     own = tuned.startswith("run:")
     file = (models.run_called(tuned).path if own else models.locate(tuned).path) / PROBE
     if not file.is_file() or base_of(tuned) != base:
+        if not models.misfit(located := models.locate(base), "text-classification"):
+            models.check_one_label(located)
         raise ModelError(
             f"{base} has no classifier, and {tuned} has no probe of it.",
             hint="Compare a run with the model that it was trained from, or two models that classify.",
@@ -95,6 +98,8 @@ def compare(
 ) -> list[Compared]:
     """Both models' answers to the same texts; raises BertspaceError."""
     task = inference.task_of(tuned)
+    if task == "text-classification":
+        models.check_one_label(models.locate(tuned))
     after = inference.predict(tuned, texts, task=task, pairs=pairs, top_k=top_k)
     if _needs_probe(base, task):
         before = inference.predict_with_probe(base, _probe(base, tuned), _label_names(tuned), texts, pairs)

@@ -41,6 +41,8 @@ def tabulate(
     located: models.Located, frame: pd.DataFrame, config: TrainConfig, features: bool = False
 ) -> dict[str, np.ndarray]:
     """What the model's head gives for each row, or the mean-pooled features of its bare encoder."""
+    if config.task == "text-classification" and not features:
+        models.check_one_label(located)
     rows = {str(name): frame[name].tolist() for name in frame.columns}
     asked = {"rows": rows, "config": config.to_dict(), "features": features}
     found = apart.compute(located, "table", asked)

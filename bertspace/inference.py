@@ -19,7 +19,7 @@ from bertspace.apart import TimeLimit
 from bertspace.errors import ConfigError, DataError, ModelError
 from bertspace.layout import heads
 from bertspace.probe import Probe
-from bertspace.schema import Prediction
+from bertspace.schema import MEANINGS, Prediction
 from bertspace.tasks import TASKS
 from bertspace.tasks.base import encodings
 from bertspace.tasks.text_classification import pair_inputs, ranked
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 BATCH = 32
+# Their convolutions, Fourier transforms, poolings and landmarks take in padding, whatever the mask says.
+READ_PADDING = ("convbert", "fnet", "funnel", "mobilebert", "nystromformer")
 MOST_CHARACTERS = 50_000_000  # of all answers of one call: a vocabulary may hold pieces of any length
 SHARE_OF_MEMORY = 0.25  # of the machine's, or of the GPU's: what the kept models may take
 
@@ -170,13 +172,19 @@ def predictions(found: Any, count: int) -> list[list[Prediction]]:
     try:
         made = [
             [
-                Prediction(str(text), {str(key): float(value) for key, value in scores.items()}, str(pair))
-                for text, scores, pair in each
+                Prediction(
+                    str(text),
+                    {str(key): float(value) for key, value in scores.items()},
+                    str(pair),
+                    said if said in MEANINGS else "",
+                    str(fill),
+                )
+                for text, scores, pair, said, fill in each
             ]
             for each in found
         ]
         every = [prediction for each in made for prediction in each]
-        size = sum(len(each.text) + sum(map(len, each.scores)) for each in every)
+        size = sum(len(each.text) + len(each.fill) + sum(map(len, each.scores)) for each in every)
         if not all(math.isfinite(score) for each in every for score in each.scores.values()):
             raise ModelError(
                 "The model gives no numbers: its weights are not finite.", hint="Choose another model."
@@ -229,13 +237,13 @@ def answers(
     top_k: int,
     seconds: float,
 ) -> list[list[list[Any]]]:
-    """[text, scores, second text] of each Prediction, a list a text."""
+    """The lists of the Predictions, a list a text."""
     import torch
 
     limit = TimeLimit(seconds)
     loaded = _CACHE.get(located, task, limit)
     found: list[list[list[Any]]] = [[] for _ in texts]
-    for places in _by_length(texts, pairs):
+    for places in _by_length(texts, pairs, texts_at_once(loaded.model)):
         chosen = [pairs[place] for place in places] if pairs else None
         # Between two batches a short text of someone else has its turn.
         with limit.holding(loaded.lock), torch.inference_mode(), models.named(located.name):
@@ -243,7 +251,7 @@ def answers(
                 loaded.model, loaded.tokenizer, [texts[place] for place in places], chosen, top_k
             )
         for place, result in zip(places, results, strict=True):
-            found[place] = [[each.text, each.scores, each.pair] for each in result]
+            found[place] = [each.to_list() for each in result]
     return found
 
 
@@ -259,7 +267,7 @@ def features(
     limit = TimeLimit(seconds)
     loaded = _CACHE.get(located, "features", limit)
     found: list[np.ndarray] = [np.empty(0)] * len(texts)
-    for places in _by_length(texts, pairs):
+    for places in _by_length(texts, pairs, texts_at_once(loaded.model)):
         own = [texts[place] for place in places]
         others = [pairs[place] for place in places] if pairs else None
         with limit.holding(loaded.lock), torch.inference_mode(), models.named(located.name):
@@ -302,8 +310,13 @@ def _check(texts: Sequence[str], pairs: Sequence[str] | None) -> None:
             raise DataError(f"Text{which} is blank.", hint="Write a text.")
 
 
-def _by_length(texts: Sequence[str], pairs: Sequence[str] | None) -> list[list[int]]:
-    """Places, a batch each, the longest texts first: characters stand in for tokens."""
+def texts_at_once(model: PreTrainedModel) -> int:
+    """Texts of a batch: one, where its answer depends on the padding that others bring with them."""
+    return 1 if model.config.model_type in READ_PADDING else BATCH
+
+
+def _by_length(texts: Sequence[str], pairs: Sequence[str] | None, size: int) -> list[list[int]]:
+    """Places, `size` of them a batch, the longest texts first: characters stand in for tokens."""
     lengths = [len(text) + (len(pairs[place]) if pairs else 0) for place, text in enumerate(texts)]
     order = sorted(range(len(texts)), key=lambda place: -lengths[place])
-    return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware, runs, weights
+from bertspace import hardware, runs, schema, tokens, weights
 from bertspace.errors import FULL, BertspaceError, Cancelled, ModelError, without_paths
 from bertspace.layout import CONFIG, counts_from_padding, laid_out, library, model_config, read_json
 from bertspace.loadable import (
@@ -250,20 +250,43 @@ def misfit(located: Located, task: str) -> str:
     return lacking_head(located.name, located.config, task)
 
 
+def meaning(located: Located) -> str:
+    """What the outputs of a model that classifies are, a key of schema.MEANINGS."""
+    config = located.config
+    return schema.meaning(
+        config.get("problem_type"), len(config.get("id2label") or ()) or config.get("num_labels") or 2
+    )
+
+
+def check_one_label(located: Located) -> None:
+    """Raises ModelError for a classifier that cannot be scored against one label a row."""
+    if said := meaning(located):
+        does = "gives a number" if said == "number" else "judges each label on its own"
+        raise ModelError(
+            f"{located.name} {does}: it cannot be scored or compared as one that chooses one of its labels.",
+            hint="Ask it with predict, or fine-tune it on labelled texts first.",
+        )
+
+
 LOADING = threading.Lock()  # transformers switches torch's default type while it loads, for all threads
 
 
 def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
-    """The fast tokenizer, with any truncation or padding that its file carries taken off."""
+    """The fast tokenizer, with any truncation or padding that its file carries taken off; raises ModelError
+    where it does not fit the model.
+    """
     transformers = library()
+    folder = laid_out(located.path, located.name)
     with quiet(), named(located.name):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
-            laid_out(located.path, located.name), trust_remote_code=False, local_files_only=True
+            folder, trust_remote_code=False, local_files_only=True, **tokens.unsaid(folder)
         )
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     if not tokenizer.is_fast:
         raise ModelError(
             f"{located.name} has no fast tokenizer.", hint="Choose a model with a tokenizer.json."
         )
+    tokens.fit(tokenizer, config, located.name)
     tokenizer._tokenizer.no_truncation()
     tokenizer._tokenizer.no_padding()
     tokenizer.model_max_length = _longest(tokenizer.model_max_length, located)

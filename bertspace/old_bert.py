@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ModelError
 from bertspace.layout import library, read_json
 from bertspace.models import quiet
+from bertspace.tokens import is_cased
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedConfig
 
 BERT_CONFIG = "bert_config.json"  # what the original scripts and pytorch_pretrained_bert call it
-CASED_SHARE = 0.01  # of a vocabulary with capital letters, from which on it is a cased one
 # The heads of BERT by a weight of theirs, and what a model with it is called, the most telling first.
 BERT_HEADS = {
     "cls.predictions.transform.dense.weight": "BertForMaskedLM",
@@ -74,10 +74,3 @@ def write_tokenizer(made: Path, config: PreTrainedConfig, lower_case: bool | Non
         )
         tokenizer.save_pretrained(made)
     return lowered
-
-
-def is_cased(words: Iterable[str]) -> bool:
-    """Whether a vocabulary, its special words apart, has capital letters; a few strays do not count."""
-    plain = [word for word in words if not (word.startswith("[") and word.endswith("]"))]
-    capitals = sum(word != word.lower() for word in plain)
-    return capitals > CASED_SHARE * len(plain)

@@ -12,7 +12,7 @@ from typing import Any
 from bertspace import apart, models
 from bertspace.errors import BertspaceError, Cancelled, HubError
 from bertspace.hub import pulled_fresh as pulled_again
-from bertspace.inference import predict_by, predictions
+from bertspace.inference import predict_by, predictions, texts_at_once
 from bertspace.runs import Run
 from bertspace.schema import Prediction
 from bertspace.session import load_for_training
@@ -112,9 +112,13 @@ def adapted_answers(
     with models.quiet():
         model = PeftModel.from_pretrained(model, adapter).merge_and_unload().eval()
     tokenizer = models.load_tokenizer(models.Located.from_dict(own))
+    found: list[list[Prediction]] = []
+    size = texts_at_once(model)
     with torch.inference_mode():
-        found = TASKS[task].predict(model, tokenizer, texts, pairs, 5)
-    return [[[each.text, each.scores, each.pair] for each in result] for result in found]
+        for part in (slice(start, start + size) for start in range(0, len(texts), size)):
+            others = pairs[part] if pairs else None
+            found += TASKS[task].predict(model, tokenizer, texts[part], others, 5)
+    return [[each.to_list() for each in result] for result in found]
 
 
 def _difference(before: list[Prediction], after: list[Prediction]) -> float:

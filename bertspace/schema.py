@@ -363,19 +363,50 @@ class RunState:
     advice: dict[str, int] = field(default_factory=dict)
 
 
+# What the scores of a Prediction are, and how that is said; of one of several labels and of words, nothing.
+MEANINGS = {
+    "": "",
+    "each": "Each label is judged on its own: the scores need not add up to 1.",
+    "number": "A number that the model estimates, no probability.",
+}
+
+
+def meaning(problem_type: str | None, labels: int) -> str:
+    """What a classifier's outputs are, a key of MEANINGS; as transformers' pipeline tells it."""
+    if problem_type == "regression":
+        return "number"
+    return "each" if problem_type == "multi_label_classification" or labels == 1 else ""
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one input; `scores` fall and are probabilities.
+    """What a model says of one input; `scores` fall.
 
     text-classification: label -> probability, every label. fill-mask: one Prediction a mask, token ->
-    probability,
-    the top k. `text` is the input (fill-mask: with the best token filled in).
+    probability, the top k. `text` is the input (fill-mask: with the best token filled in). meaning: a key of
+    MEANINGS, where a classifier was not trained to choose one of its labels. fill: what takes the mask's
+    place, see `filled_in`.
     """
 
     text: str
     scores: dict[str, float]
     pair: str = ""
+    meaning: str = ""
+    fill: str = ""
 
     @property
     def label(self) -> str:
         return next(iter(self.scores))
+
+    def to_list(self) -> list[Any]:
+        """As it is sent from where it was computed."""
+        return [self.text, self.scores, self.pair, self.meaning, self.fill]
+
+
+def filled_in(left: str, fill: str) -> tuple[str, str]:
+    """The text before a mask and the word in its place. A fill that begins with ## goes on where the text
+    ends, one that begins with a blank has one before it, and any other stands where the mask stood.
+    """
+    if fill.startswith("##"):
+        return left.rstrip(), fill[2:]
+    return (f"{left.rstrip()} ", fill[1:]) if fill.startswith(" ") else (left, fill)

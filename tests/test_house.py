@@ -24,8 +24,8 @@ LAYERS = [
     | {"metrics", "hardware", "runs", "scales", "processes", "layout", "wire", "confine"},
     {"data", "columns", "labels", "splitting", "origin", "hub_data", "hub_confined", "unpacked"}
     | {"tables", "reading", "decoding", "delimited", "header", "archives", "published", "squad"},
-    {"models", "weights", "tuning", "sharding", "probe", "batching", "evaluation", "recipes", "presets"}
-    | {"old_checkpoints", "old_bert", "tf_checkpoint", "apart"},
+    {"models", "weights", "tokens", "tuning", "sharding", "probe", "batching", "evaluation", "recipes"}
+    | {"presets", "old_checkpoints", "old_bert", "tf_checkpoint", "apart"},
     {
         "session",
         "baseline",

@@ -226,7 +226,9 @@ def test_a_short_text_has_its_turn_between_two_batches_of_a_long_call(
     held: list[bool] = []
     monkeypatch.setattr(inference, "BATCH", 1)
     monkeypatch.setattr(
-        inference, "_by_length", lambda texts, pairs: (held.append(loaded.lock.locked()) or [0] for _ in "ab")
+        inference,
+        "_by_length",
+        lambda texts, pairs, size: (held.append(loaded.lock.locked()) or [0] for _ in "ab"),
     )
     ask(name)
     assert held == [False, False]

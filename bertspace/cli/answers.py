@@ -99,7 +99,8 @@ def _answer(found: Sequence[Prediction], task: str) -> dict[str, Any]:
     """The part of a JSON row that one model's answer is."""
     if task == "fill-mask":
         return {"filled": found[0].text, "masks": [each.scores for each in found]}
-    return {"label": found[0].label, "scores": found[0].scores}
+    said = {"meaning": found[0].meaning} if found[0].meaning else {}
+    return {"label": found[0].label, "scores": found[0].scores, **said}
 
 
 def _texts(arguments: argparse.Namespace, task: str) -> tuple[list[str], list[str] | None]:

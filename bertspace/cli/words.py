@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from bertspace.hardware import size
-from bertspace.schema import Prediction
+from bertspace.schema import MEANINGS, Prediction
 
 NONE = "–"
 MOST_LABELS, LONGEST_NAME = 100, 100  # of one answer, and characters of a label
@@ -108,6 +108,8 @@ def prediction_words(found: Sequence[Prediction], indent: str = "  ") -> list[st
         lines += [f"{indent}{name.ljust(width)}  {score:.3f}" for name, score in shown]
         if (more := len(prediction.scores) - len(shown)) > 0:
             lines.append(f"{indent}and {more:,} more (--json has them all)")
+        if said := MEANINGS[prediction.meaning]:
+            lines.append(f"{indent}({said})")
     return lines
 
 

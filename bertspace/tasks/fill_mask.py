@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bertspace.errors import DataError
-from bertspace.schema import Prediction, TrainConfig
+from bertspace.schema import Prediction, TrainConfig, filled_in
 from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad, width_of
 
 if TYPE_CHECKING:
@@ -140,10 +142,13 @@ class FillMask(Task):
         probabilities = logits_at(model, inputs).softmax(-1)[:, : len(tokenizer)]
         best = probabilities.topk(min(top_k, probabilities.shape[-1]))
         results: list[list[Prediction]] = [[] for _ in texts]
+        decides = _token_decides(tokenizer)
         owners = torch.nonzero(where)[:, 0].tolist()
         for owner, values, tokens in zip(owners, best.values.tolist(), best.indices.tolist(), strict=True):
-            scores = _distinct(tokenizer, tokens, values)
-            results[owner].append(Prediction(own[owner], scores))
+            scores = dict(zip(names_of(tokenizer, tokens), values, strict=True))
+            results[owner].append(
+                Prediction(own[owner], scores, fill=_fill_of(tokenizer, tokens[0], decides))
+            )
         return [_fill(found, tokenizer.mask_token) for found in results]
 
 
@@ -179,27 +184,57 @@ def with_mask_token(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
     return text
 
 
-def _distinct(tokenizer: PreTrainedTokenizerBase, tokens: list[int], values: list[float]) -> dict[str, float]:
-    """Token text -> probability; a byte-level vocabulary's word marks are taken off."""
-    scores: dict[str, float] = {}
-    for token, value in zip(tokens, values, strict=True):
-        written = tokenizer.convert_ids_to_tokens(token)
-        word = written if written.startswith("##") else tokenizer.decode([token]).strip()
-        scores[word if word and word not in scores else written] = value
-    return scores
+def names_of(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> list[str]:
+    """A name for each token, no two alike: its text; where others have the same, with the blank that it
+    begins with, else as the vocabulary writes it.
+    """
+    texts = [_text_of(tokenizer, token) for token in tokens]
+    often = Counter(text.strip() for text in texts)
+    names: list[str] = []
+    for token, text in zip(tokens, texts, strict=True):
+        written = str(tokenizer.convert_ids_to_tokens(token))
+        plain = text.strip() or written
+        tried = (plain if often[text.strip()] < 2 else text or written, written, f"{written} ({token})")
+        names.append(next(name for name in tried if name not in names))
+    return names
+
+
+def _text_of(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+    """A token's text, with the blank that a word of a byte-level or SentencePiece vocabulary begins with."""
+    written = str(tokenizer.convert_ids_to_tokens(token))
+    if written.startswith("##"):
+        return written
+    text = tokenizer.decode([token], clean_up_tokenization_spaces=False)
+    return f" {text}" if written.startswith("▁") and not text.startswith(" ") else text
+
+
+def _fill_of(tokenizer: PreTrainedTokenizerBase, token: int, decides: bool) -> str:
+    """What takes a mask's place, as `schema.filled_in` puts it there."""
+    text = _text_of(tokenizer, token)
+    return f"##{text}" if decides and not text.startswith((" ", "##")) else text
+
+
+def _token_decides(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the word in a mask's place says itself if there is a blank before it: in vocabularies that
+    write blanks, where the one before the mask is not read.
+    """
+    if type(tokenizer._tokenizer.decoder).__name__ == "WordPiece":
+        return False
+    texts = [f"a{blank}{tokenizer.mask_token}" for blank in ("", " ")]
+    close, apart = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return bool(close == apart)
 
 
 def _fill(found: list[Prediction], mask_token: str) -> list[Prediction]:
     """The predictions of one text, whose text has every mask replaced by its own best token."""
     if not found:
         return found
-    first, *rest = found[0].text.split(mask_token)
-    words = [prediction.label for prediction in found]
-    words += [mask_token] * (len(rest) - len(words))  # masks behind the longest text that the model reads
-    filled = first
-    for word, piece in zip(words, rest, strict=True):
-        filled = (f"{filled.rstrip()}{word[2:]}" if word.startswith("##") else filled + word) + piece
-    return [Prediction(filled, prediction.scores) for prediction in found]
+    filled, *rest = found[0].text.split(mask_token)
+    fills = [prediction.fill for prediction in found]
+    fills += [mask_token] * (len(rest) - len(fills))  # masks behind the longest text that the model reads
+    for fill, piece in zip(fills, rest, strict=True):
+        filled = "".join(filled_in(filled, fill)) + piece
+    return [replace(prediction, text=filled) for prediction in found]
 
 
 def choose(

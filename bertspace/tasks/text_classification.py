@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bertspace.schema import Prediction, TrainConfig
+from bertspace.schema import Prediction, TrainConfig, meaning
 from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad, width_of
 
 if TYPE_CHECKING:
@@ -100,8 +100,11 @@ class TextClassification(Task):
         pairs: Sequence[str] | None,
         top_k: int,
     ) -> list[list[Prediction]]:
-        probabilities = _logits(model, pair_inputs(model, tokenizer, texts, pairs)).softmax(-1)
-        return [[each] for each in ranked(probabilities.tolist(), model.config.id2label or {}, texts, pairs)]
+        logits = _logits(model, pair_inputs(model, tokenizer, texts, pairs))
+        said = meaning(model.config.problem_type, model.config.num_labels)
+        scores = logits if said == "number" else logits.sigmoid() if said else logits.softmax(-1)
+        found = ranked(scores.tolist(), model.config.id2label or {}, texts, pairs, said)
+        return [[each] for each in found]
 
 
 def pair_inputs(
@@ -127,13 +130,17 @@ def ranked(
     names: Mapping[int, str],
     texts: Sequence[str],
     pairs: Sequence[str] | None,
+    said: str = "",
 ) -> list[Prediction]:
-    """A Prediction a row of probabilities, the likeliest label first."""
+    """A Prediction a row of scores, the highest first; said: what they are."""
     found = []
     for place, row in enumerate(rows):
         order = sorted(range(len(row)), key=lambda label: -row[label])
-        scores = {str(names.get(label, label)): row[label] for label in order}
-        found.append(Prediction(texts[place], scores, pairs[place] if pairs else ""))
+        scores: dict[str, float] = {}
+        for label in order:
+            name = str(names.get(label, label))
+            scores[f"{name} ({label})" if name in scores else name] = row[label]
+        found.append(Prediction(texts[place], scores, pairs[place] if pairs else "", said))
     return found
 
 

@@ -14,7 +14,7 @@ from bertspace.archives import ACCEPTED
 from bertspace.columns import blank_rows, pick_columns, texts
 from bertspace.errors import BertspaceError, DataError
 from bertspace.policy import Person
-from bertspace.schema import TrainConfig
+from bertspace.schema import MEANINGS, TrainConfig
 from bertspace.tables import Table, row_words
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told, told_plainly
@@ -275,7 +275,11 @@ def classify_file(
         TUNED if picker.is_tuned(model) else BASE,
     )
     by = f" by {title}" if title != picker.model_name(model) else ""
-    words = f"{render.counted(len(whole), 'row')} of {path.name}{by}. The share of each label:"
+    words = f"{render.counted(len(whole), 'row')} of {path.name}{by}."
+    if said := MEANINGS[found[0][0].meaning]:
+        words, shares = f"{words} {said}", ""
+    else:
+        words = f"{words} The share of each label:"
     name = f"{path.name.split('.')[0]}-classified.csv"
     return (
         render.comparison(words, shares),

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bertspace.schema import Prediction
+from bertspace.schema import MEANINGS, Prediction, filled_in
 from bertspace.tasks import TASKS
 from bertspace.ui import theme
 
@@ -128,9 +128,11 @@ def label_panel(sides: Sequence[Side]) -> str:
     order = list(sides[-1].predictions[0].scores)
     columns = []
     for side in sides:
-        scores = side.predictions[0].scores
+        scores, said = side.predictions[0].scores, side.predictions[0].meaning
         same = {label: scores[label] for label in order} if scores.keys() == set(order) else scores
-        columns.append(_side(side, [bars(same, side.colour, name=side.name)]))
+        full = math.inf if said == "number" else 1.0  # a bar would make a share of it
+        note = f'<p class="pg-small">{MEANINGS[said]}</p>' if said else ""
+        columns.append(_side(side, [bars(same, side.colour, full=full, name=side.name) + note]))
     return _columns(columns)
 
 
@@ -159,9 +161,9 @@ def _filled(written: str, side: Side) -> str:
         return f'<p class="pg-filled">{text(side.predictions[0].text)}</p>'
     out = text(pieces[0])
     for each, piece in zip(side.predictions, pieces[1:], strict=True):
-        word, inside = each.label.removeprefix("##"), each.label.startswith("##")
+        left, word = filled_in(out, each.fill or each.label)
         mark = f'<mark style="border-color:{side.colour}">{cut(word, LONGEST_NAME)}</mark>'
-        out = (out.rstrip() if inside else out) + mark + text(piece)
+        out = left + mark + text(piece)
     return f'<p class="pg-filled">{out}</p>'
 
 
