@@ -247,7 +247,7 @@ def measured(
 
     settings, train = TrainConfig.from_dict(config), pd.DataFrame(rows)
     task, device = TASKS[settings.task], torch.device(hardware.device())
-    tokenizer = models.load_tokenizer(located)
+    tokenizer = models.load_tokenizer(replace(located, max_length=models.LONGEST))
     with unchanged_chance(device):  # a new head is drawn, and dropout
         model = load_for_training(located, task, tuple(labels)).to(device).train()
         tuning.prepare(model, replace(settings, freeze_layers=0, lora_rank=0))
@@ -341,16 +341,18 @@ def parts(model: PreTrainedModel) -> Iterator[Part]:
     prefix = f"{model.base_model_prefix}."
     linear = {f"{name}.weight" for name, each in model.named_modules() if isinstance(each, torch.nn.Linear)}
     frozen_at: dict[str, int] = {}
-    for count in range(1, len(tuning.encoder_layers(model)) + 1):
+    layers = len(tuning.encoder_layers(model))
+    shared = layers < (getattr(model.config, "num_hidden_layers", None) or layers)  # none of them freezes
+    for count in range(1, 1 if shared else layers + 1):
         tuning.freeze(model, count)
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 frozen_at.setdefault(name, count)
+    matrices = {id(each) for each in model.base_model.parameters() if each.dim() > 1}  # tied decoders too
     for name, parameter in model.named_parameters():
-        inside = name.startswith(prefix)
         yield Part(
             parameter.numel(),
-            sum(parameter.shape) if inside and name in linear else 0,
-            inside and parameter.dim() > 1,
+            sum(parameter.shape) if name.startswith(prefix) and name in linear else 0,
+            id(parameter) in matrices,
             frozen_at.get(name, math.inf),
         )

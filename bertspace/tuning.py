@@ -38,10 +38,7 @@ def longest(config: TrainConfig) -> int:
 
 def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     """The list of encoder layers: the longest ModuleList of the base model."""
-    from torch import nn
-
-    lists = [module for module in model.base_model.modules() if isinstance(module, nn.ModuleList)]
-    if not lists:
+    if not (lists := _lists(model)):
         raise ConfigError("This model has no list of layers to freeze.", hint="Set freeze_layers to 0.")
     return max(lists, key=len)
 
@@ -49,10 +46,28 @@ def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
 def freeze(model: PreTrainedModel, count: int) -> None:
     """Leave the embeddings and the lowest `count` layers as they are."""
     layers = encoder_layers(model)
+    told = getattr(model.config, "num_hidden_layers", None) or len(layers)
+    if len(layers) < told:
+        raise ConfigError(
+            f"freeze_layers is {count}, and the {told} layers of this {model.config.model_type} cannot be "
+            "frozen one by one: they share weights.",
+            hint="Set freeze_layers to 0.",
+        )
     if count > len(layers):
         raise too_many_layers(count, len(layers))
-    for module in (model.get_input_embeddings(), *_embedding_parts(model), *layers[:count]):
+    # XLM has its layers' parts in lists of their own, one beside the other.
+    beside = [each for each in _lists(model) if len(each) == len(layers)]
+    lowest = [part for each in beside for part in each[:count]]
+    for module in (model.get_input_embeddings(), *_embedding_parts(model), *lowest):
         module.requires_grad_(False)
+
+
+def _lists(model: PreTrainedModel) -> list[nn.ModuleList]:
+    """The lists of modules that are in no other list."""
+    from torch import nn
+
+    found = {name: each for name, each in model.base_model.named_modules() if isinstance(each, nn.ModuleList)}
+    return [each for name, each in found.items() if not any(name.startswith(f"{other}.") for other in found)]
 
 
 def too_many_layers(count: int, layers: int) -> ConfigError:
@@ -73,6 +88,8 @@ def add_lora(model: PreTrainedModel, rank: int) -> None:
 
     prefix = f"{model.base_model_prefix}."
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    # By themselves, not by name: a decoder that is tied to the embeddings may be named before them.
+    matrices = {id(each) for each in model.base_model.parameters() if each.dim() > 1}
     targets = [
         name
         for name, module in model.named_modules()
@@ -81,7 +98,7 @@ def add_lora(model: PreTrainedModel, rank: int) -> None:
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=targets), model)
     for name, parameter in model.named_parameters():
         plain = name.replace(".base_layer", "")
-        rests = plain in frozen or (plain.startswith(prefix) and parameter.dim() > 1 and "lora_" not in name)
+        rests = plain in frozen or id(parameter) in matrices
         parameter.requires_grad = not rests
 
 
@@ -127,11 +144,24 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str)
 
 
 def set_dropout(model: PreTrainedModel, share: float) -> None:
+    """Every dropout of the model: its modules, those that it leaves out at a share of 0, and the numbers that
+    layers hand to torch's functions. What leaves out whole layers or paths is another thing.
+    """
     from torch import nn
 
-    for module in model.modules():
+    for module in list(model.modules()):
         if isinstance(module, nn.Dropout):
             module.p = share
+        for name, value in list(vars(module).items()):
+            if _is_dropout(name) and isinstance(value, float | int) and not isinstance(value, bool):
+                setattr(module, name, share)
+        for name, child in list(module.named_children()):
+            if _is_dropout(name) and isinstance(child, nn.Identity):
+                setattr(module, name, nn.Dropout(share))
+
+
+def _is_dropout(name: str) -> bool:
+    return "drop" in name and not any(other in name for other in ("layerdrop", "path"))
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:

@@ -28,6 +28,25 @@ def trained(model: Any) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+MORE: dict[str, dict[str, Any]] = {
+    "Albert": {"embedding_size": 32},
+    "ConvBert": {"embedding_size": 32, "num_groups": 1, "head_ratio": 1},
+    "MobileBert": {"embedding_size": 8, "intra_bottleneck_size": 32},
+    "SqueezeBert": {"embedding_size": 32},
+    "Longformer": {"attention_window": [8, 8, 8], "pad_token_id": 1},
+    "Esm": {"pad_token_id": 1, "mask_token_id": 3},
+    "ModernBert": {
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+    },
+    "EuroBert": {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "num_key_value_heads": 1},
+    "RemBert": {"input_embedding_size": 32, "output_embedding_size": 32},
+}
+
+
 def small(name: str) -> Any:
     import transformers
 
@@ -37,8 +56,11 @@ def small(name: str) -> Any:
         sizes = {"vocab_size": 100, "dim": 32, "n_heads": 2, "hidden_dim": 64, "n_layers": 3}
     if name == "Electra":
         sizes["embedding_size"] = 16
+    if name == "XLM":
+        sizes = {"n_words": 100, "emb_dim": 32, "n_layers": 3, "n_heads": 2}
+    sizes |= MORE.get(name, {})
     config = getattr(transformers, f"{name}Config")(**sizes)
-    return getattr(transformers, f"{name}ForMaskedLM")(config)
+    return transformers.AutoModelForMaskedLM.from_config(config)
 
 
 # Weight decay
@@ -100,7 +122,38 @@ def test_all_layers_may_be_frozen(classifier: Any) -> None:
     }
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_layers_that_share_their_weights_are_not_frozen(count: int) -> None:
+    model = small("Albert")
+    with pytest.raises(ConfigError) as caught:
+        tuning.prepare(model, TrainConfig(freeze_layers=count))
+    assert caught.value.message == (
+        f"freeze_layers is {count}, and the 3 layers of this albert cannot be frozen one by one: "
+        "they share weights."
+    )
+    assert trained(model) == {name for name, _ in model.named_parameters()}
+
+
+def test_all_the_parts_of_a_layer_are_frozen_where_each_has_a_list_of_its_own() -> None:
+    from transformers import XLMConfig, XLMWithLMHeadModel
+
+    model = XLMWithLMHeadModel(XLMConfig(n_words=100, emb_dim=32, n_layers=3, n_heads=2))
+    tuning.freeze(model, 2)
+    kept = [name for name in trained(model) if ".1." in name or ".0." in name]
+    assert not kept and any(".ffns.2." in name for name in trained(model))
+
+
 # LoRA
+
+
+@pytest.mark.parametrize("name", ["XLMRoberta", "Camembert", "Roberta", "Bert", "Albert", "Longformer"])
+def test_lora_leaves_the_vocabulary_alone_wherever_it_is_tied(name: str) -> None:
+    model = small(name)
+    tuning.add_lora(model, 4)
+    assert not [
+        key for key, each in model.named_parameters() if each.requires_grad and each.shape == (100, 32)
+    ]
+    assert not model.get_output_embeddings().weight.requires_grad
 
 
 def test_lora_trains_low_rank_updates_vectors_and_the_head_only(classifier: Any) -> None:
@@ -174,6 +227,53 @@ def test_dropout_is_the_models_own_unless_it_is_set(classifier: Any) -> None:
     assert shares() == {0.1}
     tuning.prepare(classifier, TrainConfig(dropout=0.0))
     assert shares() == {0.0}
+
+
+def shares_of(model: Any) -> dict[str, float]:
+    """Every dropout of a model: of its modules, and of the numbers that its layers keep."""
+    from torch import nn
+
+    found = {}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout):
+            found[name] = module.p
+        elif isinstance(module, nn.Identity) and "drop" in name:
+            found[name] = 0.0
+        numbers = {key: each for key, each in vars(module).items() if "drop" in key}
+        found |= {f"{name}.{key}": each for key, each in numbers.items() if isinstance(each, float)}
+    return found
+
+
+ENCODERS = [
+    *("Bert", "Roberta", "DistilBert", "Electra", "Albert", "XLMRoberta", "Camembert", "MPNet", "DebertaV2"),
+    *(
+        "Deberta",
+        "ModernBert",
+        "ConvBert",
+        "MobileBert",
+        "Longformer",
+        "SqueezeBert",
+        "NomicBert",
+        "EuroBert",
+    ),
+    *("XLM", "Esm", "RemBert"),
+]
+
+
+@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForMaskedLM"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_dropout_reaches_every_part_of_an_architecture(name: str, head: str) -> None:
+    import transformers
+
+    auto, config = getattr(transformers, f"AutoModel{head}"), small(name).config
+    model = auto.from_config(config)
+    tuning.prepare(model, TrainConfig(dropout=0.37))
+    assert shares_of(model) and set(shares_of(model).values()) == {0.37}
+    for key, value in config.to_dict().items():
+        if "drop" in key and "layerdrop" not in key and not isinstance(value, bool):
+            setattr(config, key, 0.37)
+    built = shares_of(auto.from_config(config))  # as transformers builds it with such a configuration
+    assert {key for key, share in built.items() if share == 0.37} <= shares_of(model).keys()
 
 
 def test_without_dropout_two_passes_of_training_agree(classifier: Any) -> None:
