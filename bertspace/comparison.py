@@ -101,10 +101,13 @@ def compare(
     if task == "text-classification":
         models.check_one_label(models.locate(tuned))
     after = inference.predict(tuned, texts, task=task, pairs=pairs, top_k=top_k)
+    length = models.locate(tuned).max_length  # both read as much of a text
     if _needs_probe(base, task):
-        before = inference.predict_with_probe(base, _probe(base, tuned), _label_names(tuned), texts, pairs)
+        before = inference.predict_with_probe(
+            base, _probe(base, tuned), _label_names(tuned), texts, pairs, max_length=length
+        )
     else:
-        before = inference.predict(base, texts, task=task, pairs=pairs, top_k=top_k)
+        before = inference.predict(base, texts, task=task, pairs=pairs, top_k=top_k, max_length=length)
     return [
         Compared(text, pairs[place] if pairs else "", before[place], after[place])
         for place, text in enumerate(texts)
@@ -128,7 +131,8 @@ def evaluate_file(
     max_rows: int = 0,
     **reading: Any,
 ) -> dict[str, Any]:
-    """{"model", "task", "file", "rows", "metrics"} of a model on a file of the task's columns.
+    """{"model", "task", "file", "rows", "metrics"} of a model on a file of the task's columns, and
+    "max_length", the tokens that a text is cut to, where it is not cut into chunks.
 
     reading: how the file is to be read, by the names of Reading's fields.
     """
@@ -138,7 +142,8 @@ def evaluate_file(
     frame = frame.head(max_rows) if max_rows else frame
     metrics, table = evaluation.evaluate(models.locate(model), frame, config)
     rows = len(next(iter(table.values())))
-    return {"model": model, "task": task, "file": Path(file).name, "rows": rows, "metrics": metrics}
+    found = {"model": model, "task": task, "file": Path(file).name, "rows": rows, "metrics": metrics}
+    return found | ({"max_length": inference.longest(model)} if config.text_length else {})
 
 
 def _config(model: str, task: str, text_column: str, pair_column: str, label_column: str) -> TrainConfig:
@@ -182,7 +187,7 @@ def compare_file(
     if _needs_probe(base, task):
         before, base_table = _probe_on(base, tuned, frame, config)
     else:
-        before, base_table = evaluation.evaluate(models.locate(base), frame, config)
+        before, base_table = evaluation.evaluate(_base(base, tuned), frame, config)
     if task == "fill-mask":
         table = _loss_table(base_table, tuned_table)
         return FileComparison(words, tuned, len(table), before, after, table, 0, 0)
@@ -195,12 +200,18 @@ def _probe_on(
     base: str, tuned: str, frame: pd.DataFrame, config: TrainConfig
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """The metrics and the table of a frozen base, through the probe that was fitted on it."""
-    probe, located = _probe(base, tuned), models.locate(base)
+    probe, located = _probe(base, tuned), _base(base, tuned)
     pooled = evaluation.tabulate(located, frame, config, features=True)
     features = inference.checked_array(pooled.get("features"), len(frame))
     probe.check(len(_label_names(tuned)), features.shape[1])
     table = answers(probe.probabilities(features), frame["label"].to_numpy())
     return TASKS[config.task].score(table), table
+
+
+def _base(base: str, tuned: str) -> models.Located:
+    """The base, which reads as much of a text as the tuned model."""
+    located = models.locate(base)
+    return replace(located, max_length=models.locate(tuned).max_length or located.max_length)
 
 
 def _check_vocabularies(base: str, tuned: str) -> None:

@@ -9,7 +9,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +61,7 @@ class ModelCache:
     """
 
     def __init__(self) -> None:
-        self.models: OrderedDict[tuple[Path, str], Loaded] = OrderedDict()
+        self.models: OrderedDict[tuple[Path, str, int], Loaded] = OrderedDict()
         self.lock = threading.Lock()  # for a look at `models` only
         self.loading = threading.Lock()
 
@@ -78,7 +78,7 @@ class ModelCache:
         return loaded
 
     def _find(self, located: models.Located, task: str, written: int) -> Loaded | None:
-        key = (located.path, task)
+        key = (located.path, task, located.max_length)
         with self.lock:
             found = self.models.get(key)
             if found is None or found.written != written:
@@ -89,8 +89,9 @@ class ModelCache:
     def _keep(self, loaded: Loaded) -> None:
         most = most_bytes()
         with self.lock:
-            self.models.pop((loaded.located.path, loaded.task), None)
-            self.models[loaded.located.path, loaded.task] = loaded
+            key = (loaded.located.path, loaded.task, loaded.located.max_length)
+            self.models.pop(key, None)
+            self.models[key] = loaded
             while len(self.models) > 1 and self.size > most:
                 self.models.popitem(last=False)
 
@@ -143,15 +144,27 @@ def predict(
     pairs: Sequence[str] | None = None,
     top_k: int = 5,
     seconds: float = 0,
+    max_length: int = 0,
 ) -> list[list[Prediction]]:
     """One list a text, in the order of the texts: one Prediction of a class, or one a mask.
 
     Raises DataError for blank texts and texts without a mask, ModelError where the model does not fit,
     TimeLimitError when it would take more seconds than these (0: no limit), looked at between batches.
+    max_length: tokens that a text is cut to; 0: the model's own.
     """
     task = task or task_of(name)
     _check(texts, pairs)
-    return predict_by(models.locate(name, task), texts, task, pairs, top_k, seconds)
+    return predict_by(_reading(name, task, max_length), texts, task, pairs, top_k, seconds)
+
+
+def _reading(name: str, task: str, max_length: int) -> models.Located:
+    located = models.locate(name, task)
+    return replace(located, max_length=max_length or located.max_length)
+
+
+def longest(name: str) -> int:
+    """Tokens that the model reads of a text: its run's max_length, else as many as it can."""
+    return int(apart.compute(models.locate(name), "tokenizer_facts", {})["longest"])
 
 
 def predict_by(
@@ -204,6 +217,7 @@ def predict_with_probe(
     pairs: Sequence[str] | None = None,
     *,
     seconds: float = 0,
+    max_length: int = 0,
 ) -> list[list[Prediction]]:
     """What the frozen base says through a probe of its features; the same shape as `predict`'s.
 
@@ -211,7 +225,7 @@ def predict_with_probe(
     """
     _check(texts, pairs)
     asked = {"texts": list(texts), "pairs": list(pairs) if pairs else None}
-    found = apart.compute(models.locate(base), "features", asked, seconds=seconds)
+    found = apart.compute(_reading(base, "", max_length), "features", asked, seconds=seconds)
     pooled = checked_array(found, len(texts))
     probe.check(len(names), pooled.shape[1])
     rows = probe.probabilities(pooled).tolist()

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +49,16 @@ _OWNED_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})/([0-9a-z][0-9a-z-]{0,63}
 
 @dataclass(frozen=True)
 class Located:
-    """A model whose files are on disk. kind: "starter", "run", "folder" or "hub"."""
+    """A model whose files are on disk. kind: "starter", "run", "folder" or "hub".
+
+    max_length: tokens that its texts are cut to, as far as it has positions; 0: what its tokenizer says.
+    """
 
     name: str
     path: Path
     kind: str
     revision: str = ""
+    max_length: int = 0
 
     @property
     def is_trusted(self) -> bool:
@@ -70,12 +74,12 @@ class Located:
             return owners.name == runs.LOCAL_OWNER or owners.parent != runs.home().resolve()
         return self.kind in ("starter", "folder")
 
-    def to_dict(self) -> dict[str, str]:
-        return {"name": self.name, "path": str(self.path), "kind": self.kind, "revision": self.revision}
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"path": str(self.path)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, str]) -> Located:
-        return cls(values["name"], Path(values["path"]), values["kind"], values["revision"])
+    def from_dict(cls, values: dict[str, Any]) -> Located:
+        return cls(**values | {"path": Path(values["path"])})
 
     @property
     def on_hub(self) -> tuple[str, str]:
@@ -238,7 +242,13 @@ def _locate_run(name: str) -> Located:
             f"The run {run.id} has no model yet.", hint="Wait for its first epoch, or choose another."
         )
     called = name if _OWNED_RUN.fullmatch(name) else f"run:{run.id}"
-    return Located(called, checked_folder(run.path / "model", name), "run")
+    checked_folder(run.path / "model", name)
+    return replace(of_run(run), name=called)
+
+
+def of_run(run: runs.Run) -> Located:
+    """A run's own model, which reads as much of a text as it was trained with."""
+    return Located(f"run:{run.id}", run.path / "model", "run", max_length=run.config().text_length)
 
 
 def misfit(located: Located, task: str) -> str:
@@ -289,12 +299,12 @@ def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
     tokens.fit(tokenizer, config, located.name)
     tokenizer._tokenizer.no_truncation()
     tokenizer._tokenizer.no_padding()
-    tokenizer.model_max_length = _longest(tokenizer.model_max_length, located)
+    tokenizer.model_max_length = _longest(located.max_length or tokenizer.model_max_length, located)
     return tokenizer
 
 
 def _longest(said: int, located: Located) -> int:
-    """Tokens that the model reads of a text: as many as its tokenizer says and it has positions for."""
+    """Tokens that the model reads of a text: as many as is said and it has positions for."""
     config = located.config
     positions = config.get("max_position_embeddings") or 512
     counts = counts_from_padding(str(config.get("model_type")))

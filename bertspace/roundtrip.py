@@ -52,12 +52,12 @@ def check(run: Run, repo_id: str, commit: str, adapter: bool, stopped: Callable[
 
 def _compared(run: Run, folder: Path, adapter: bool) -> Checked:
     texts, pairs = stored_rows(run)
-    own = models.Located(f"run:{run.id}", run.path / "model", "run")
+    own = models.of_run(run)
     task = run.config().task
     before = predict_by(own, texts, task, pairs)
     # A guest's is as foreign as the run that it was made of.
     kind = "folder" if own.is_trusted else "guest's"
-    found = models.Located("what was pushed", folder, kind)
+    found = models.Located("what was pushed", folder, kind, max_length=own.max_length)
     after = _adapted(run, own, found, texts, pairs) if adapter else predict_by(found, texts, task, pairs)
     difference = max(_difference(a, b) for a, b in zip(before, after, strict=True))
     if difference <= CLOSE:

@@ -169,6 +169,11 @@ class TrainConfig:
         for each in fields(self):
             _check(each.name, getattr(self, each.name), each.metadata)
 
+    @property
+    def text_length(self) -> int:
+        """Tokens that a text is cut to; 0 where chunks are cut across texts, which says nothing of one."""
+        return 0 if self.task == "fill-mask" and self.chunk_size else self.max_length
+
     def steps_an_epoch(self, batches: int) -> int:
         """Optimizer steps of an epoch of so many batches; the last one may have fewer of them."""
         return math.ceil(batches / self.gradient_accumulation)

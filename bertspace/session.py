@@ -93,7 +93,9 @@ def open_session(config: TrainConfig, run: Run) -> Session:
         if int(os.environ.get("RANK", 0)) == 0:
             run.write_config(config)
     splits = data.load_splits(replace(config, data_dir=str(run.path)))
-    tokenizer = models.load_tokenizer(located)
+    # What the run is trained with is what its model, here or pushed and pulled again, reads of a text.
+    length = config.text_length or models.LONGEST
+    tokenizer = models.load_tokenizer(replace(located, max_length=length))
     rows = {"train": task.encode(tokenizer, splits.train, config, config.max_train_rows)}
     held_out = math.ceil(config.max_train_rows * config.validation_share) if task.name == "fill-mask" else 0
     rows["validation"] = task.encode(tokenizer, splits.validation, config, held_out)
@@ -215,6 +217,5 @@ def _take_place(fresh: Path, folder: Path) -> None:
 
 def saved(session: Session, run: Run) -> Session:
     """The session with the model as it lies on disk, so that what is scored is what will be used."""
-    located = models.Located(f"run:{run.id}", run.path / "model", "run")
-    model = models.load_model(located, session.task.name).to(session.accelerator.device)
+    model = models.load_model(models.of_run(run), session.task.name).to(session.accelerator.device)
     return replace(session, model=model)

@@ -1,16 +1,19 @@
 """The cache of loaded models: bounded, loaded once, never in the way; and the time limit of a call."""
 
+import json
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from bertspace import hardware, inference, models
+from bertspace import evaluation, hardware, inference, models
 from bertspace.errors import BertspaceError, ConfigError, ModelError, TimeLimitError
 
 TEXT = "the ship is [MASK]"
@@ -225,11 +228,8 @@ def test_a_short_text_has_its_turn_between_two_batches_of_a_long_call(
     (loaded,) = cache.models.values()
     held: list[bool] = []
     monkeypatch.setattr(inference, "BATCH", 1)
-    monkeypatch.setattr(
-        inference,
-        "_by_length",
-        lambda texts, pairs, size: (held.append(loaded.lock.locked()) or [0] for _ in "ab"),
-    )
+    watched = lambda *_: (held.append(loaded.lock.locked()) or [0] for _ in "ab")  # noqa: E731
+    monkeypatch.setattr(inference, "_by_length", watched)
     ask(name)
     assert held == [False, False]
 
@@ -245,3 +245,61 @@ def test_answers_come_in_the_order_of_the_texts_however_they_are_batched(
     labels = [[each.label for each in found] for found in together]
     assert labels == [[each.label for each in found] for found in alone]
     assert [found[0].text for found in together] == [found[0].text for found in alone]
+
+
+# What is read of a text
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_runs_model_reads_as_much_of_a_text_wherever_it_answers(
+    older: bool, tiny_bert: Path, tmp_path: Path
+) -> None:
+    from bertspace import comparison
+    from bertspace.runs import Run
+    from bertspace.schema import TrainConfig
+    from bertspace.training import train
+
+    config = TrainConfig(
+        model=str(tiny_bert),
+        train_file="t.csv",
+        max_length=16,
+        max_steps=2,
+        batch_size=8,
+        checkpoint_minutes=0,
+    )
+    run = Run.create(config)
+    (run.path / "t.csv").write_text("text,label\n" + "the good ship,a\na bad storm,b\n" * 20)
+    list(train(config, run))
+    said = run.path / "model" / "tokenizer_config.json"
+    assert json.loads(said.read_text())["model_max_length"] == 16
+    if older:  # as versions saved it that did not write the run's length
+        said.write_text(json.dumps(json.loads(said.read_text()) | {"model_max_length": 128}))
+    name, head = f"run:{run.id}", "the good ship at sea and a red light in the night was here now"
+    long, other = f"{head} bad storm" * 4, f"{head} happy dog" * 4
+    assert inference.longest(name) == 16
+    found = [inference.predict(name, [text])[0][0].scores for text in (long, other)]
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    compared = comparison.compare(str(tiny_bert), name, [long, other])
+    assert compared[0].base[0].scores == pytest.approx(compared[1].base[0].scores, abs=1e-6)
+    (tmp_path / "held.csv").write_text(f'text,label\n"{long}",a\n"{other}",b\n')
+    scored = comparison.evaluate_file(name, tmp_path / "held.csv")
+    assert scored["max_length"] == 16
+    table = evaluation.evaluate(
+        models.locate(name), pd.DataFrame({"text": [long, other], "label": [0, 1]}), run.config()
+    )[1]
+    assert table["probabilities"][0] == pytest.approx(list(found[0][label] for label in ("a", "b")), abs=1e-5)
+    if not older:  # pushed and pulled again it is a folder as any other
+        pulled = Path(shutil.copytree(run.path / "model", tmp_path / "pulled"))
+        assert inference.predict(str(pulled), [long])[0][0].scores == pytest.approx(found[0], abs=1e-6)
+
+
+def test_a_next_run_may_read_more_than_the_one_before_it(tiny_bert: Path, tmp_path: Path) -> None:
+    tokenizer_config = Path(shutil.copytree(tiny_bert, tmp_path / "m")) / "tokenizer_config.json"
+    tokenizer_config.write_text(
+        json.dumps(json.loads(tokenizer_config.read_text()) | {"model_max_length": 16})
+    )
+    located = models.locate(str(tmp_path / "m"))
+    lengths = [
+        models.load_tokenizer(replace(located, max_length=length)).model_max_length for length in (0, 64, 999)
+    ]
+    assert lengths == [16, 64, 128]

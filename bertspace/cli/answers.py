@@ -68,7 +68,8 @@ def evaluate(arguments: argparse.Namespace) -> Outcome:
         **given_settings(arguments),
     )
     rows = [(name, words.number(value)) for name, value in found["metrics"].items()]
-    head = f"{found['model']} on {found['file']} ({found['task']}, {found['rows']:,} rows)"
+    cut = f", texts cut to {length:,} tokens" if (length := found.get("max_length")) else ""
+    head = f"{found['model']} on {found['file']} ({found['task']}, {found['rows']:,} rows{cut})"
     return Outcome(found, f"{head}\n\n{words.table(('', ''), rows).lstrip()}")
 
 
@@ -82,6 +83,7 @@ def predict(arguments: argparse.Namespace) -> Outcome:
     document = {
         "model": name,
         "task": task,
+        "max_length": inference.longest(name),
         "predictions": [row | _answer(each, task) for row, each in zip(rows, found, strict=True)],
     }
     blocks = []
