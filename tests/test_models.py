@@ -231,8 +231,19 @@ def test_an_unknown_name_is_asked_of_the_hub() -> None:
         (["BertForSequenceClassification"], "text-classification", ""),
         (["BertForMaskedLM"], "text-classification", "tiny is a BertForMaskedLM and does not classify."),
         (["BertModel"], "fill-mask", "tiny is a BertModel and does not fill masks."),
-        ([], "fill-mask", "tiny is a no known head and does not fill masks."),
-        (None, "text-classification", "tiny is a no known head and does not classify."),
+        ([], "fill-mask", ""),
+        (["BertForPreTraining"], "fill-mask", ""),
+        (
+            ["BertForPreTraining"],
+            "text-classification",
+            "tiny is a BertForPreTraining and does not classify.",
+        ),
+        (["MyOwnBert"], "fill-mask", ""),
+        (
+            None,
+            "text-classification",
+            "tiny has no head that its config.json names, and does not classify.",
+        ),
     ],
 )
 def test_a_model_that_does_not_fit_the_task_is_told_in_words(
@@ -240,6 +251,46 @@ def test_a_model_that_does_not_fit_the_task_is_told_in_words(
 ) -> None:
     edit_config(copy, architectures=architectures)
     assert models.misfit(Located("tiny", copy, "folder"), task) == said
+
+
+def test_a_checkpoint_of_several_heads_answers_by_those_that_its_weights_have(
+    copy: Path, tmp_path: Path
+) -> None:
+    import torch
+    from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification
+
+    from bertspace import inference
+
+    config = BertConfig.from_pretrained(copy)
+    BertForPreTraining(config).save_pretrained(copy)
+    assert json.loads((copy / "config.json").read_text())["architectures"] == ["BertForPreTraining"]
+    assert inference.task_of(str(copy)) == "fill-mask"
+    assert len(inference.predict(str(copy), ["the [MASK] ship"])[0][0].scores) == 5
+    with torch.random.fork_rng(devices=[]):
+        BertForSequenceClassification(config).save_pretrained(copy)
+    edit_config(copy, architectures=None)
+    assert inference.task_of(str(copy)) == "text-classification"
+    assert len(inference.predict(str(copy), ["the ship"])[0][0].scores) == 2
+
+
+@pytest.mark.parametrize(
+    "kind", ["bert", "roberta", "distilbert", "electra", "albert", "deberta-v2", "modernbert"]
+)
+def test_a_head_is_told_by_its_weights_in_every_architecture(kind: str, tmp_path: Path) -> None:
+    import transformers
+    from made_models import made
+
+    folder = made(kind, tmp_path / "masked")
+    transformers.AutoModel.from_pretrained(folder).save_pretrained(tmp_path / "bare")
+    transformers.AutoModelForSequenceClassification.from_pretrained(folder).save_pretrained(
+        tmp_path / "classes"
+    )
+    found = {}
+    for name in ("masked", "classes", "bare"):
+        edit_config(tmp_path / name, architectures=None)
+        located = Located(name, tmp_path / name, "folder")
+        found[name] = [models.misfit(located, task) == "" for task in ("fill-mask", "text-classification")]
+    assert found == {"masked": [True, False], "classes": [False, True], "bare": [False, False]}
 
 
 def test_the_starter_fills_masks_and_cannot_classify_yet(copy: Path) -> None:
@@ -438,4 +489,6 @@ def test_small_encoders_learn_at_a_higher_rate(
 ) -> None:
     kind = "distilbert" if "dim" in config else "bert"
     (tmp_path / "config.json").write_text(json.dumps({"model_type": kind} | config))
-    assert models.default_learning_rate(Located("x", tmp_path, "folder"), task) == rate
+    located = Located("x", tmp_path, "folder")
+    assert models.default_learning_rate(located, task) == rate
+    assert models.default_learning_rate(located, task, lora_rank=8) == pytest.approx(10 * rate)
