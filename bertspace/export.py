@@ -176,7 +176,9 @@ def _resolved(run: Run, config: TrainConfig) -> TrainConfig:
     result = run.result()
     rate = result["config"]["learning_rate"] if result else None
     return replace(
-        config, learning_rate=rate or models.default_learning_rate(_located(run, config), config.task)
+        config,
+        learning_rate=rate
+        or models.default_learning_rate(_located(run, config), config.task, config.lora_rank),
     )
 
 
@@ -359,7 +361,7 @@ def _own_rate(run: Run) -> float | None:
     config = run.config()
     try:
         here = _located(run, config) if _is_here(run, config) else None
-        return models.default_learning_rate(here, config.task) if here else None
+        return models.default_learning_rate(here, config.task, config.lora_rank) if here else None
     except BertspaceError:
         return None
 

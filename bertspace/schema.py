@@ -114,7 +114,7 @@ class TrainConfig:
     learning_rate: float | None = setting(
         None,
         "schedule",
-        "Empty: the model's own default (2e-5 for base size, more for small models).",
+        "Empty: the model's own default (2e-5 for base size, more for small models and for LoRA).",
         low=0,
         high=1,
     )

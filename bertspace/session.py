@@ -116,7 +116,8 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     )
     check_launcher(accelerator)
     if config.learning_rate is None:
-        config = replace(config, learning_rate=models.default_learning_rate(located, task.name))
+        rate = models.default_learning_rate(located, task.name, config.lora_rank)
+        config = replace(config, learning_rate=rate)
     return Session(config, task, located, splits, tokenizer, rows, model, accelerator)
 
 
