@@ -120,12 +120,17 @@ class Facts:
 
 @dataclass(frozen=True)
 class Account:
-    """Whose token it is. organisations: those that it may write to."""
+    """Whose token it is. organisations: those that it may write to.
+
+    granted: the accounts, organisations and repositories that a fine-grained token may write to; None for a
+    token of another kind, which may whatever its account may.
+    """
 
     id: str
     name: str
     organisations: tuple[str, ...]
     may_write: bool
+    granted: tuple[str, ...] | None = None
 
     @property
     def owners(self) -> tuple[str, ...]:
@@ -266,7 +271,23 @@ def whoami() -> Account:
         if each.get("name") and each.get("roleInOrg", "write") in MAY_WRITE
     )
     return Account(
-        str(found.get("id") or found["name"]), str(found["name"]), organisations, token.get("role") != "read"
+        str(found.get("id") or found["name"]),
+        str(found["name"]),
+        organisations,
+        token.get("role") != "read",
+        _granted(token),
+    )
+
+
+def _granted(token: dict[str, Any]) -> tuple[str, ...] | None:
+    """The names that a fine-grained token may write to; None for a token of another kind."""
+    told = token.get("fineGrained")
+    if token.get("role") != "fineGrained" or not isinstance(told, dict):
+        return None
+    return tuple(
+        str((each.get("entity") or {}).get("name") or "")
+        for each in told.get("scoped") or ()
+        if "repo.write" in (each.get("permissions") or ())
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bertspace.errors import HubError, HubUnreachable, TokenRefused
+from bertspace.hub_reasons import about_storage, because, no_token, reason, seconds_asked, wait_aloud
 
 T = TypeVar("T")
 ANSWER_SECONDS = (
@@ -103,7 +104,7 @@ def _set_factory() -> None:
         hooks = client.event_hooks
         client.event_hooks = {
             "request": [*hooks["request"], _bound_silence],
-            "response": [*hooks["response"], _bound_answer],
+            "response": [*hooks["response"], _bound_answer, wait_aloud],
         }
         return client
 
@@ -244,14 +245,14 @@ def status_of(error: BaseException) -> int:
 
 def retry_after(error: BaseException) -> float:
     """The seconds that the Hub asks to wait for; 0 where it does not say."""
-    value = str(getattr(getattr(error, "response", None), "headers", {}).get("Retry-After", ""))
-    return float(value) if re.fullmatch(r"\d{1,6}(\.\d+)?", value) else 0.0
+    return seconds_asked(getattr(getattr(error, "response", None), "headers", {}))
 
 
 def told(error: BaseException, about: str, revision: str = "") -> HubError:
     """The client's error in words: what happened with `about`, and what to do. HubUnreachable may pass."""
     from huggingface_hub.errors import (
         GatedRepoError,
+        LocalTokenNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -266,6 +267,8 @@ def told(error: BaseException, about: str, revision: str = "") -> HubError:
             f"The Hub has no model {about} (or it is private).",
             hint="Check the spelling, or sign in with an account that may see it.",
         )
+    if isinstance(error, LocalTokenNotFoundError):
+        return no_token()
     if isinstance(error, OfflineModeIsEnabled):
         return HubUnreachable(f"HF_HUB_OFFLINE is set, and {about} is not on this machine.", hint=OFFLINE)
     status = status_of(error)
@@ -276,30 +279,33 @@ def told(error: BaseException, about: str, revision: str = "") -> HubError:
         )
     if status in _REFUSALS:
         words, hint = _REFUSALS[status]
-        return HubError(words.format(about), hint=hint)
+        why = because(error) if status != 404 else "."
+        return HubError(words.format(about) + why, hint=MORE_ROOM if about_storage(error) else hint)
     if status == 429:
-        return _too_often(about, retry_after(error))
+        return _too_often(about, retry_after(error), because(error))
     if status >= 500:
         said = f"The Hub has trouble of its own with {about} (status {status})."
         return HubUnreachable(said, hint="Try again in a moment.", seconds=retry_after(error))
     if status or isinstance(error, ValueError):
-        why = " ".join(str(error).split())[:200]
+        why = reason(error) or " ".join(str(error).split())[:200]
         return HubError(f"The Hub refuses what was asked of {about}: {why}", hint="Change it and try again.")
     return HubUnreachable(f"The Hub cannot be reached for {about} ({type(error).__name__}).", hint=OFFLINE)
 
 
+MORE_ROOM = "Delete there what is not needed any more, or get more storage for the account."
 _REFUSALS = {
+    402: ("The Hub asks for payment for {}", "See the account's plan and billing on the Hub."),
     403: (
-        "The Hub does not let this account do that with {}.",
+        "The Hub does not let this account do that with {}",
         "Use an account or a token that has this right.",
     ),
-    404: ("A file that {} needs is not there.", "Choose another model or revision."),
-    409: ("The Hub is busy with another change of {}, or has it already.", "Try again in a moment."),
-    412: ("{} was changed on the Hub by someone else in the meantime.", "Look at it, then try again."),
-    413: ("What was sent to {} is too large for the Hub.", "Push less at once."),
+    404: ("A file that {} needs is not there", "Choose another model or revision."),
+    409: ("The Hub is busy with another change of {}, or has it already", "Try again in a moment."),
+    412: ("{} was changed on the Hub by someone else in the meantime", "Look at it, then try again."),
+    413: ("What was sent to {} is too large for the Hub", "Push less at once."),
 }
 
 
-def _too_often(about: str, seconds: float) -> HubUnreachable:
+def _too_often(about: str, seconds: float, why: str) -> HubUnreachable:
     wait = f"Wait {seconds:g} seconds first." if seconds else "Wait a few minutes first."
-    return HubUnreachable(f"The Hub was asked too often about {about}.", hint=wait, seconds=seconds)
+    return HubUnreachable(f"The Hub was asked too often about {about}{why}", hint=wait, seconds=seconds)

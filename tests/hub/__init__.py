@@ -78,9 +78,23 @@ class Hub:
         """What makes an app a Space whose people sign in here."""
         return environment(self.url)
 
-    def user(self, name: str, *, orgs: tuple[str, ...] = (), role: str = "write") -> str:
-        """A token of the account, which is made where there is none."""
-        return self.store.add_user(name, orgs, role)
+    def user(
+        self,
+        name: str,
+        *,
+        orgs: tuple[str, ...] = (),
+        role: str = "write",
+        grants: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> str:
+        """A token of the account, which is made where there is none.
+
+        grants: makes it a fine-grained one, with these rights to what they name.
+        """
+        return self.store.add_user(name, orgs, "fineGrained" if grants is not None else role, grants)
+
+    def ignores_visibility(self) -> None:
+        """From now on every new repository is public, whatever was asked for: one public server does so."""
+        self.store.ignores_visibility = True
 
     def put(
         self,

@@ -22,6 +22,7 @@ class Fault:
     """What happens to a request. what: a status or one of WAYS. times: how often, 0 for always.
 
     after: so many matching requests go through first. seconds: of a slow body, or of a hang.
+    reset: the seconds in a RateLimit header, as the Hub sends it with a 429. said: the Hub's own words.
     """
 
     what: int | str
@@ -32,6 +33,7 @@ class Fault:
     after: int = 0
     seconds: float = 30.0
     said: str = ""
+    reset: int | None = None
     met: int = field(default=0)
 
     def hits(self, method: str, path: str) -> bool:
@@ -47,6 +49,9 @@ def refusal(fault: Fault) -> tuple[int, dict[str, str], bytes]:
     headers = {"content-type": "application/json"}
     if fault.retry_after is not None:
         headers["retry-after"] = f"{fault.retry_after:g}"
+    if fault.reset is not None:
+        headers["ratelimit"] = f'"api";r=0;t={fault.reset}'
+        headers["ratelimit-policy"] = '"fixed window";"api";q=1000;w=300'
     said = fault.said or f"a fault was asked for ({fault.what})"
     return int(fault.what), headers, json.dumps({"error": said}).encode()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -26,7 +27,9 @@ class Repos:
             raise Refused(401, "Invalid user token.")
         user = self.store.users[token.user]
         orgs = [{"type": "org", "name": name, "roleInOrg": "write"} for name in user.orgs]
-        access = {"displayName": "test", "role": token.role}
+        access: dict[str, Any] = {"displayName": "test", "role": token.role}
+        if token.grants is not None:
+            access["fineGrained"] = self._scoped(token.user, token.grants)
         return JSONResponse(
             {
                 "type": "user",
@@ -38,6 +41,16 @@ class Repos:
                 "auth": {"type": "access_token", "accessToken": access},
             }
         )
+
+    def _scoped(self, user: str, grants: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+        """What a fine-grained token may do, in the Hub's words."""
+
+        def entity(name: str) -> dict[str, str]:
+            kind = "model" if "/" in name else "user" if name == user else "org"
+            return {"_id": f"id of {name}", "type": kind, "name": name}
+
+        scoped = [{"entity": entity(name), "permissions": [*may]} for name, may in grants.items()]
+        return {"canReadGatedRepos": False, "global": [], "scoped": scoped}
 
     async def validate_yaml(self, request: Request, token: Token | None) -> Response:
         try:
@@ -60,7 +73,8 @@ class Repos:
         probe = Repo(repo_id, kind)
         if not self.store.may_write(probe, token):
             raise Refused(403, f"You don't have the rights to create a {kind} under the namespace {owner!r}.")
-        repo = self.store.create(kind, repo_id, private=asked.get("visibility") == "private")
+        private = asked.get("visibility") == "private" and not self.store.ignores_visibility
+        repo = self.store.create(kind, repo_id, private=private)
         repo.sdk = asked.get("sdk") or ""
         return JSONResponse({"url": url})
 

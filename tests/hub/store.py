@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,21 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Token:
-    """role: write, read or fineGrained. scopes: those of a sign-in; None for a token made by hand."""
+    """role: write, read or fineGrained. scopes: those of a sign-in; None for a token made by hand.
+
+    grants: what a fine-grained one may do, by the name of an account, an organisation or a repository.
+    """
 
     user: str
     role: str = "write"
     scopes: tuple[str, ...] | None = None
+    grants: Mapping[str, tuple[str, ...]] | None = field(default=None, hash=False)
+
+    def may_write(self, repo_id: str) -> bool:
+        if self.role == "fineGrained" and self.grants is not None:
+            names = (repo_id.partition("/")[0], repo_id)
+            return any("repo.write" in self.grants.get(name, ()) for name in names)
+        return self.role != "read"
 
 
 @dataclass
@@ -96,20 +107,23 @@ class Store:
         self.tokens: dict[str, Token] = {}
         self.repos: dict[tuple[str, str], Repo] = {}
         self.key = secrets.token_hex(16)
+        self.ignores_visibility = False
         (root / "blobs").mkdir(parents=True, exist_ok=True)
 
     # Accounts
 
-    def add_user(self, name: str, orgs: tuple[str, ...], role: str) -> str:
+    def add_user(
+        self, name: str, orgs: tuple[str, ...], role: str, grants: Mapping[str, tuple[str, ...]] | None = None
+    ) -> str:
         """A token of the account, which is made where there is none."""
         known = self.users.get(name)
         self.users[name] = User(name, known.id if known else secrets.token_hex(12), orgs or ())
         token = f"hf_{secrets.token_hex(17)}"
-        self.tokens[token] = Token(name, role)
+        self.tokens[token] = Token(name, role, grants=grants)
         return token
 
     def may_write(self, repo: Repo, token: Token | None) -> bool:
-        if token is None or token.role == "read":
+        if token is None or not token.may_write(repo.id):
             return False
         user = self.users[token.user]
         return repo.owner in (user.name, *user.orgs)
