@@ -62,12 +62,19 @@ def deploy(
     with tempfile.TemporaryDirectory(prefix="bertspace-deploy-") as name:
         folder = Path(name)
         count = collect(root, folder, hardware)
-        target = Target(repo_id, private, kind="space", sdk="gradio", mirror=True)
-        done: Committed = hub_commit.commit(folder, target, message or "Deploy bertspace", tell=tell)
+        target = Target(repo_id, private, kind="space", sdk="gradio")
+        done: Committed = hub_commit.commit(
+            folder, target, message or "Deploy bertspace", gone=_not_attributes, tell=tell
+        )
     for key, value in (variables or {}).items():
         tell(f"Setting {key}")
         answered(lambda key=key, value=value: api().add_space_variable(repo_id, key, value), repo_id)  # type: ignore[misc]
     return Deployed(repo_id, done.url, done.commit, done.changed, done.private, count)
+
+
+def _not_attributes(there: hub_commit.There) -> frozenset[str]:
+    """All that the working copy has not, but what git itself keeps."""
+    return there.files - {".gitattributes"}
 
 
 def _check_variable(name: str) -> None:

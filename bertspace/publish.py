@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,13 +17,20 @@ from pathlib import Path
 
 from bertspace import card as card_of
 from bertspace import hub, hub_commit, models, roundtrip
+from bertspace.belongings import is_models
+from bertspace.card import mark
+from bertspace.card.content import CONFUSION, CURVE
 from bertspace.errors import Cancelled, HubError, HubUnreachable, RunError
-from bertspace.hub_client import check_id
+from bertspace.hub_client import RIGHTS, answered, api, check_id
+from bertspace.hub_commit import There
+from bertspace.hub_reasons import no_token
 from bertspace.layout import laid_out
 from bertspace.probe import Probe
 from bertspace.runs import ENDED, Run, write_atomically
 from bertspace.schema import TrainConfig
 
+# What git does not take in the name of a branch.
+_NO_BRANCH = re.compile(r"^[-/.]|[\x00-\x20~^:?*\[\\\x7f]|\.\.|//|/\.|@\{|^@$|(?:\.|/|\.lock)$")
 Tell = Callable[[str], None]
 Stopped = Callable[[], bool]
 
@@ -30,16 +38,18 @@ LOOK_SECONDS = 0.5  # between two looks at a run that is followed
 COPIES, COPY_SECONDS = 10, 0.1  # how often a model that is replaced meanwhile is copied, and after what time
 RECORD, WANTED, PROBE = "published.json", "to_publish.json", "probe.safetensors"
 KEPT = "Nothing is lost: the run keeps its model. Push it again; what has arrived is not sent twice."
-WEIGHTS = ("model.safetensors", "adapter_model.safetensors", "adapter_config.json", PROBE)
+CARD = "README.md"
 TRAINING = ("config.yaml", "events.jsonl", "result.json")  # go into training/
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run's model goes, and how. private is for a new repository: an existing one stays as it is.
+    """Where a run's model goes, and how. private: a new repository is made so, and an existing one has to be;
+    else an existing one stays as it is.
 
     adapter: LoRA's part alone. license and language stand on the card; "" is what the base has, or none.
-    examples: rows of the data stand on the card, for everybody who may see it.
+    examples: rows of the data stand on the card, for everybody who may see it. replace_card: also a README.md
+    that a person wrote or changed gives way to the card.
     """
 
     repo_id: str
@@ -51,6 +61,7 @@ class Destination:
     license: str = ""
     language: str = ""
     examples: bool = True
+    replace_card: bool = False
 
     def __post_init__(self) -> None:
         check_id(self.repo_id, "repository")
@@ -59,12 +70,17 @@ class Destination:
         if self.branch and self.pull_request:
             raise HubError("Both a branch and a pull request are asked for.", hint="Leave one of them out.")
         hub.check_revision(self.repo_id, self.branch or None)
+        if _NO_BRANCH.search(self.branch):
+            raise HubError(
+                f"{self.branch!r} is no branch's name.", hint="Write letters, digits, and - _ . /."
+            )
 
 
 @dataclass(frozen=True)
 class Published:
     """A push that went through. verified: whether what was pulled again predicts as the run does; None: not
-    looked at. rows: those that it was tried on. difference: the largest between two probabilities.
+    looked at. rows: those that it was tried on. difference: the largest between two probabilities. removed:
+    files of a model that was there before. card: the SHA-256 of the README.md that was sent, "" for none.
     """
 
     repo_id: str
@@ -79,11 +95,44 @@ class Published:
     rows: int = 0
     difference: float = 0.0
     message: str = ""
+    removed: tuple[str, ...] = ()
+    card: str = ""
 
 
 def check_access(destination: Destination) -> hub.Account:
-    """The account that would push; raises HubError where it may not write there."""
-    account = hub.whoami()
+    """The account that would push; raises HubError where it may not write there, or everybody would see what
+    is to be private."""
+    if RIGHTS.get().token is False:
+        raise no_token()
+    account, repo_id = hub.whoami(), destination.repo_id
+    _check_account(account, destination)
+    private = answered(lambda: _private(repo_id), repo_id)
+    if private is False and destination.private:
+        raise hub_commit.is_public(repo_id)
+    owner = repo_id.partition("/")[0]
+    if private is None and account.granted is not None and owner not in account.granted:
+        raise HubError(
+            f"The token of {account.name} may not make repositories under {owner}.",
+            hint=f"Let it write to the repositories of {owner} on the Hub, or give another token.",
+        )
+    if private is None and owner not in account.owners:
+        raise HubError(
+            f"The Hub has no model {repo_id} to make a pull request to.", hint="Check the spelling."
+        )
+    return account
+
+
+def _private(repo_id: str) -> bool | None:
+    """Whether a model's repository is private; None where there is none."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        return bool(api().model_info(repo_id).private)
+    except RepositoryNotFoundError:
+        return None
+
+
+def _check_account(account: hub.Account, destination: Destination) -> None:
     owner = destination.repo_id.partition("/")[0]
     if not account.may_write:
         raise HubError(
@@ -94,22 +143,37 @@ def check_access(destination: Destination) -> hub.Account:
             f"{account.name} may not write to {owner} on the Hub.",
             hint=f"Choose one of: {', '.join(account.owners)}; or make a pull request.",
         )
-    return account
+    granted = account.granted
+    asks = destination.pull_request
+    if granted is not None and not {owner, destination.repo_id} & set(granted) and not asks:
+        may = f"It may write to: {', '.join(granted)}. " if granted else ""
+        raise HubError(
+            f"The fine-grained token of {account.name} may not write to {destination.repo_id}.",
+            hint=f"{may}Add the right to write there in the token's settings, or give another token.",
+        )
 
 
 def check_run(run: Run, destination: Destination) -> None:
     """Raises RunError or ModelError where the run has nothing to push, or not in this way."""
     if not (run.path / "model" / "model.safetensors").is_file():
         raise RunError(f"The run {run.id} has no model yet.", hint="Wait for its first epoch.")
-    config = run.config()
+    check_config(run.config(), destination)
+    if destination.adapter and not (run.path / "model" / "adapter").is_dir():
+        raise RunError(f"The run {run.id} has no adapter.", hint="Train it again, or push the whole model.")
+
+
+def check_config(config: TrainConfig, destination: Destination) -> None:
+    """Raises RunError where a run of these settings cannot be pushed in this way, whatever it comes to."""
     if not destination.adapter:
         return
-    if not (run.path / "model" / "adapter").is_dir():
-        hint = "Push the whole model." if not config.lora_rank else "Train it again, or push the whole model."
-        raise RunError(f"The run {run.id} has no adapter.", hint=hint)
+    if not config.lora_rank:
+        raise RunError(
+            "An adapter alone is to be pushed, and a run without LoRA has no adapter.",
+            hint="Train with a lora_rank above 0, or push the whole model.",
+        )
     if not base_on_hub(config)[0]:
         raise RunError(
-            f"The base of run {run.id} is not on the Hub, and an adapter is nothing without it.",
+            "The base of the run is not on the Hub, and an adapter is nothing without it.",
             hint="Push the whole model.",
         )
 
@@ -141,12 +205,14 @@ def push(
     no second commit. Raises BertspaceError: nothing of the run is lost by any.
     """
     check_run(run, destination)
+    card_of.check_front(card)
     tell("Looking at the account")
     check_access(destination)
     with _copied(run, destination.adapter) as folder:
         tell("Writing the card")
         note = _write_card(run, destination, folder, card)
         done = _sent(run, folder, destination, f"{run.name} by bertspace", tell, stopped)
+        note = " ".join(filter(None, (note, done.message)))
         done = replace(done, message=note)
         _record(run, done)
         tell("Pulling it again to compare")
@@ -190,6 +256,8 @@ def follow(
     stopped: Stopped = lambda: False,
 ) -> Published:
     """Wait for a run's end and push it then, each epoch too where asked; raises BertspaceError."""
+    card_of.check_front(card)
+    check_config(run.config(), destination)
     if each_epoch:
         push_epochs(run, destination, tell=tell, stopped=stopped)
     while (state := run.state()).status not in ENDED or run.is_locked():
@@ -226,8 +294,9 @@ def wanted(run: Run) -> str:
 def published(run: Run) -> list[Published]:
     """The run's publications, the newest first; one for each repository and branch."""
     try:
-        return [Published(**each) for each in json.loads((run.path / RECORD).read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):
+        told = json.loads((run.path / RECORD).read_text(encoding="utf-8"))
+        return [Published(**each | {"removed": tuple(each.get("removed", ()))}) for each in told]
+    except (OSError, ValueError, TypeError, AttributeError):
         return []
 
 
@@ -370,14 +439,83 @@ def _sent(
         destination.branch or earlier or "main",
         new_pull_request=destination.pull_request and not earlier,
     )
+    there = _Settling(folder, destination, frozenset(each.card for each in published(run)))
     done = hub_commit.commit(
-        folder, target, destination.message or title, gone=WEIGHTS, kept=KEPT, tell=tell, stopped=stopped
+        folder,
+        target,
+        destination.message or title,
+        gone=there.gone,
+        kept=KEPT,
+        tell=tell,
+        stopped=stopped,
     )
     before = [each.pull_request for each in published(run) if each.repo_id == repo_id and earlier]
     asked = done.pull_request or next(iter(before), "")
+    notes = [there.note]
+    if done.private and not destination.private:
+        notes.append(f"{repo_id} is private on the Hub, and stays so: its settings there change that.")
+    if done.removed and done.changed:
+        notes.append(f"Taken away, of a model before: {', '.join(done.removed)}.")
+    card = folder / CARD
     return Published(
-        repo_id, done.commit, done.url, asked, done.private, destination.adapter, done.changed, time.time()
+        repo_id,
+        done.commit,
+        done.url,
+        asked,
+        done.private,
+        destination.adapter,
+        done.changed,
+        time.time(),
+        message=" ".join(filter(None, notes)),
+        removed=done.removed,
+        card=mark.digest(card.read_text(encoding="utf-8")) if card.is_file() else "",
     )
+
+
+@dataclass
+class _Settling:
+    """What a push has to settle with what the repository has: a README.md, and the files of a model before.
+
+    known: digests of the cards that the run's pushes sent. note: what became of the README.md, "" where that
+    needs no words.
+    """
+
+    folder: Path
+    destination: Destination
+    known: frozenset[str]
+    note: str = ""
+
+    def gone(self, there: There) -> set[str]:
+        """The files to be taken away; the card is taken out of the folder where another one stays."""
+        replaced = self._card_goes(there)
+        if not replaced:
+            for name in (CARD, CONFUSION, CURVE):
+                (self.folder / name).unlink(missing_ok=True)
+        ours = {f"training/{name}" for name in TRAINING} | ({CONFUSION, CURVE} if replaced else set())
+        return {name for name in there.files if is_models(name) or name in ours}
+
+    def _card_goes(self, there: There) -> bool:
+        """Whether there is a card to be sent, and nothing that a person wrote stands in its place."""
+        card = self.folder / CARD
+        if not card.is_file():
+            return False
+        text = there.text(CARD)
+        if text is not None and (not text.strip() or mark.is_made(text)):
+            return True
+        digest = mark.digest(text) if text is not None else ""
+        if digest and digest in (self.known | {mark.digest(card.read_text(encoding="utf-8"))}):
+            return True
+        if text is not None and mark.is_of_earlier_version(text):
+            self.note = "The card there, by an earlier version of bertspace, was replaced."
+            return True
+        if self.destination.replace_card:
+            self.note = "The README.md there was replaced; its commits on the Hub keep the old one."
+            return True
+        self.note = (
+            "README.md there was written or changed by hand, and stays as it is. To put the card in its "
+            "place, push again and replace it (--replace-card)."
+        )
+        return False
 
 
 def _earlier_pull_request(run: Run, repo_id: str) -> str:

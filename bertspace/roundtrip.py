@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bertspace import apart, models
-from bertspace.errors import BertspaceError, Cancelled, HubError
+from bertspace.errors import BertspaceError, Cancelled, HubError, without_paths
 from bertspace.hub import pulled_fresh as pulled_again
 from bertspace.inference import predict_by, predictions, texts_at_once
 from bertspace.runs import Run
@@ -19,6 +20,7 @@ from bertspace.session import load_for_training
 from bertspace.tasks import TASKS
 from bertspace.tasks.fill_mask import masked_sentences
 
+_log = logging.getLogger(__name__)
 ROWS = 20
 CLOSE = 1e-5  # between two probabilities: the same weights give less, a merged adapter about 1e-7
 
@@ -37,7 +39,10 @@ class Checked:
 
 
 def check(run: Run, repo_id: str, commit: str, adapter: bool, stopped: Callable[[], bool]) -> Checked:
-    """Pull the commit to a folder of its own and predict stored rows with it; what is found is no error."""
+    """Pull the commit to a folder of its own and predict stored rows with it; what is found is no error.
+
+    A border: what was pushed is there, and whatever goes wrong in looking at it is told beside that.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="bertspace-check-") as name:
             folder = pulled_again(repo_id, commit, Path(name), stopped)
@@ -48,6 +53,12 @@ def check(run: Run, repo_id: str, commit: str, adapter: bool, stopped: Callable[
         return Checked(None, message=f"It could not be pulled again: {error.message}")
     except BertspaceError as error:
         return Checked(False, message=f"What was pulled again cannot be used: {error.message}")
+    except Exception as error:
+        _log.exception("What was pushed could not be checked")
+        why = " ".join(without_paths(str(error)).split())[:300]
+        return Checked(
+            None, message=f"It could not be compared ({type(error).__name__}{f': {why}' if why else ''})."
+        )
 
 
 def _compared(run: Run, folder: Path, adapter: bool) -> Checked:

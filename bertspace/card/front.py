@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bertspace.card.content import Card
 from bertspace.card.words import clean, metric
 from bertspace.data import SAMPLE_PREFIX, SAMPLES
+from bertspace.errors import ConfigError
 from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _ON_THE_HUB: dict[str, tuple[str, dict[str, str] | None]] = {
 }
 # What `datasets` calls the kinds of files, which is what a model-index calls the data set made of one.
 _FORMATS = {"csv": "csv", "tsv": "csv", "jsonl": "json", "json": "json", "parquet": "parquet", "txt": "text"}
+_FRONT = re.compile(r"\s*---[ \t]*\r?\n(.*?)\r?\n?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 
 
@@ -50,6 +52,30 @@ def metadata(card: Card, *, minimal: bool = False) -> ModelCardData:
     if results:
         values |= {"model_name": card.name, "eval_results": results}
     return ModelCardData(**values)
+
+
+def check_front(text: str) -> None:
+    """Raises ConfigError for a card whose front matter cannot be read, with the line and why."""
+    import yaml
+    from huggingface_hub import ModelCard
+
+    if not (front := _FRONT.match(text)):
+        return
+    hint = "Mend it, or leave the lines between the two --- out; the card's text is kept."
+    try:
+        found = yaml.safe_load(front[1])
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = text.count("\n", 0, front.start(1)) + place.line + 1 if place else 0
+        why = getattr(error, "problem", None) or str(error).partition("\n")[0] or type(error).__name__
+        where = f"line {line}" if line else "its front matter"
+        raise ConfigError(f"The card's YAML is wrong in {where}: {clean(why, 200)}.", hint=hint) from error
+    if found is not None and not isinstance(found, dict):
+        raise ConfigError("The card's front matter is no list of name: value lines.", hint=hint)
+    try:
+        ModelCard(text)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"The card's front matter is wrong: {clean(error, 200)}.", hint=hint) from error
 
 
 def _language(card: Card) -> str | list[str] | None:

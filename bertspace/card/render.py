@@ -14,6 +14,7 @@ from bertspace.card.base import base_of
 from bertspace.card.content import CONFUSION, CURVE, Base, Card, Label
 from bertspace.card.facts import Parts, describe
 from bertspace.card.front import metadata
+from bertspace.card.mark import marked
 from bertspace.card.snippet import run_snippet, usage
 from bertspace.data import PARTS
 from bertspace.labels import parse_names
@@ -114,7 +115,7 @@ def _bare(run: Run, repo_id: str, **settings: Any) -> Card:
 
 def _joined(front: str, body: str) -> str:
     spaced = re.sub(r"\n{3,}", "\n\n", body.strip())  # what the template's parts leave between them
-    return f"---\n{front}\n---\n\n{spaced}\n"
+    return marked(f"---\n{front}\n---\n\n{spaced}\n")
 
 
 def _template(name: str) -> Any:
