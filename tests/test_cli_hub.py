@@ -186,3 +186,48 @@ def test_a_mirror_is_asked_where_the_variable_says_so_and_offline_the_disk_serve
     assert here.returncode == 0, here.stderr
     assert other.returncode == 2 and "HF_HUB_OFFLINE is set" in other.stderr
     assert len(hub.requests) == asked
+
+
+def rows_of(tmp_path: Path) -> list[str]:
+    rows = "".join(f"{text},{'good' if 'good' in text else 'other'}\n" for text in SENTENCES * 3)
+    (tmp_path / "rows.csv").write_text(f"text,label\n{rows}")
+    settings = ["--train-file", str(tmp_path / "rows.csv"), "--epochs", "1", "--batch-size", "12"]
+    return [*settings, "--max-length", "16", "--precision", "fp32"]
+
+
+def test_where_the_push_fails_after_the_training_the_result_is_printed_with_a_code_of_its_own(
+    hub: Any, model: str, alice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.fail(403, path="/preupload/", times=0, said="Private storage limit reached")
+    done, err = said(
+        capsys, "train", "--model", model, *rows_of(tmp_path), "--push-to", "alice/greetings", code=3
+    )
+    assert done["status"] == "done" and done["validation"]["accuracy"] >= 0
+    assert "Private storage limit reached" in done["published"]["error"]
+    assert f"The run {done['run']} is trained and kept, but it was not published" in err
+    hub.calm()
+    hub.fail(402, path="/api/repos/create", times=1, after=0, said="Gradio Spaces need a paid plan")
+    hub.put("alice/greetings", {"notes.txt": b"x"})
+    pushed, err = said(capsys, "push", done["run"], "alice/greetings", "--space", code=3)
+    assert pushed["verified"] is True and "Gradio Spaces need a paid plan" in pushed["error"]
+    assert "Gradio Spaces need a paid plan" in err and "Traceback" not in err
+
+
+def test_what_cannot_be_pushed_is_refused_before_the_training(
+    hub: Any, model: str, alice: str, home: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    hub.put("alice/public", {"notes.txt": b"x"})
+    hub.user("bob")
+    reads = hub.user("alice", grants={"alice": ("repo.content.read",)})
+    for token, words, why in (
+        (alice, ["--push-to", "alice/x", "--adapter"], "without LoRA has no adapter"),
+        (alice, ["--push-to", "alice/public", "--private"], "is public on the Hub"),
+        (alice, ["--push-to", "alice/a..b"], "is no repository name"),
+        (reads, ["--push-to", "alice/x"], "fine-grained"),
+        ("", ["--push-to", "alice/x"], "no token"),
+    ):  # fmt: skip
+        monkeypatch.setenv("HF_TOKEN", token)
+        assert main(["train", "--dataset", "sample:office", "--model", model, *words]) == 2
+        assert why in capsys.readouterr().err
+    assert not list(home.rglob("state.json"))

@@ -1,7 +1,8 @@
 """`bertspace …` and `python -m bertspace …`: train, evaluate, predict, compare, push, pull, import, runs.
 
 A command returns an Outcome; only this module writes to stdout, so that `--json` is one document, alone.
-Exit codes: 0 done, 2 bad input (one line on stderr), 1 failure, 130 left by Ctrl-C.
+Exit codes: 0 done, 2 bad input (one line on stderr), 1 failure, 3 trained (or pushed) but what was to be
+published after that was not, 130 left by Ctrl-C.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -13,8 +14,18 @@ from typing import TextIO
 
 from bertspace import companion, deploy, hub, hub_room, models, publish
 from bertspace.cli import words
-from bertspace.cli.outcome import DONE, FAILURE, RUN_HELP, Commands, Outcome, add_command, run_named
-from bertspace.errors import ConfigError, HubError
+from bertspace.cli.outcome import (
+    DONE,
+    FAILURE,
+    LEFT,
+    NOT_PUBLISHED,
+    RUN_HELP,
+    Commands,
+    Outcome,
+    add_command,
+    run_named,
+)
+from bertspace.errors import BertspaceError, ConfigError, HubError
 from bertspace.hardware import size
 from bertspace.publish import Destination, Published
 from bertspace.runs import Run
@@ -55,7 +66,10 @@ def add_commands(commands: Commands) -> None:
 def add_destination(parser: argparse.ArgumentParser) -> None:
     """The flags of a Destination, but for its repository."""
     group = parser.add_argument_group("publishing")
-    group.add_argument("--private", action="store_true", help="Make a new repository private.")
+    group.add_argument(
+        "--private", action="store_true",
+        help="Make a new repository private, and send nothing to one that is public.",
+    )  # fmt: skip
     group.add_argument("--branch", default="", metavar="B", help="Commit to this branch.")
     group.add_argument("--pr", dest="pull_request", action="store_true", help="Open a pull request.")
     group.add_argument("--message", default="", metavar="M", help="The commit's message.")
@@ -65,6 +79,10 @@ def add_destination(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--examples", action=argparse.BooleanOptionalAction, default=True,
         help="Show rows of the data on the card.",
+    )  # fmt: skip
+    group.add_argument(
+        "--replace-card", action="store_true",
+        help="Put the card in the place of a README.md that was written or changed by hand.",
     )  # fmt: skip
 
 
@@ -82,8 +100,30 @@ def push(arguments: argparse.Namespace) -> Outcome:
     if not arguments.space:
         return outcome
     done = outcome.document
-    space = companion.make(companion.of_run(run, done["repo_id"], private=done["private"]), tell=say)
-    return Outcome(done | {"space": space.url}, f"{outcome.text}\nSpace: {space.url}", outcome.code)
+
+    def make() -> Outcome:
+        space = companion.make(companion.of_run(run, done["repo_id"], private=done["private"]), tell=say)
+        return Outcome({"space": space.url}, f"Space: {space.url}")
+
+    return outcome.with_more(made_after(make, "The Space was not made"))
+
+
+def made_after(make: Callable[[], Outcome], failed: str) -> Outcome:
+    """What comes after something that is done and has to be told whatever becomes of this.
+
+    A border: any exception is told as an outcome of its own, in one line, a bug's traceback before it.
+    """
+    try:
+        return make()
+    except KeyboardInterrupt:
+        why, code = "It was left by Ctrl-C.", LEFT
+    except BertspaceError as error:
+        why, code = " ".join(str(error).split()), NOT_PUBLISHED
+    except Exception as error:
+        traceback.print_exc()
+        why, code = f"This is a bug ({type(error).__name__}).", NOT_PUBLISHED
+    print(f"error: {failed}: {why}", file=sys.stderr)
+    return Outcome({"error": f"{failed}: {why}"}, f"{failed}: {why}", code)
 
 
 def deploy_app(arguments: argparse.Namespace) -> Outcome:

@@ -14,7 +14,7 @@ from bertspace.errors import RunError
 from bertspace.runs import Run
 from bertspace.schema import FIELD_TYPES, TrainConfig
 
-DONE, FAILURE, BAD_INPUT, LEFT = 0, 1, 2, 130
+DONE, FAILURE, BAD_INPUT, NOT_PUBLISHED, LEFT = 0, 1, 2, 3, 130
 SETTINGS = {each.name: each for each in fields(TrainConfig)}
 MODEL_HELP = "starter, a Hub id (owner/name[@revision]), a run's id or folder, or a model's folder"
 RUN_HELP = "a run's id or its folder"
@@ -30,6 +30,11 @@ class Outcome:
     document: Any
     text: str = ""
     code: int = DONE
+
+    def with_more(self, more: Outcome) -> Outcome:
+        """This one and what came after it, whose code counts unless this one failed."""
+        text = "\n".join(filter(None, (self.text, more.text)))
+        return Outcome(self.document | more.document, text, self.code or more.code)
 
 
 def add_command(

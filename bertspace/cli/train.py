@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def train(arguments: argparse.Namespace) -> Outcome:
     config = TrainConfig.from_dict(settings(arguments.recipe, given_settings(arguments), arguments.settings))
     folder = Path(arguments.output).expanduser() if arguments.output else None
     name = f"{config.model.rpartition('/')[2]} on {arguments.recipe}" if arguments.recipe else ""
-    destination = _destination(arguments)
+    destination = _destination(arguments, config)
     run = engine.submit(config, folder=folder, name=name)
     print(f"Run {run.id}: {run.name}, in {run.path.resolve()}", file=sys.stderr)
     if not arguments.wait:
@@ -81,12 +81,16 @@ def train(arguments: argparse.Namespace) -> Outcome:
         outcome = followed(Watch(run), arguments.recipe)
     if destination is None or outcome.code != DONE or run.result() is None:
         return outcome
-    pushed = hub_commands.publish_run(run, destination)
-    document_of_both = outcome.document | {"published": pushed.document}
-    return Outcome(document_of_both, f"{outcome.text}\n\n{pushed.text}", pushed.code)
+    pushed = hub_commands.made_after(
+        lambda: hub_commands.publish_run(run, destination),
+        f"The run {run.id} is trained and kept, but it was not published",
+    )
+    return outcome.with_more(
+        replace(pushed, document={"published": pushed.document}, text=f"\n{pushed.text}")
+    )
 
 
-def _destination(arguments: argparse.Namespace) -> Destination | None:
+def _destination(arguments: argparse.Namespace, config: TrainConfig) -> Destination | None:
     """Where the model goes when it is trained: looked at before any training. Raises BertspaceError."""
     if not arguments.push_to:
         if arguments.push_each_epoch:
@@ -98,6 +102,7 @@ def _destination(arguments: argparse.Namespace) -> Destination | None:
             hint="Leave --no-wait out, or run `python -m bertspace push` later.",
         )
     destination = hub_commands.destination(arguments, arguments.push_to)
+    publish.check_config(config, destination)
     publish.check_access(destination)
     return destination
 
