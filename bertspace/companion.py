@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from bertspace import hub_commit
+from bertspace.deploy import front_matter
 from bertspace.errors import ConfigError, RunError
 from bertspace.hub_client import check_id
 from bertspace.hub_commit import Committed, Target
+from bertspace.needs import requirements
 from bertspace.publish import published
 from bertspace.roundtrip import stored_rows
 from bertspace.runs import Run
@@ -58,7 +60,7 @@ def make(
     stopped: hub_commit.Stopped = lambda: False,
 ) -> Committed:
     """Make or update <model>-space; raises HubError. No token goes into it: see its README."""
-    repo_id = check_id(f"{companion.model[:88]}-space", "Space")
+    repo_id = check_id(f"{companion.model[:88].rstrip('-.')}-space", "Space")
     with tempfile.TemporaryDirectory(prefix="bertspace-space-") as name:
         folder = Path(name)
         for file, text in contents(companion).items():
@@ -71,7 +73,7 @@ def contents(companion: Companion) -> dict[str, str]:
     """The Space's files: app.py, requirements.txt, README.md."""
     return {
         "app.py": app(companion),
-        "requirements.txt": "torch>=2.8,<2.14\ntransformers>=5.23,<6\n",
+        "requirements.txt": requirements("torch", "transformers"),
         "README.md": _readme(companion),
     }
 
@@ -93,7 +95,6 @@ def app(companion: Companion) -> str:
 
 
 def _readme(companion: Companion) -> str:
-    import yaml
     from huggingface_hub import constants
 
     front = {
@@ -101,8 +102,6 @@ def _readme(companion: Companion) -> str:
         "emoji": "🎭",
         "colorFrom": "blue",
         "colorTo": "red",
-        "sdk": "gradio",
-        "app_file": "app.py",
         "models": [companion.model],
         "tags": ["bertspace"],
     }
@@ -112,5 +111,4 @@ def _readme(companion: Companion) -> str:
             "\nThe model is private: in this Space's settings add a secret named `HF_TOKEN`, a token that "
             "may read the model. Who may see this Space can then use the model.\n"
         )
-    written = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
-    return f"---\n{written}---\n\n# {companion.title}\n\n{text}"
+    return f"{front_matter(front)}\n# {companion.title}\n\n{text}"

@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOP = ("app.py", "requirements.txt", "README.md", "LICENSE")
 ENDINGS = (".py", ".md", ".css", ".js", ".jinja", ".yaml", ".csv", ".txt", ".safetensors", ".typed")
 SCOPES = ["contribute-repos", "read-repos", "gated-repos"]  # beside openid and profile, which always are
+PYTHON_VERSION = "3.12.12"  # a Space's default is 3.10, for which there is no transformers as new as ours
+GRADIO_VERSION = "6.31.0"  # where none is installed, as in a workflow
 LONGEST_DESCRIPTION = 60  # characters; the Hub refuses more
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|OWNER_KEY", re.IGNORECASE)
 
@@ -123,10 +125,7 @@ def with_front_matter(readme: str, hardware: str = "") -> str:
     import yaml
 
     _, front, body = readme.split("---\n", 2)
-    values: dict[str, Any] = yaml.safe_load(front)
-    values |= {"hf_oauth": True, "hf_oauth_scopes": SCOPES}
-    if version := _gradio_version():
-        values["sdk_version"] = version
+    values: dict[str, Any] = yaml.safe_load(front) | {"hf_oauth": True, "hf_oauth_scopes": SCOPES}
     if hardware:
         values["suggested_hardware"] = hardware
     if len(str(values.get("short_description", ""))) > LONGEST_DESCRIPTION:
@@ -134,13 +133,23 @@ def with_front_matter(readme: str, hardware: str = "") -> str:
             "short_description in README.md is too long for the Hub.",
             hint=f"Write {LONGEST_DESCRIPTION} characters at most.",
         )
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    return f"---\n{text}---\n{body}"
+    return f"{front_matter(values)}{body}"
+
+
+def front_matter(values: Mapping[str, Any]) -> str:
+    """A Space's front matter: these values, and the versions that every Space of ours is built with."""
+    import yaml
+
+    built = {"sdk": "gradio", "sdk_version": _gradio_version(), "python_version": PYTHON_VERSION}
+    text = yaml.safe_dump(
+        {**values, **built, "app_file": "app.py"}, sort_keys=False, allow_unicode=True, width=1000
+    )
+    return f"---\n{text}---\n"
 
 
 def _gradio_version() -> str:
-    """The installed gradio's, which the app was tried with; "" where there is none, as in a workflow."""
+    """The installed gradio's, which the app was tried with."""
     try:
         return metadata.version("gradio")
     except metadata.PackageNotFoundError:
-        return ""
+        return GRADIO_VERSION

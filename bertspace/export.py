@@ -19,6 +19,7 @@ from bertspace import apart, batching, hardware, hub, loadable, models, tuning
 from bertspace.errors import BertspaceError, RunError, without_paths
 from bertspace.labels import parse_names
 from bertspace.layout import laid_out
+from bertspace.needs import requirements
 from bertspace.runs import Run, whole_file, write_atomically
 from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.tasks import TASKS
@@ -30,7 +31,8 @@ ARCHIVED = (
 BASE = "base"  # the folder of a base model that no Hub id names
 STORED = (".safetensors", ".parquet")  # as good as random, or packed already
 AGAIN = """Here, `python train.py` trains it again, without bertspace: from {beside}, with its model in
-model/ in place of the one there. command.txt does the same with bertspace; settings.yaml has its settings.
+model/ in place of the one there; `pip install -r requirements.txt` brings what it needs. command.txt does the
+same with bertspace; settings.yaml has its settings.
 """
 MODEL_AND_SCORES = (
     "model/ is the trained model, for transformers' from_pretrained; result.json has its scores.\n"
@@ -203,7 +205,8 @@ def _on_cpu(run: Run) -> bool:
 
 
 def export(run: Run, folder: Path) -> Path:
-    """settings.yaml, command.txt, train.py, data/ and, where no Hub id names it, base/ in a new folder.
+    """settings.yaml, command.txt, train.py with its requirements.txt, data/ and, where no Hub id names it,
+    base/ in a new folder.
 
     Raises RunError where the folder is not empty.
     """
@@ -238,6 +241,10 @@ def _write_code(run: Run, folder: Path) -> None:
     write_atomically(folder / "settings.yaml", _yaml(here))
     write_atomically(folder / "command.txt", f"{_command(here)}\n")
     write_atomically(folder / "train.py", text)
+    packages = ["torch", "transformers", "accelerate", "numpy", "pandas", "pyarrow"]
+    write_atomically(
+        folder / "requirements.txt", requirements(*packages, *(["peft"] if config.lora_rank else []))
+    )
 
 
 def _write_base(located: models.Located, task: str, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The app to a Space, and small Spaces for published models, against the test Hub."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bertspace import companion, deploy
+from bertspace import companion, deploy, needs
 from bertspace.companion import Companion
 from bertspace.errors import ConfigError, HubError
 from bertspace.hub import Rights, acting
@@ -122,6 +123,31 @@ def test_the_workflows_command_needs_the_client_and_yaml_only() -> None:
     assert done.returncode == 0 and "OWNER/NAME" in done.stdout, done.stderr
 
 
+def test_what_the_hub_says_of_a_space_that_it_does_not_make_is_told(hub: Any, alice: str, copy: Path) -> None:
+    words = "Free accounts may not create Gradio Spaces; subscribe to PRO."
+    hub.fail(402, path="/api/repos/create", times=0, said=words)
+    for make in (
+        lambda: deploy.deploy(SPACE, root=copy),
+        lambda: companion.make(Companion("alice/tiny", "fill-mask")),
+    ):
+        with pytest.raises(HubError) as caught:
+            make()
+        assert words in caught.value.message and "plan" in caught.value.hint
+
+
+def test_the_versions_that_are_written_are_those_of_the_readme_and_of_requirements() -> None:
+    import yaml
+
+    front = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
+    versions = (deploy.GRADIO_VERSION, deploy.PYTHON_VERSION)
+    assert (front["sdk_version"], front["python_version"]) == versions
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    known = dict(
+        found.groups() for line in lines if (found := re.match(r"([\w-]+)(?:\[\w+\])?([<>=].+)", line))
+    )
+    assert all(known.get(name, range_) == range_ for name, range_ in needs.RANGES.items())
+
+
 # A small Space for a model
 
 
@@ -204,6 +230,12 @@ def test_a_small_space_is_made_beside_its_model(hub: Any, alice: str) -> None:
     files = hub.files("alice/tiny-space", kind="space")
     assert set(files) == {"app.py", "requirements.txt", "README.md"}
     front = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
-    assert (front["models"], front["sdk"]) == (["alice/tiny"], "gradio")
+    app = yaml.safe_load(deploy.with_front_matter((ROOT / "README.md").read_text()).split("---\n")[1])
+    built = ("sdk", "sdk_version", "python_version", "app_file")
+    assert front["models"] == ["alice/tiny"] and [front[name] for name in built] == [
+        app[name] for name in built
+    ]
+    asked = files["requirements.txt"].decode()
+    assert all(f"{name}>=" in asked for name in ("transformers", "sentencepiece", "protobuf"))
     assert b"HF_TOKEN" in files["README.md"] and alice.encode() not in b"".join(files.values())
     assert not companion.make(Companion("alice/tiny", "fill-mask", private=True)).changed

@@ -273,7 +273,7 @@ def test_the_command_is_read_again(config: TrainConfig, tmp_path: Path) -> None:
 def test_an_export_holds_what_the_script_needs(finished: Run, tmp_path: Path) -> None:
     folder = export.export(finished, tmp_path / "new" / "out")
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("base", "command.txt", "data", "settings.yaml", "train.py")
+        *("base", "command.txt", "data", "requirements.txt", "settings.yaml", "train.py")
     ]
     assert sorted(path.name for path in (folder / "data").iterdir()) == [
         *("source.json", "test.parquet", "train.parquet", "validation.parquet")
@@ -339,7 +339,7 @@ def test_the_zip_holds_the_run_without_its_checkpoints(finished: Run, tmp_path: 
         assert file.read(f"{finished.id}/config.yaml") == (finished.path / "config.yaml").read_bytes()
     assert {name for name in names if "/" not in name} == {
         *("config.yaml", "result.json", "events.jsonl", "predictions.parquet", "probe.safetensors"),
-        *("base.parquet", "README.txt", "command.txt", "settings.yaml", "train.py"),
+        *("base.parquet", "README.txt", "command.txt", "requirements.txt", "settings.yaml", "train.py"),
     }
     assert {name for name in names if name.startswith("data/")} == {
         *("data/source.json", "data/test.parquet", "data/train.parquet", "data/validation.parquet")

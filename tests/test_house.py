@@ -20,7 +20,7 @@ PACKAGE = ROOT / "bertspace"
 # From low to high: a module imports from its own layer and from those before it. A folder is one name.
 LAYERS = [
     {"errors", "schema"},
-    {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_reasons"}
+    {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_reasons", "needs"}
     | {"hub_commit", "loadable", "belongings"}
     | {"metrics", "hardware", "runs", "scales", "processes", "layout", "wire", "confine"},
     {"data", "columns", "labels", "splitting", "origin", "hub_data", "hub_confined", "unpacked"}

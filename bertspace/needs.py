@@ -1,0 +1,24 @@
+"""What the files that are written for others ask to be installed: a small Space's, an export's."""
+
+from __future__ import annotations
+
+RANGES = {  # as requirements.txt has them
+    "torch": ">=2.8,<2.14",
+    "transformers": ">=5.23,<6",
+    "accelerate": ">=1.15,<2",
+    "peft": ">=0.21,<1",
+    "safetensors": ">=0.8,<1",
+    "numpy": ">=2.0,<3",
+    "pandas": ">=3.0,<4",
+    "pyarrow": "",  # what datasets brings
+    # For DeBERTa-v3, ALBERT, XLM-R and CamemBERT, where they come with a SentencePiece model alone. With
+    # these two transformers does not fall back to tiktoken.
+    "sentencepiece": ">=0.2,<1",
+    "protobuf": ">=4.25",
+}
+TOKENIZERS = ("sentencepiece", "protobuf")
+
+
+def requirements(*names: str) -> str:
+    """A requirements.txt of these and of what tokenizers of any of our families need."""
+    return "".join(f"{name}{RANGES[name]}\n" for name in (*names, *TOKENIZERS))
