@@ -133,6 +133,7 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str)
     rank = next(iter(layers.values())).r["default"]
     config = LoraConfig(r=rank, lora_alpha=rank, target_modules=sorted(layers), inference_mode=True)
     config.base_model_name_or_path, config.revision = base, revision or None
+    config.task_type, config.auto_mapping = _for_peft(model)
     config.save_pretrained(folder)
     new = set(getattr(model, "new_weights", ()))  # drawn at random: who loads the base draws others
     kept = {
@@ -141,6 +142,15 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str)
         if parameter.requires_grad or name.replace(".base_layer", "") in new
     }
     save_file(kept, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _for_peft(model: PreTrainedModel) -> tuple[str | None, dict[str, str] | None]:
+    """By what peft's Auto classes find the model's class: a task type; for masks, of which peft (0.21) has none,
+    the class itself, which AutoPeftModel takes."""
+    kind = next(each for each in type(model).__mro__ if each.__module__.startswith("transformers."))
+    if kind.__name__.endswith("ForSequenceClassification"):
+        return "SEQ_CLS", None
+    return None, {"base_model_class": kind.__name__, "parent_library": kind.__module__}
 
 
 def set_dropout(model: PreTrainedModel, share: float) -> None:

@@ -334,3 +334,21 @@ def test_peft_reads_the_adapter_alone_and_merges_it_to_the_same_model(
     tokens = torch.arange(5, 41).reshape(3, 12)
     with torch.inference_mode():
         assert torch.allclose(model(tokens).logits, again(tokens).logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["Bert", "Roberta", "DistilBert", "Electra", "MPNet", "DebertaV2"])
+@pytest.mark.parametrize("head", ["SequenceClassification", "MaskedLM"])
+def test_pefts_own_auto_classes_load_the_adapter_by_its_name_alone(
+    name: str, head: str, tmp_path: Path
+) -> None:
+    """Classifiers by AutoPeftModelForSequenceClassification; for masks there is AutoPeftModel alone."""
+    import peft
+    import torch
+
+    model = with_lora(name, head, tmp_path / "base")
+    tuning.save_adapter(model, tmp_path / "adapter", str(tmp_path / "base"), "")
+    kind = peft.AutoPeftModelForSequenceClassification if head != "MaskedLM" else peft.AutoPeftModel
+    again = kind.from_pretrained(str(tmp_path / "adapter")).eval()
+    tokens = torch.arange(5, 41).reshape(3, 12)
+    with torch.inference_mode():
+        assert torch.allclose(model(tokens).logits, again(input_ids=tokens).logits, atol=1e-6)
