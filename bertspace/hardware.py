@@ -143,8 +143,11 @@ def environment() -> dict[str, str | int]:
 
     import torch
 
+    from bertspace import __version__
+
     packages = ("torch", "transformers", "accelerate", "datasets", "peft", "tokenizers")
     return {
+        "bertspace": __version__,
         "device": describe(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

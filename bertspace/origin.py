@@ -1,15 +1,23 @@
-"""Where a run's rows came from, as exactly as it can be cited; kept in data/source.json. Reads no data."""
+"""Where a run's rows came from, as exactly as it can be cited; kept in data/source.json.
+
+Of files it reads the bytes, for their SHA-256, and none of the rows.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table
 
+FILES = ("train_file", "validation_file", "test_file")
+MOST_COLUMNS, LONGEST = 100, 200  # columns of a file that are noted; characters of a name
 _HUB = re.compile(r"([\w.-]+/[\w.-]+)(?: \(([^()]+)\))?", re.ASCII)  # as data._sources words a Hub data set
 
 
@@ -17,24 +25,55 @@ _HUB = re.compile(r"([\w.-]+/[\w.-]+)(?: \(([^()]+)\))?", re.ASCII)  # as data._
 class Origin:
     """dataset: `sample:<name>`, a Hub id, or "" for files. revision: its commit, "" where it is not known.
 
-    parts: what each part's rows were read from, by part; without "validation", those were held out.
+    parts: what each part's rows were read from, by part; without "validation", those were held out. settings:
+    those of TrainConfig that give the same rows again, where they are not the defaults, files by their names;
+    empty where that is not known. files: of each part that was a file its name, columns and SHA-256.
     """
 
     dataset: str = ""
     dataset_config: str = ""
     revision: str = ""
     parts: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def hub_id(self) -> str:
         """The data set's id on the Hub; "" for a sample and for files."""
-        return "" if self.dataset.startswith("sample:") else self.dataset
+        return "" if self.dataset.startswith("sample:") else self.dataset.partition("@")[0]
 
 
 def origin(config: TrainConfig, tables: Mapping[str, Table]) -> Origin:
     """The origin of the tables that the config names, by part."""
     parts = {part: table.name for part, table in tables.items()}
-    return Origin(config.dataset, config.dataset_config, tables["train"].revision, parts)
+    settings, files = _settings(config), {}
+    revision = tables["train"].revision
+    if revision and not config.dataset.startswith("sample:"):
+        settings["dataset"] = f"{config.dataset.partition('@')[0]}@{revision}"
+    for part, table in tables.items():
+        if named := settings.get(f"{part}_file"):
+            columns = [str(name)[:LONGEST] for name in list(table.frame.columns)[:MOST_COLUMNS]]
+            files[part] = {"name": named, "columns": columns, "sha256": _sha256(config, part)}
+    return Origin(config.dataset, config.dataset_config, revision, parts, settings, files)
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """What decides the rows, the seed of the split among it; files without their folders."""
+    found: dict[str, Any] = {}
+    for each in fields(config):
+        value = getattr(config, each.name)
+        if each.metadata["group"] != "data" or value == each.default or each.name == "data_dir":
+            continue
+        found[each.name] = Path(value).name if each.name in FILES else value
+    return found | {"seed": config.seed}
+
+
+def _sha256(config: TrainConfig, part: str) -> str:
+    """Of the part's file; "" for a folder, and for what is gone."""
+    path = Path(config.data_dir).expanduser() / Path(getattr(config, f"{part}_file")).expanduser()
+    with suppress(OSError), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""
 
 
 def read(about: Mapping[str, Any]) -> Origin:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bertspace import card as card_of
-from bertspace import hub, hub_commit, models, roundtrip
+from bertspace import hub, hub_commit, models, repeat, roundtrip
 from bertspace.belongings import is_models
 from bertspace.card import mark
 from bertspace.card.content import CONFUSION, CURVE
@@ -39,7 +39,7 @@ COPIES, COPY_SECONDS = 10, 0.1  # how often a model that is replaced meanwhile i
 RECORD, WANTED, PROBE = "published.json", "to_publish.json", "probe.safetensors"
 KEPT = "Nothing is lost: the run keeps its model. Push it again; what has arrived is not sent twice."
 CARD = "README.md"
-TRAINING = ("config.yaml", "events.jsonl", "result.json")  # go into training/
+TRAINING = ("events.jsonl", "result.json", repeat.CONFIG, repeat.ENVIRONMENT, repeat.DATA)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Destination:
     else an existing one stays as it is.
 
     adapter: LoRA's part alone. license and language stand on the card; "" is what the base has, or none.
-    examples: rows of the data stand on the card, for everybody who may see it. replace_card: also a README.md
+    examples: whether rows of the data stand on the card, for everybody who may see it; None: those of a
+    sample and of what everybody may read on the Hub do, those of files do not. replace_card: also a README.md
     that a person wrote or changed gives way to the card.
     """
 
@@ -60,7 +61,7 @@ class Destination:
     adapter: bool = False
     license: str = ""
     language: str = ""
-    examples: bool = True
+    examples: bool | None = None
     replace_card: bool = False
 
     def __post_init__(self) -> None:
@@ -208,7 +209,9 @@ def push(
     card_of.check_front(card)
     tell("Looking at the account")
     check_access(destination)
-    with _copied(run, destination.adapter) as folder:
+    rows = card_of.shows_rows(run) if destination.examples is None else destination.examples
+    destination = replace(destination, examples=rows)
+    with _copied(run, destination.adapter, rows) as folder:
         tell("Writing the card")
         note = _write_card(run, destination, folder, card)
         done = _sent(run, folder, destination, f"{run.name} by bertspace", tell, stopped)
@@ -306,7 +309,7 @@ def _record(run: Run, done: Published) -> None:
 
 
 @contextmanager
-def _copied(run: Run, adapter: bool) -> Iterator[Path]:
+def _copied(run: Run, adapter: bool, rows: bool = False) -> Iterator[Path]:
     """A folder of what goes up, as links: the run may replace its model meanwhile.
 
     Raises RunError where it does so at every try.
@@ -314,12 +317,17 @@ def _copied(run: Run, adapter: bool) -> Iterator[Path]:
     with run.pushing() as place:
         folder = _copied_whole(run, adapter, place)
         _copy_probe(run, folder)
-        (folder / "training").mkdir()
-        for file in TRAINING:
-            if (run.path / file).is_file():
-                text = (run.path / file).read_text(encoding="utf-8")
-                (folder / "training" / file).write_text(_without_paths(text, run), encoding="utf-8")
+        _write_record(run, folder / repeat.FOLDER, rows)
         yield folder
+
+
+def _write_record(run: Run, folder: Path, rows: bool) -> None:
+    """How the run went, and what it takes to train it again. rows: whether what quotes them may be said."""
+    folder.mkdir()
+    found = {name: (run.path / name) for name in ("events.jsonl", "result.json")}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in found.items() if path.is_file()}
+    for name, text in (texts | repeat.texts(run, rows=rows)).items():
+        (folder / name).write_text(_without_paths(text, run), encoding="utf-8")
 
 
 def _copied_whole(run: Run, adapter: bool, place: Path) -> Path:
@@ -491,7 +499,7 @@ class _Settling:
         if not replaced:
             for name in (CARD, CONFUSION, CURVE):
                 (self.folder / name).unlink(missing_ok=True)
-        ours = {f"training/{name}" for name in TRAINING} | ({CONFUSION, CURVE} if replaced else set())
+        ours = {f"{repeat.FOLDER}/{name}" for name in TRAINING} | ({CONFUSION, CURVE} if replaced else set())
         return {name for name in there.files if is_models(name) or name in ours}
 
     def _card_goes(self, there: There) -> bool:

@@ -145,8 +145,8 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str)
 
 
 def _for_peft(model: PreTrainedModel) -> tuple[str | None, dict[str, str] | None]:
-    """By what peft's Auto classes find the model's class: a task type; for masks, of which peft (0.21) has none,
-    the class itself, which AutoPeftModel takes."""
+    """By what peft's Auto classes find the model's class: a task type; for masks, of which peft (0.21) has
+    none, the class itself, which AutoPeftModel takes."""
     kind = next(each for each in type(model).__mro__ if each.__module__.startswith("transformers."))
     if kind.__name__.endswith("ForSequenceClassification"):
         return "SEQ_CLS", None

@@ -16,6 +16,7 @@ from huggingface_hub import ModelCard
 
 from bertspace import card, data, inference, models, training
 from bertspace.card import canvas, drawing, examples, render, scores, snippet, words
+from bertspace.card import sentences as sentences_of_cards
 from bertspace.card.content import Base, Card, Example, Label, Measured
 from bertspace.errors import ModelError, RunError
 from bertspace.origin import Origin, read
@@ -91,7 +92,7 @@ def make(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Maker:
     def make(splits: data.Splits, stop_at: int = 0, ran: bool = False, **settings: Any) -> Made:
         config = TrainConfig(model=str(tiny_bert), **(EXACT | settings))
         run = train(tmp_path_factory.mktemp("run"), config, splits, stop_at)
-        found = card.describe(run, "alice/ships", license="mit", language="en")
+        found = card.describe(run, "alice/ships", license="mit", language="en", texts=True)
         if ran:
             found = card.run_snippet(found, run.path / "model")
         return Made(run, found, card.write(found))
@@ -412,7 +413,7 @@ def test_the_licence_is_inherited_or_the_one_that_was_confirmed(
     front = card.metadata(described).to_dict()
     assert {name: value for name, value in front.items() if name.startswith("license")} == expected
     said = card.write(described).partition("## Licence")[2]
-    assert ("as the base model." in said) == (not license)
+    assert ("like the base model." in said) == (not license)
 
 
 def test_an_adapter_is_peft_s_and_relates_to_its_base(pairs: Made) -> None:
@@ -481,7 +482,7 @@ def test_the_best_epoch_is_named_with_what_chose_it(single: Made, masked: Made) 
     result = single.run.result() or {}
     kept = next(each for each in result["epochs"] if each["step"] == result["best_step"])
     assert f"epoch {kept['epoch']:g} (step {result['best_step']}), the best of 3 by macro F1" in single.text
-    assert "is that of the last step" in masked.text
+    assert "is the one after the last step" in masked.text
     for epoch in result["epochs"]:
         row = cells(single.text, "Epoch")[f"{epoch['epoch']:g}"]
         shown = [words.figure(epoch[name]) for name in ("train_loss", "loss", "accuracy", "f1_macro")]
@@ -492,10 +493,8 @@ def test_the_data_are_cited_as_exactly_as_they_are_known(single: Made, pairs: Ma
     assert "[owner/ships](https://huggingface.co/datasets/owner/ships), configuration `plain`" in single.text
     assert f"revision `{'0' * 40}`. 48 training rows, 18 validation rows and 33 test rows." in single.text
     assert "- 2 rows repeat." in single.text
-    assert (
-        "A file of its maker: `pairs.csv` (training). 40 training rows and 12 validation rows." in pairs.text
-    )
-    assert "10 % of the rows were held out at random for validation, with every label's share" in pairs.text
+    assert "A file of the author's own: `pairs.csv` (training). 40 training rows" in pairs.text
+    assert "10 % of the rows were held out at random for validation, keeping each label's share" in pairs.text
     counts = cells(single.text, "Label | Training")["`light`"]
     assert [int(count) for count in counts[:3]] == [16, 6, 11]
     train = set(single_texts(single, "train"))
@@ -504,7 +503,7 @@ def test_the_data_are_cited_as_exactly_as_they_are_known(single: Made, pairs: Ma
 
 
 def test_limits_say_what_the_run_showed(single: Made, pairs: Made) -> None:
-    assert "- It was measured on 33 rows only" in single.text
+    assert "- It was measured on only 33 rows, so" in single.text
     cut = pairs.run.result()["truncated"]["train"]  # type: ignore[index]
     assert "- The training was stopped after 4 of 15 steps." in pairs.text
     assert bool(cut) == ("of the training rows" in pairs.text and "were cut there" in pairs.text)
@@ -529,7 +528,7 @@ def test_a_weak_label_is_named_with_what_it_is_taken_for() -> None:
     from bertspace.card.limits import _weak_labels
 
     assert list(_weak_labels(results)) == [
-        "“light” is among the least reliable labels: F1 0.400, 10 of 40 rows found, 30 taken for “storm”."
+        "“light” is among the least reliable labels: F1 0.400, 10 of 40 rows found, 30 mistaken for “storm”."
     ]
 
 
@@ -574,7 +573,7 @@ def test_many_labels_are_cut_to_the_worst_and_the_commonest(single: Made) -> Non
     text = card.write(replace(described, results=results))
     assert "classify texts by 90 labels" in text
     assert list(cells(text, "The 40 least reliable labels"))[2:4] == ["`label 50`", "`label 0`"]
-    assert list(cells(text, "The 40 commonest of 90 labels"))[2] == "`label 89`"
+    assert list(cells(text, "The 40 most common of 90 labels"))[2] == "`label 89`"
 
 
 # Hostile texts
@@ -629,7 +628,8 @@ def test_hostile_texts_are_shown_as_they_are(hostile: Made) -> None:
     html = MarkdownIt("commonmark").enable(["table"]).render(body(hostile.text))
     tags = set(re.findall(r"<(/?\w+)", html))
     assert not tags & {"script", "del", "s"} and "<em>" not in html.replace("<em>Written", "")
-    assert re.findall('href="([^"]*)"', html) == ["training/config.yaml"]
+    ours = [f"training/{name}" for name in ("config.yaml", "environment.json", "data.json")]
+    assert re.findall('href="([^"]*)"', html) == [*ours, sentences_of_cards.PROJECT]
     shown = re.findall(r"<td[^>]*><code>(.*?)</code></td>", html)
     assert {entities.unescape(each) for each in shown} == {words.clean(label) for label in HOSTILE}
 

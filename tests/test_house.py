@@ -41,7 +41,18 @@ LAYERS = [
         "forecast",
         "pace",
     },
-    {"engine", "comparison", "policy", "export", "publish", "roundtrip", "card", "deploy", "companion"},
+    {
+        "engine",
+        "comparison",
+        "policy",
+        "export",
+        "publish",
+        "repeat",
+        "roundtrip",
+        "card",
+        "deploy",
+        "companion",
+    },
     {"ui", "cli", "adapter"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer} | {"__init__": 0}

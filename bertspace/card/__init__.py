@@ -11,10 +11,10 @@
 from bertspace.card.base import base_of, inherited_license
 from bertspace.card.content import Base, Card
 from bertspace.card.drawing import pictures
-from bertspace.card.facts import describe
+from bertspace.card.facts import describe, shows_rows
 from bertspace.card.front import check_front, metadata
 from bertspace.card.render import Written, safe_write, write, write_minimal
 from bertspace.card.snippet import run_snippet, usage
 
 __all__ = ["Base", "Card", "Written", "base_of", "check_front", "describe", "inherited_license", "metadata"]
-__all__ += ["pictures", "run_snippet", "safe_write", "usage", "write", "write_minimal"]
+__all__ += ["pictures", "run_snippet", "safe_write", "shows_rows", "usage", "write", "write_minimal"]

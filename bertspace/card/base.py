@@ -18,15 +18,17 @@ MOST_GENERATIONS = 50  # of runs of runs
 
 def base_of(config: TrainConfig) -> Base:
     """The first model on the Hub, back along runs of runs; an empty Base for a local folder's model."""
-    name = config.model
+    name, task = config.model, config.task
     for generation in range(MOST_GENERATIONS):
         if name == "starter":
             # For fill-mask its encoder was trained further: what is on the Hub has other weights.
-            return replace(STARTER, direct=not generation and config.task != "fill-mask")
+            adapted = task == "fill-mask"
+            return replace(STARTER, direct=not generation and not adapted, adapted=adapted)
         if not name.startswith("run:"):
             return _named(name, direct=not generation)
         try:
-            name = models.run_called(name).config().model
+            before = models.run_called(name).config()
+            name, task = before.model, before.task
         except BertspaceError:  # the run that this one goes on from is gone
             break
     return Base()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bertspace.origin import Origin
+from bertspace.repeat import Repeat
 
 PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 CONFUSION, CURVE = "confusion_matrix.png", "learning_curve.png"  # beside the README, which links them
@@ -18,6 +19,7 @@ class Base:
 
     repo_id: its id on the Hub, "" where there is none. direct: the training began with that model's very
     weights, and not with those of a run of it. license: as its own card has it. starter: it is bertspace's.
+    adapted: with bertspace's adapter for fill-mask in it.
     """
 
     repo_id: str = ""
@@ -25,6 +27,7 @@ class Base:
     license: str = ""
     starter: bool = False
     direct: bool = False
+    adapted: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Card:
     """All that a finished run's card says. Texts are as the data has them; shares in 0..1; times in seconds.
 
     config: the settings as the training had them. training: what result.json says of how it went. curve:
-    (step, loss). problems: the parts that could not be made, and why.
+    (step, loss). repeat: how it is trained again. problems: the parts that could not be made, and why.
     """
 
     repo_id: str
@@ -140,6 +143,7 @@ class Card:
     examples: tuple[Example, ...] = ()
     pictures: tuple[str, ...] = ()
     ran: Ran | None = None
+    repeat: Repeat = field(default_factory=Repeat)
     problems: tuple[str, ...] = ()
 
     @property

@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bertspace import origin
+from bertspace import origin, repeat
 from bertspace.card import examples, scores
 from bertspace.card.base import base_of
 from bertspace.card.content import CONFUSION, CURVE, Card, Label, Results
 from bertspace.card.limits import limits
-from bertspace.data import PARTS
-from bertspace.errors import RunError
+from bertspace.data import PARTS, SAMPLE_PREFIX
+from bertspace.errors import HubError, RunError
+from bertspace.hub_client import answered, api
 from bertspace.labels import parse_names
 from bertspace.runs import Run
 from bertspace.scales import Point
@@ -36,13 +37,13 @@ def describe(
     license: str = "",
     language: str = "",
     adapter: bool = False,
-    texts: bool = True,
+    texts: bool | None = None,
 ) -> Card:
     """Everything measured that the card of a finished run says.
 
     license: what its owner confirmed, else the base's own, where it is known. language: ISO 639 codes,
     several separated by commas; never guessed. adapter: LoRA's adapter goes up alone. texts: whether rows of
-    the data may be shown as examples.
+    the data may be shown as examples; None: as `shows_rows` has it.
     Raises RunError where the run has no result yet. Any other part that cannot be made is left out and named
     in `problems`: see `safe_write`.
     """
@@ -50,7 +51,11 @@ def describe(
     if result is None:
         raise RunError(f"The run {run.id} has no result yet.", hint="Wait until it has ended.")
     about, parts, names = run.source(), Parts(), parse_names(config.label_names)
+    texts = shows_rows(run) if texts is None else texts
     card = _recorded(run, repo_id, result)
+    if not texts:
+        card = replace(card, findings=tuple(map(repeat.unquoted, card.findings)))
+    card = replace(card, repeat=parts.get("how to repeat it", lambda: repeat.of_run(run), repeat.Repeat()))
     if config.task == "fill-mask":
         token = parts.get("the mask token", lambda: examples.mask_token(run.path / "model"), "")
         card = replace(card, mask_token=token)
@@ -70,6 +75,22 @@ def describe(
         pictures=tuple(_pictures(card)),
     )
     return replace(card, problems=tuple(parts.problems))
+
+
+def shows_rows(run: Run) -> bool:
+    """Whether rows may stand on a card unasked: of a sample, and of what everybody may read on the Hub."""
+    come_from = origin.read(run.source())
+    if not come_from.hub_id:
+        return come_from.dataset.startswith(SAMPLE_PREFIX)
+    try:
+        return answered(lambda: _is_open(come_from.hub_id), come_from.hub_id)
+    except HubError:
+        return False
+
+
+def _is_open(dataset: str) -> bool:
+    info = api(False).dataset_info(dataset)
+    return not info.private and not info.gated
 
 
 def _recorded(run: Run, repo_id: str, result: Mapping[str, Any]) -> Card:

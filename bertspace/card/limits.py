@@ -35,31 +35,35 @@ def _truncated(card: Card) -> Iterator[str]:
             rows, name = card.rows[part], PART_NAMES[part]
             yield (
                 f"{share(count, rows)} of the {name} rows ({count:,} of {rows:,}) are longer than {length} "
-                "tokens and were cut there."
+                "tokens and were cut off there."
             )
 
 
 def _uncertain(card: Card, results: Results) -> Iterator[str]:
     if results.split == "validation" and (card.config["best_metric"] or card.config["patience"]):
-        yield "The epoch was chosen by the same validation rows that it is measured on, which flatters it."
+        yield (
+            "The epoch was chosen on the same validation rows that it is measured on, which makes the "
+            "figures look better than they are."
+        )
     score = results.score(TASKS[card.task].headline)
     if score and score.change and score.change.low is not None and score.change.high is not None:
         against = "the probe on the frozen base" if card.task == "text-classification" else "the base"
         if score.change.low <= 0 <= score.change.high:
             name = inline(score.metric)
-            yield f"The difference in {name} to {against} may be chance: its interval holds 0."
+            yield f"The difference in {name} to {against} may be due to chance: its 95 % interval includes 0."
         elif (score.change.value < 0) == (score.metric not in TASKS[card.task].lower_is_better):
-            yield f"By {inline(score.metric)} it is worse than {against}."
+            yield f"Its {inline(score.metric)} is worse than that of {against}."
     if results.count < FEW_MEASURED:
         what = "rows" if results.classes else "chunks" if card.config["chunk_size"] else "texts"
-        yield f"It was measured on {results.count:,} {what} only: the intervals above are wide."
+        what = what if results.count != 1 else what.removesuffix("s")
+        yield f"It was measured on only {results.count:,} {what}, so the intervals above are wide."
 
 
 def _weak_labels(results: Results) -> Iterator[str]:
     there = [each for each in results.classes if each.rows]
     if never := [each.label for each in results.classes if not each.rows]:
         shown = listed([f"“{name}”" for name in never[:5]] + ["others"][: len(never) > 5])
-        yield f"No {results.split} row has the label {shown}, so nothing is known of it."
+        yield f"No {results.split} row has the label {shown}, so nothing is known about it."
     if len(there) < 2:
         return
     mean = sum(each.f1 for each in there) / len(there)
@@ -75,6 +79,6 @@ def _weak(each: ClassScore, results: Results) -> str:
     words += f"{each.rows:,} rows found"
     wrong = [count if other != number else 0 for other, count in enumerate(row)]
     if most := max(wrong):
-        words += f", {most:,} taken for “{results.classes[wrong.index(most)].label}”"
-    few = " (few rows: chance weighs much)" if each.rows < FEW_OF_A_CLASS else ""
+        words += f", {most:,} mistaken for “{results.classes[wrong.index(most)].label}”"
+    few = " (with so few rows, chance plays a large part)" if each.rows < FEW_OF_A_CLASS else ""
     return f"{words}{few}."

@@ -22,9 +22,12 @@ from bertspace.card.words import (
     signed,
 )
 from bertspace.data import PARTS, SAMPLE_PREFIX, SAMPLES
+from bertspace.repeat import VERSIONS
 from bertspace.tasks import TASKS
 
 HUB = "https://huggingface.co"
+PROJECT = f"{HUB}/models?other=bertspace"  # what else was made with it
+MOST_COLUMNS = 20  # of a file that are named
 NAMED = 6  # labels that the first sentence names
 PROBE = "Probe on the frozen base"
 _SCHEDULES = {"linear": "linear decay", "cosine": "cosine decay", "constant_with_warmup": "constant"}
@@ -40,8 +43,7 @@ def base(card: Card) -> str:
     """The base model, as a link where it is on the Hub."""
     if card.base.repo_id:
         link = f"[{prose(card.base.repo_id)}]({HUB}/{card.base.repo_id})"
-        own_head = card.base.starter and card.task == "fill-mask"
-        return f"{link} (with bertspace's masked-language head)" if own_head else link
+        return f"{link} with bertspace's adapter for masked words" if card.base.adapted else link
     return f"a local model ({prose(card.model_type)})" if card.model_type else "a local model"
 
 
@@ -120,11 +122,11 @@ def kept(card: Card) -> str:
     step = int(card.training["best_step"])
     chosen = next((each for each in card.epochs if each["step"] == step), None)
     if not (card.config["best_metric"] or card.config["patience"]) or chosen is None:
-        return f"The model is that of the last step ({step:,}); no metric chose it."
+        return f"The model is the one after the last step ({step:,}); it was not chosen by a metric."
     name = inline(card.training["headline"])
     return (
-        f"The model is that of epoch {chosen['epoch']:g} (step {step:,}), the best of {len(card.epochs)} by "
-        f"{name} on the validation rows."
+        f"The model is the one after epoch {chosen['epoch']:g} (step {step:,}), the best of "
+        f"{len(card.epochs)} by {name} on the validation rows."
     )
 
 
@@ -134,7 +136,7 @@ def _data_name(card: Card) -> str:
         return f"“{prose(sample.title)}”"
     if card.origin.hub_id:
         return f"[{prose(card.origin.hub_id)}]({HUB}/datasets/{card.origin.hub_id})"
-    return code(card.source, 80) if card.source else "texts of its maker"
+    return code(card.source, 80) if card.source else "texts of its author"
 
 
 def source(card: Card) -> str:
@@ -148,13 +150,13 @@ def source(card: Card) -> str:
         sample = ", a sample that comes with bertspace" if origin.dataset else ""
         return f"{_data_name(card)}{sample}." if origin.dataset or card.source else ""
     files = [f"{code(file, 80)} ({PART_NAMES[part]})" for part, file in origin.parts.items()]
-    return f"{'Files' if len(files) > 1 else 'A file'} of its maker: {listed(files)}."
+    return f"{'Files' if len(files) > 1 else 'A file'} of the author's own: {listed(files)}."
 
 
 def split(card: Card) -> Iterator[str]:
     """How the rows were divided and drawn, a sentence each."""
     config = card.config
-    kept = ", with every label's share kept" if card.label_names else ""
+    kept = ", keeping each label's share" if card.label_names else ""
     if card.origin.parts and "validation" not in card.origin.parts:
         held_out = share(round(10_000 * config["validation_share"]), 10_000)
         what = "rows" if card.label_names else "texts"
@@ -186,8 +188,8 @@ def settings(card: Card) -> Iterator[tuple[str, str]]:
     schedule = f", {_SCHEDULES[config['schedule']]}" + (warm_up if config["warmup_ratio"] else "")
     yield "Learning rate", f"{plain(config['learning_rate'])}{schedule}"
     yield "Optimizer", _optimizer(config)
-    if config["dropout"] is not None:
-        yield "Dropout", plain(config["dropout"])
+    if dropout := _dropout(card):
+        yield "Dropout", dropout
     if config["label_smoothing"]:
         yield "Label smoothing", plain(config["label_smoothing"])
     yield from _lengths(card)
@@ -197,13 +199,25 @@ def settings(card: Card) -> Iterator[tuple[str, str]]:
         {"no": "fp32"}.get(str(told["environment"]["precision"]), told["environment"]["precision"]),
     )
     yield "Seed", str(config["seed"])
-    yield "Time", f"{duration(told['training_seconds'])} of steps, {duration(told['seconds'])} in all"
+    yield (
+        "Time",
+        f"{duration(told['training_seconds'])} of training steps, {duration(told['seconds'])} in total",
+    )
     yield from _machine(told, ("peft",) if config["lora_rank"] else ())
+
+
+def _dropout(card: Card) -> str:
+    """The one rate, or those that the model has of its own; "" where none is known."""
+    rate = card.repeat.settings.get("dropout", card.config["dropout"])
+    if rate is not None:
+        return plain(rate)
+    rates = [f"{plain(rate)} ({code(name)})" for name, rate in card.repeat.dropouts.items()]
+    return f"the model's own: {', '.join(rates)}" if rates else ""
 
 
 def _batch(config: Mapping[str, Any], row: str) -> str:
     times = config["gradient_accumulation"]
-    more = f", {times} added up a step ({config['batch_size'] * times:,} {row}s)" if times > 1 else ""
+    more = f", {times} batches a step ({config['batch_size'] * times:,} {row}s)" if times > 1 else ""
     return f"{plural(config['batch_size'], row)}{more}"
 
 
@@ -216,11 +230,11 @@ def _lengths(card: Card) -> Iterator[tuple[str, str]]:
     config = card.config
     if card.task == "fill-mask":
         hidden = f"{share(round(1000 * config['mask_probability']), 1000)} of the "
-        yield "Hidden", hidden + ("words, all pieces of each" if config["whole_words"] else "tokens")
+        yield "Masked", hidden + ("words, whole" if config["whole_words"] else "tokens")
     if card.task == "fill-mask" and config["chunk_size"]:
         yield "Chunks", f"{config['chunk_size']:,} tokens"
     else:
-        yield "Longest text", f"{config['max_length']:,} tokens"
+        yield "Maximum length", f"{config['max_length']:,} tokens"
 
 
 def _trained(card: Card) -> str:
@@ -245,8 +259,67 @@ def _machine(told: Mapping[str, Any], more: tuple[str, ...]) -> Iterator[tuple[s
     yield "Hardware", f"{prose(device)}{f', {processes} processes{shared}' if processes > 1 else ''}"
     if memory := told.get("peak_memory_bytes"):
         yield "Peak memory", hardware.size(memory)
-    known = [name for name in ("torch", "transformers", "accelerate", *more) if name in environment]
+    known = [name for name in (*VERSIONS, *more) if name in environment]
     yield "Versions", ", ".join(f"{name} {prose(environment[name])}" for name in known)
+
+
+def repeated(card: Card) -> str:
+    """What the command that trains the model again needs and comes to."""
+    told = card.repeat
+    if not told.command:
+        return ""
+    needed = "with bertspace installed" if card.origin.dataset else "with bertspace and the files below"
+    words = f"In a copy of this repository, {needed}, this command trains the model again"
+    if card.training.get("stopped"):
+        words += ", beyond the step at which it was stopped"
+    if not told.exact:
+        return f"{words}:"
+    threads = int(card.training["environment"].get("threads", 0))
+    machine = f"on such a CPU with {plural(threads, 'thread')}" if threads else "on such a CPU"
+    return f"{words}; with these versions, {machine}, the losses are the same, bit for bit:"
+
+
+def files(card: Card) -> Iterator[str]:
+    """The files of its author's own, with what tells whether another one is the same."""
+    for part, file in card.origin.files.items():
+        columns = ", ".join(code(name, 60) for name in list(file.get("columns", ()))[:MOST_COLUMNS])
+        sha256 = str(file.get("sha256") or "")
+        yield (
+            f"{code(file.get('name', ''), 80)} ({PART_NAMES.get(part, part)})"
+            + (f", columns {columns}" if columns else "")
+            + (f", SHA-256 {code(sha256)}" if sha256 else "")
+        )
+
+
+def intended(card: Card) -> list[str]:
+    """What the model is for, and what it is not known to be good for."""
+    if card.results is None:
+        return []
+    of = f"texts like those of {_data_name(card)}"
+    if card.task == "fill-mask":
+        use = f"To fill in words hidden in {of}, or as a base to be fine-tuned on such texts."
+    else:
+        kind = "pairs of texts" if card.pairs else "texts"
+        use = f"To put {kind} like those of {_data_name(card)} under one of {len(card.label_names):,} labels."
+    return [
+        use,
+        "It was measured on rows of the same origin only: try it on texts of your own before you rely on it "
+        "on others. Language models repeat the prejudices of the texts that they were trained on; no "
+        "decision about a person should rest on this one alone.",
+    ]
+
+
+def adapted(card: Card) -> str:
+    """What bertspace itself did to the base, on what, under which licence; "" where it did nothing."""
+    if not card.base.adapted:
+        return ""
+    return (
+        f"{prose(card.base.repo_id)} has no head for masked words. bertspace's starter adds one, and a "
+        "low-rank update of the encoder: the encoder itself was trained further, on 6.55 million tokens of "
+        "paragraphs from the training part of [SQuAD](https://huggingface.co/datasets/rajpurkar/squad) "
+        "(CC BY-SA 4.0) and of English books from before 1900 (in the public domain). The encoder and the "
+        "adapter are under apache-2.0. The figures above for the base are those of the two together."
+    )
 
 
 def licence(card: Card) -> str:
@@ -257,7 +330,7 @@ def licence(card: Card) -> str:
     if not inherited:
         return f"{prose(own)}."
     return (
-        f"{prose(own)}, as the base model."
+        f"{prose(own)}, like the base model."
         if own == inherited
         else f"{prose(own)}; the base model's is {prose(inherited)}."
     )

@@ -77,8 +77,8 @@ def add_destination(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--license", default="", metavar="ID", help="For the card (default: the base's).")
     group.add_argument("--language", default="", metavar="CODE", help="For the card: en, de, …")
     group.add_argument(
-        "--examples", action=argparse.BooleanOptionalAction, default=True,
-        help="Show rows of the data on the card.",
+        "--examples", action=argparse.BooleanOptionalAction, default=None,
+        help="Show rows of the data on the card (default: of samples and public data sets of the Hub only).",
     )  # fmt: skip
     group.add_argument(
         "--replace-card", action="store_true",

@@ -58,7 +58,7 @@ def make(run_id: str | None, request: gr.Request, **values: Any) -> tuple[Any, .
     written = cards.safe_write(
         run, f"{owner}/{name}", place,
         license=str(values.get("license") or ""), language=str(values.get("language") or ""),
-        adapter=bool(values.get("adapter")), texts=bool(values.get("examples", True)),
+        adapter=bool(values.get("adapter")), texts=True if values.get("examples") else None,
     )  # fmt: skip
     for picture in written.pictures:  # the page serves files of that folder's own level only
         shutil.move(place / picture, place.parent / picture)

@@ -49,8 +49,13 @@ def build_form() -> DestinationForm:
             "", label="Language", placeholder="en", max_lines=1, min_width=120, info="Of the texts: en, de, …"
         )
     controls["examples"] = gr.Checkbox(
-        True, label="Rows of the data on the card", info="As examples, for everybody who may see it."
-    )
+        False, label="Rows of my own files on the card",
+        info="As examples, for everybody who may see it. Those of samples and public data sets stand there.",
+    )  # fmt: skip
+    controls["replace_card"] = gr.Checkbox(
+        False, label="Replace a README that was written by hand",
+        info="Else one that is there stays, and the card is left out.", elem_id="hub-replace-card",
+    )  # fmt: skip
     controls["message"] = gr.Textbox(
         "", label="Commit message", placeholder="What is new", max_lines=1, elem_id="hub-message"
     )
@@ -70,7 +75,7 @@ def build_place(part: str, placeholder: str = "") -> dict[str, Any]:
         )
     private = gr.Radio(
         [("Private", True), ("Public", False)], value=True, label="Who sees a new repository",
-        info="One that is there already stays as it is.", elem_classes="bs-segments",
+        info="Private: nothing is sent to one that is public already.", elem_classes="bs-segments",
     )  # fmt: skip
     return {"namespace": owner, "name": name, "private": private}
 
@@ -99,7 +104,8 @@ def destination(values: Mapping[str, Any]) -> Destination:
         adapter=bool(values.get("adapter")),
         license=str(values.get("license") or "").strip(),
         language=str(values.get("language") or "").strip(),
-        examples=bool(values.get("examples", True)),
+        examples=True if values.get("examples") else None,
+        replace_card=bool(values.get("replace_card")),
     )
 
 

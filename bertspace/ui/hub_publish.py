@@ -25,7 +25,7 @@ from bertspace.ui.whenever import whenever
 EVERY = 1.0  # seconds between two looks at a push
 HEADING = '<h2 class="bs-step-title">Publish a run</h2>'
 IN_THE_FOLD = "Give a token in the Hub tab, in the fold Hugging Face account."
-FILLED = 15  # components that a chosen run fills
+FILLED = 16  # components that a chosen run fills
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ def chosen(run_id: str | None, account: Account | None, request: gr.Request) -> 
         gr.Radio(value=False, visible=bool(seen.config.lora_rank)),
         card_fold.base_license(run),
         gr.skip(),
-        gr.skip(),
+        False,
+        False,
         "",
         gr.Radio(value="end", visible=waits(seen)),
         *_standing(run, seen, person),
