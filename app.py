@@ -6,7 +6,7 @@ import os
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it when it is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-from bertspace import hardware  # noqa: E402
+from bertspace import hardware, processes  # noqa: E402
 from bertspace.ui import connections  # noqa: E402
 from bertspace.ui.app import build_app, launch_options, start_in_background, way_in  # noqa: E402
 
@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--share", action="store_true", help="give the page a public address for visitors")
     options = launch_options(parser.parse_args().share)
     hardware.share_cores()
+    processes.bars_in_terminals_only()
     app = build_app()
     app.launch(prevent_thread_lock=True, **options)
     connections.watch(app.server)

@@ -28,20 +28,41 @@ _WITH_A_PASSWORD = re.compile(r"//[^/\s]*@")  # within an address
 _OF_A_LAUNCHER = re.compile("TORCHELASTIC_.*")
 
 
+NO_BARS = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+
+
+def bars_in_terminals_only() -> None:
+    """Where stderr is no terminal, let the Hub's client and datasets draw no progress bars: they would be a
+    line for every redrawing. What a person set stays."""
+    if sys.stderr.isatty():
+        return
+    for name, value in NO_BARS.items():
+        os.environ.setdefault(name, value)  # read when the libraries are imported
+    if "huggingface_hub" in sys.modules and os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] == "1":
+        from huggingface_hub import constants, utils
+
+        if constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
+            utils.disable_progress_bars()
+
+
 def worker_environment() -> dict[str, str]:
     """For a process that trains: no secret, and what makes training fast on a CPU.
 
     No token of the Hub either; the owner's worker finds the machine's login in its file.
     """
     hardware.share_cores()
-    return _kept(_OF_THE_MACHINE, _OF_A_WORKER) | {
-        "BERTSPACE_HOME": str(runs.home()),
-        "TOKENIZERS_PARALLELISM": "true",
-        # Keep memory instead of giving it back to the kernel after each step and getting it zeroed again
-        # (glibc reads these at a process's start): a step takes 10 % less.
-        "MALLOC_MMAP_THRESHOLD_": str(2**27),
-        "MALLOC_TRIM_THRESHOLD_": str(2**32),
-    }
+    return (
+        NO_BARS
+        | _kept(_OF_THE_MACHINE, _OF_A_WORKER)
+        | {
+            "BERTSPACE_HOME": str(runs.home()),
+            "TOKENIZERS_PARALLELISM": "true",
+            # Keep memory instead of giving it back to the kernel after each step and getting it zeroed again
+            # (glibc reads these at a process's start): a step takes 10 % less.
+            "MALLOC_MMAP_THRESHOLD_": str(2**27),
+            "MALLOC_TRIM_THRESHOLD_": str(2**32),
+        }
+    )
 
 
 def bare_environment() -> dict[str, str]:

@@ -506,7 +506,7 @@ def test_limits_say_what_the_run_showed(single: Made, pairs: Made) -> None:
     assert "- It was measured on only 33 rows, so" in single.text
     cut = pairs.run.result()["truncated"]["train"]  # type: ignore[index]
     assert "- The training was stopped after 4 of 15 steps." in pairs.text
-    assert bool(cut) == ("of the training rows" in pairs.text and "were cut there" in pairs.text)
+    assert bool(cut) == ("of the training rows" in pairs.text and "were cut off there" in pairs.text)
     chosen = replace(pairs.card, config={**pairs.card.config, "patience": 1})
     assert any("which flatters it" in line for line in card_limits(chosen))
     score = replace(single.card.results.score("accuracy"), change=Measured(-0.3, -0.4, -0.2))

@@ -231,3 +231,19 @@ def test_what_cannot_be_pushed_is_refused_before_the_training(
         assert main(["train", "--dataset", "sample:office", "--model", model, *words]) == 2
         assert why in capsys.readouterr().err
     assert not list(home.rglob("state.json"))
+
+
+def test_a_push_writes_no_progress_bars_where_there_is_no_terminal(
+    hub: Any, model: str, alice: str, tmp_path: Path
+) -> None:
+    """In a process of its own, as the Hub's client reads the variable when it is imported."""
+    code = (
+        "import sys\nfrom bertspace import processes\nprocesses.bars_in_terminals_only()\n"
+        "from huggingface_hub import HfApi\n"
+        "HfApi().upload_file(path_or_fileobj=b'x' * 100_000, path_in_repo='a.bin', repo_id='base/tiny')\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_TOKEN": hub.user("base")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "%|" not in done.stderr and "a.bin" in hub.files(model)

@@ -453,7 +453,7 @@ def test_programs_search_look_pull_and_follow(server: Any, transfers: Transfers)
 
 def form(**changed: Any) -> dict[str, Any]:
     values = {"namespace": "alice", "name": "greetings", "private": True, "where": "main", "branch": ""}
-    values |= {"adapter": False, "license": "mit", "language": "en", "examples": True, "message": ""}
+    values |= {"adapter": False, "license": "mit", "language": "en", "examples": False, "message": ""}
     return values | changed
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from bertspace import __version__, hardware
+from bertspace import __version__, hardware, processes
 from bertspace.cli import answers, hub_commands, import_command, run_commands, train
 from bertspace.cli.outcome import BAD_INPUT, LEFT, Outcome
 from bertspace.errors import BertspaceError
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. Arguments that argparse refuses raise SystemExit(2)."""
     arguments = _parse(argv)
     hardware.share_cores()
+    processes.bars_in_terminals_only()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints is no part of the answer
             outcome: Outcome = arguments.command(arguments)
