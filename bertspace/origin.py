@@ -16,7 +16,7 @@ from typing import Any
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table
 
-FILES = ("train_file", "validation_file", "test_file")
+FILES = {"train_file", "validation_file", "test_file"}
 MOST_COLUMNS, LONGEST = 100, 200  # columns of a file that are noted; characters of a name
 _HUB = re.compile(r"([\w.-]+/[\w.-]+)(?: \(([^()]+)\))?", re.ASCII)  # as data._sources words a Hub data set
 
@@ -50,10 +50,17 @@ def origin(config: TrainConfig, tables: Mapping[str, Table]) -> Origin:
     revision = tables["train"].revision
     if revision and not config.dataset.startswith("sample:"):
         settings["dataset"] = f"{config.dataset.partition('@')[0]}@{revision}"
+    place = Path(config.data_dir).expanduser()
+
+    def named_file(part: str) -> Path:
+        return Path(getattr(config, f"{part}_file")).expanduser()
+
+    if config.data_dir and place.is_file():
+        files["data"] = {"name": place.name, "columns": [], "sha256": _sha256(place)}
     for part, table in tables.items():
         if named := settings.get(f"{part}_file"):
             columns = [str(name)[:LONGEST] for name in list(table.frame.columns)[:MOST_COLUMNS]]
-            files[part] = {"name": named, "columns": columns, "sha256": _sha256(config, part)}
+            files[part] = {"name": named, "columns": columns, "sha256": _sha256(place / named_file(part))}
     return Origin(config.dataset, config.dataset_config, revision, parts, settings, files)
 
 
@@ -62,15 +69,23 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for each in fields(config):
         value = getattr(config, each.name)
-        if each.metadata["group"] != "data" or value == each.default or each.name == "data_dir":
-            continue
-        found[each.name] = Path(value).name if each.name in FILES else value
+        if each.metadata["group"] == "data" and value != each.default:
+            found[each.name] = value
+    for name in FILES & found.keys():
+        found[name] = _placeless(str(found[name]), bool(config.data_dir))
+    if config.data_dir:
+        found["data_dir"] = Path(config.data_dir).name
     return found | {"seed": config.seed}
 
 
-def _sha256(config: TrainConfig, part: str) -> str:
-    """Of the part's file; "" for a folder, and for what is gone."""
-    path = Path(config.data_dir).expanduser() / Path(getattr(config, f"{part}_file")).expanduser()
+def _placeless(file: str, in_folder: bool) -> str:
+    """The file's name, with its folders where they are those within the data's own."""
+    path = Path(file)
+    return file if in_folder and not path.is_absolute() and ".." not in path.parts else path.name
+
+
+def _sha256(path: Path) -> str:
+    """Of a file; "" for a folder, and for what is gone or lies in an archive."""
     with suppress(OSError), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return ""

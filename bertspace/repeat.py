@@ -83,9 +83,9 @@ def _data(come_from: Origin, about: Mapping[str, Any]) -> dict[str, Any]:
 
 def _given(values: Mapping[str, Any]) -> Iterator[str]:
     """The flags that say where the files are."""
-    named = {name: str(values[name]) for name in FILES if values[name]}
+    named = {name: str(values[name]) for name in sorted(FILES) if values[name]}
     if len(set(named.values())) == len(named):
-        if named:
+        if named or values["data_dir"]:
             yield f"--data-dir {FILES_FOLDER}"
         return
     for name, file in named.items():  # of one name, in several folders

@@ -144,6 +144,11 @@ def test_files_of_one_name_are_told_apart_and_a_moved_seed_claims_nothing(tmp_pa
     given = " ".join(repeat._given(config.to_dict() | found.settings))
     assert given.count(repeat.FILES_FOLDER) == 2 and "train/rows.csv" in given and "test/rows.csv" in given
     assert Origin("owner/x@abc").hub_id == "owner/x"
+    (tmp_path / "corpus.zip").write_bytes(b"x")
+    packed = TrainConfig(data_dir=str(tmp_path / "corpus.zip"), train_file="in/train.tsv")
+    found = origin(packed, {"train": Table("train.tsv", frame)})
+    assert (found.settings["data_dir"], found.settings["train_file"]) == ("corpus.zip", "in/train.tsv")
+    assert found.files["data"]["sha256"] and not found.files["train"]["sha256"]
 
 
 @pytest.mark.parametrize(
