@@ -6,11 +6,12 @@ Knows nothing of files and of what the labels mean.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bertspace.errors import DataError
+from bertspace.errors import DataError, Remedy
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table, shortened
 
@@ -56,6 +57,11 @@ LABEL_NAMES = (
     ),
     *("gold_label", "label_text", "class index", "class_index", "polarity", "stars", "score", "rating", "y"),
 )
+MEASURED = 1000  # rows in which it is looked up what a column holds
+FEW = 20  # rows, among which classes may be as many as half
+OFFERED = 5  # columns that an error or a finding lists
+NUMBER = re.compile(r"-?\d{1,15}(\.0+)?", re.ASCII)
+TRUTHS = ({"0", "1"}, {"False", "True"}, {"FALSE", "TRUE"}, {"false", "true"})
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ def guess_columns(columns: list[str], task: str) -> dict[str, str]:
 
     Two texts are taken for a pair only where both have names that go together (sentence1 and sentence2, …).
     """
-    known = {str(name).strip().lower(): name for name in reversed(columns)}
+    known = {_folded(name): name for name in reversed(columns)}
+    known |= {name: name for name in columns if name == _folded(name)}  # text, where there is Text too
     text = next((known[name] for name in TEXT_NAMES if name in known), "")
     pair = label = ""
     if task == "text-classification":
@@ -82,6 +89,10 @@ def guess_columns(columns: list[str], task: str) -> dict[str, str]:
     elif not text:
         text = next((known[first] for first, _ in PAIR_NAMES if first in known), "")
     return {"text_column": text, "pair_column": pair, "label_column": label}
+
+
+def _folded(name: object) -> str:
+    return str(name).strip().lower()
 
 
 def pick_columns(config: TrainConfig, table: Table) -> Columns:
@@ -104,25 +115,38 @@ def pick_columns(config: TrainConfig, table: Table) -> Columns:
         rest = [name for name in found if name not in (pair, label, guess["label_column"])]
         text = _longest(table.frame[rest])
     if labelled and not label:
-        label = _label(guess["label_column"], found, text, pair)
+        label = _label(guess["label_column"], table.frame, text, pair)
     picked = Columns(text, pair, label)
     _check_picked(picked, table, labelled)
     return picked
 
 
-def _label(guessed: str, found: list[str], text: str, pair: str) -> str:
-    """The guess, or else the only column that is left."""
+def _label(guessed: str, frame: pd.DataFrame, text: str, pair: str) -> str:
+    """The guess, or else the only other column whose values repeat as classes do."""
     if guessed and guessed not in (text, pair):
         return guessed
-    rest = [name for name in found if name not in (text, pair)]
-    return rest[0] if len(rest) == 1 else ""
+    rest = [str(name) for name in frame.columns if str(name) not in (text, pair)]
+    if len(rest) == 1:
+        return "" if len(frame) > FEW and _distinct(frame[rest[0]]) == min(len(frame), MEASURED) else rest[0]
+    repeating = [name for name in rest if _repeats(frame[name])]
+    return repeating[0] if len(repeating) == 1 else ""
+
+
+def _repeats(values: pd.Series) -> bool:
+    """Whether there are so few different values that they can be classes: no ids, dates or texts."""
+    rows, distinct = min(len(values), MEASURED), _distinct(values)
+    return 1 < distinct and (rows <= FEW or distinct < rows / 2)
+
+
+def _distinct(values: pd.Series) -> int:
+    return len({str(value) for value in values.head(MEASURED).tolist()})
 
 
 def _longest(frame: pd.DataFrame) -> str:
-    """The column whose texts are longest in the mean, looked up in the first 1,000 rows."""
+    """The column whose texts are longest in the mean, looked up in the first rows."""
     lengths = {}
     for name in frame.columns:
-        texts = [value for value in frame[name].head(1000) if isinstance(value, str)]
+        texts = [value for value in frame[name].head(MEASURED) if isinstance(value, str)]
         if any(text.strip() for text in texts):
             lengths[str(name)] = sum(map(len, texts)) / len(texts)
     return max(lengths, key=lengths.__getitem__, default="")
@@ -132,13 +156,10 @@ def _check_picked(picked: Columns, table: Table, labelled: bool) -> None:
     found = [str(name) for name in table.frame.columns]
     if not picked.text:
         raise DataError(
-            f"No column of {table.name} holds texts; {_found(found)}", hint="Name it by text_column."
+            f"No column of {table.name} holds texts; {found_words(found)}", hint="Name it by text_column."
         )
     if labelled and not picked.label:
-        raise DataError(
-            f"No column of {table.name} looks like the label; {_found(found)}",
-            hint="Name it by label_column; fill-mask is the task that needs no labels.",
-        )
+        raise _no_label(picked, table)
     names = [name for name in dataclasses.astuple(picked) if name]
     for name in names:
         check_column(name, table)
@@ -149,14 +170,86 @@ def _check_picked(picked: Columns, table: Table, labelled: bool) -> None:
             )
 
 
+def _no_label(picked: Columns, table: Table) -> DataError:
+    found = [str(name) for name in table.frame.columns]
+    rest = [name for name in found if name not in (picked.text, picked.pair)]
+    hint = "Name it by label_column; fill-mask is the task that needs no labels."
+    if len(truths := [name for name in rest if _is_truth(table.frame[name])]) > 1:
+        hint = f"{_several(truths)} Name one of them by label_column, or make one column of them."
+    offered = [name for name in rest if _repeats(table.frame[name])][:OFFERED]
+    return DataError(
+        f"No column of {table.name} looks like the label; {found_words(found)}",
+        hint=hint,
+        remedies=tuple(Remedy(f"Take {name!r} as the label", (("label_column", name),)) for name in offered),
+    )
+
+
+def _is_truth(values: pd.Series) -> bool:
+    """Whether a column says yes or no of each row."""
+    return {str(value) for value in values.head(MEASURED)} in TRUTHS
+
+
+def _several(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:OFFERED])) + (", …" if len(names) > OFFERED else "")
+    return (
+        f"The columns {shown} say yes or no each, which looks like several labels a row; only one label a "
+        "row can be learned here."
+    )
+
+
+def look_at(picked: Columns, config: TrainConfig, table: Table) -> tuple[list[str], list[Remedy]]:
+    """(findings, remedies) on the columns that were picked: which others could have been meant."""
+    names = [str(name) for name in table.frame.columns]
+    findings, remedies = [], []
+    chosen = {"text_column": picked.text, "pair_column": picked.pair, "label_column": picked.label}
+    for key, name in chosen.items():
+        twins = [each for each in names if each != name and _folded(each) == _folded(name)]
+        if name and not getattr(config, key) and twins:
+            findings.append(f"{table.name} has the columns {name!r} and {twins[0]!r}: {name!r} is read.")
+            remedies.append(Remedy(f"Read {twins[0]!r}", ((key, twins[0]),)))
+    if not picked.label:
+        return findings, remedies
+    if not config.label_column and _folded(picked.label) not in LABEL_NAMES:
+        findings.append(f"The column {picked.label!r} of {table.name} is taken for the label.")
+    rest = [name for name in names if name not in dataclasses.astuple(picked)]
+    truths = [name for name in rest if _is_truth(table.frame[name])]
+    if truths and _is_truth(table.frame[picked.label]):
+        findings.append(_several([picked.label, *truths]))
+    return findings, remedies
+
+
+def names_beside(column: str, table: Table) -> tuple[str, dict[int, str]]:
+    """The column that has a name for every number of the label column, and {number: name}; or "" and none.
+
+    So label_text beside label, where each of the numbers has one name, and another.
+    """
+    values = [str(value) for value in table.frame[column].tolist()]
+    if not all(NUMBER.fullmatch(value) for value in set(values)):
+        return "", {}
+    numbers = [int(value.partition(".")[0]) for value in values]
+    stem = _folded(column)
+    beside = {f"{stem}_text", f"{stem}_name", f"{stem} name", f"{stem}name", "label_text", "label_name"}
+    for other in map(str, table.frame.columns):
+        if _folded(other) in beside and other != column:
+            names = [str(value).strip() for value in table.frame[other].tolist()]
+            named = dict(zip(numbers, names, strict=True))
+            pairs = set(zip(numbers, names, strict=True))
+            if all(names) and len(pairs) == len(named) == len(set(names)):
+                return other, named
+    return "", {}
+
+
 def check_column(name: str, table: Table) -> None:
     """Raises DataError where the table has no column of that name."""
     found = [str(each) for each in table.frame.columns]
     if name not in found:
-        raise DataError(f"No column {name!r} in {table.name}; {_found(found)}", hint="Pick one of these.")
+        raise DataError(
+            f"No column {name!r} in {table.name}; {found_words(found)}", hint="Pick one of these."
+        )
 
 
-def _found(names: list[str]) -> str:
+def found_words(names: Sequence[str]) -> str:
+    """Which columns there are, as messages list them."""
     shown = [name if len(name) <= 40 else name[:39] + "…" for name in names[:20]]
     return f"found: {', '.join(shown)}{', …' if len(names) > 20 else ''}."
 

@@ -6,13 +6,15 @@ regression on its frozen features, and is named so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bertspace import apart, data, evaluation, inference, models
+from bertspace import apart, evaluation, held_out, inference, models
 from bertspace.errors import ModelError
+from bertspace.labels import label_name, listed, model_labels
 from bertspace.probe import Probe, answers
 from bertspace.schema import Prediction, TrainConfig
 from bertspace.tasks import TASKS
@@ -45,7 +47,7 @@ class FileComparison:
     """Both models on the same rows.
 
     table: text, [pair], label, base, tuned, verdict; for fill-mask a row a chunk: base and tuned (loss a
-    masked token, in nats) and masks (their number).
+    masked token, in nats) and masks (their number). findings: how the file was read.
     """
 
     base_words: str
@@ -56,6 +58,7 @@ class FileComparison:
     table: pd.DataFrame
     fixed: int
     broken: int
+    findings: tuple[str, ...] = ()
 
 
 def base_of(tuned: str) -> str:
@@ -69,20 +72,51 @@ def base_of(tuned: str) -> str:
 
 def base_words(base: str, tuned: str) -> str:
     """How the base answers, in words."""
-    if _needs_probe(base, inference.task_of(tuned)):
+    if _needs_probe(base, tuned, inference.task_of(tuned)):
         return f"{base}, frozen, with a logistic-regression probe"
     return base
 
 
-def _needs_probe(base: str, task: str) -> bool:
+def _needs_probe(base: str, tuned: str, task: str) -> bool:
+    """Whether the base has no classifier, or one of other labels while there is a probe of these."""
+    if task != "text-classification":
+        return False
     located = models.locate(base)
-    return task == "text-classification" and bool(models.misfit(located, task) or models.meaning(located))
+    if models.misfit(located, task) or models.meaning(located):
+        return True
+    return bool(_unshared(base, tuned)) and base_known(tuned) == base and _probe_file(tuned).is_file()
+
+
+def base_known(tuned: str) -> str:
+    """`base_of`, or "" where it is not known."""
+    try:
+        return base_of(tuned)
+    except ModelError:
+        return ""
+
+
+def _unshared(base: str, tuned: str) -> str:
+    """In words, which labels one of two classifiers has and the other has not; "" where they are the same."""
+    before, after = ([label_name(each) for each in _label_names(name)] for name in (base, tuned))
+    parts = [
+        f"{listed(only)} of {name} alone"
+        for name, only in (
+            (base, [each for each in before if each not in after]),
+            (tuned, [each for each in after if each not in before]),
+        )
+        if only
+    ]
+    return ", ".join(parts)
+
+
+def _probe_file(tuned: str) -> Path:
+    own = tuned.startswith("run:")
+    return (models.run_called(tuned).path if own else models.locate(tuned).path) / PROBE
 
 
 def _probe(base: str, tuned: str) -> Probe:
     """The probe that was fitted on the tuned model's base; raises ModelError where there is none."""
-    own = tuned.startswith("run:")
-    file = (models.run_called(tuned).path if own else models.locate(tuned).path) / PROBE
+    file = _probe_file(tuned)
     if not file.is_file() or base_of(tuned) != base:
         if not models.misfit(located := models.locate(base), "text-classification"):
             models.check_one_label(located)
@@ -102,7 +136,7 @@ def compare(
         models.check_one_label(models.locate(tuned))
     after = inference.predict(tuned, texts, task=task, pairs=pairs, top_k=top_k)
     length = models.locate(tuned).max_length  # both read as much of a text
-    if _needs_probe(base, task):
+    if _needs_probe(base, tuned, task):
         before = inference.predict_with_probe(
             base, _probe(base, tuned), _label_names(tuned), texts, pairs, max_length=length
         )
@@ -116,84 +150,87 @@ def compare(
 
 def _label_names(name: str) -> tuple[str, ...]:
     """The labels of a finished classifier, in the order of its outputs."""
-    named = models.locate(name).config.get("id2label") or {}
-    return tuple(str(named[number]) for number in sorted(named, key=int))
+    return model_labels(models.locate(name).config)
 
 
 def evaluate_file(
-    model: str,
-    file: Path,
-    *,
-    task: str = "",
-    text_column: str = "",
-    pair_column: str = "",
-    label_column: str = "",
-    max_rows: int = 0,
-    **reading: Any,
+    model: str, file: Path, *, task: str = "", max_rows: int = 0, **settings: str
 ) -> dict[str, Any]:
-    """{"model", "task", "file", "rows", "metrics"} of a model on a file of the task's columns, and
+    """{"model", "task", "file", "rows", "metrics", "findings"} of a model on a file, and
     "max_length", the tokens that a text is cut to, where it is not cut into chunks.
 
-    reading: how the file is to be read, by the names of Reading's fields.
+    settings: of TrainConfig, how the file is read.
     """
     task = task or inference.task_of(model)
-    config = replace(_config(model, task, text_column, pair_column, label_column), **reading)
-    frame = data.load_held_out(Path(file), config, _label_names(model))
-    frame = frame.head(max_rows) if max_rows else frame
+    config = reading_config(model, task, settings)
+    found = held_out.read(model, Path(file), config, _label_names(model))
+    frame = found.frame.head(max_rows) if max_rows else found.frame
     metrics, table = evaluation.evaluate(models.locate(model), frame, config)
     rows = len(next(iter(table.values())))
-    found = {"model": model, "task": task, "file": Path(file).name, "rows": rows, "metrics": metrics}
-    return found | ({"max_length": inference.longest(model)} if config.text_length else {})
+    about = {"model": model, "task": task, "file": Path(file).name, "rows": rows}
+    about |= {"max_length": inference.longest(model)} if config.text_length else {}
+    return about | {"metrics": metrics, "findings": list(found.findings)}
 
 
-def _config(model: str, task: str, text_column: str, pair_column: str, label_column: str) -> TrainConfig:
-    """The settings that a model's held-out rows are encoded with: its run's own where it is a run.
+def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingProxyType({})) -> TrainConfig:
+    """The settings that a model's held-out rows are read and encoded with: its run's own where it is a run.
 
-    Any other model reads texts as far as it can, as it does when it is asked.
+    Any other model reads texts as far as it can, as it does when it is asked. settings: how the file is read.
     """
     known: dict[str, Any] = {"max_length": models.LONGEST}
     if model.startswith("run:"):
         own = models.run_called(model).config()
         names = ("max_length", "chunk_size", "mask_probability", "whole_words", "batch_size", "precision")
         known = {name: getattr(own, name) for name in (*names, "seed")}
-    return TrainConfig(
-        task=task,
-        model=model,
-        text_column=text_column,
-        pair_column=pair_column,
-        label_column=label_column,
-        **known,
-    )
+    return TrainConfig(**{"task": task, "model": model} | known | dict(settings))
 
 
-def compare_file(
-    base: str,
-    tuned: str,
-    file: Path,
-    *,
-    text_column: str = "",
-    pair_column: str = "",
-    label_column: str = "",
-    **reading: Any,
-) -> FileComparison:
-    """Both models on the same held-out rows, read as `reading` says; raises BertspaceError."""
+def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComparison:
+    """Both models on the same held-out rows; raises BertspaceError. settings: how the file is read."""
     task = inference.task_of(tuned)
-    config = replace(_config(tuned, task, text_column, pair_column, label_column), **reading)
+    config = reading_config(tuned, task, settings)
     if task == "fill-mask":
         _check_vocabularies(base, tuned)
-    frame = data.load_held_out(Path(file), config, _label_names(tuned))
+    words, by_probe = base_words(base, tuned), _needs_probe(base, tuned, task)
+    if task != "fill-mask" and not by_probe:
+        _check_labels(base, tuned)
+    rows = held_out.read(tuned, Path(file), config, _label_names(tuned))
+    frame, findings = rows.frame, rows.findings
     after, tuned_table = evaluation.evaluate(models.locate(tuned), frame, config)
-    words = base_words(base, tuned)
-    if _needs_probe(base, task):
+    if by_probe:
         before, base_table = _probe_on(base, tuned, frame, config)
-    else:
+    elif task == "fill-mask":
         before, base_table = evaluation.evaluate(_base(base, tuned), frame, config)
+    else:
+        before, base_table = _by_name(base, tuned, frame, config)
     if task == "fill-mask":
         table = _loss_table(base_table, tuned_table)
-        return FileComparison(words, tuned, len(table), before, after, table, 0, 0)
+        return FileComparison(words, tuned, len(table), before, after, table, 0, 0, findings)
     table = _verdicts(frame, base_table, tuned_table, _label_names(tuned))
     fixed, broken = (int((table["verdict"] == verdict).sum()) for verdict in ("fixed", "broken"))
-    return FileComparison(words, tuned, len(table), before, after, table, fixed, broken)
+    return FileComparison(words, tuned, len(table), before, after, table, fixed, broken, findings)
+
+
+def _check_labels(base: str, tuned: str) -> None:
+    """Raises ModelError: what has other labels cannot be right or wrong by these."""
+    if unshared := _unshared(base, tuned):
+        raise ModelError(
+            f"{base} and {tuned} have different labels: {unshared}.",
+            hint="Compare a model with the base that it was trained from, or with one of the same labels.",
+        )
+
+
+def _by_name(
+    base: str, tuned: str, frame: pd.DataFrame, config: TrainConfig
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """The base's metrics and table with its outputs in the order of the tuned model's labels."""
+    before = [label_name(each) for each in _label_names(base)]
+    places = [before.index(label_name(each)) for each in _label_names(tuned)]
+    label = frame["label"].to_numpy()
+    own = frame.assign(label=[places[each] for each in label.tolist()])
+    table = evaluation.tabulate(_base(base, tuned), own, config)
+    table = table | {"probabilities": table["probabilities"][:, places], "label": label}
+    return TASKS[config.task].score(table), table
 
 
 def _probe_on(

@@ -5,21 +5,28 @@ Knows nothing of models and tokens.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bertspace import published, squad
-from bertspace.columns import Columns, blank_rows, check_column, guess_columns, pick_columns, texts
+from bertspace import published, run_data, squad
+from bertspace.columns import (
+    Columns,
+    blank_rows,
+    check_column,
+    guess_columns,
+    look_at,
+    names_beside,
+    pick_columns,
+    texts,
+)
 from bertspace.errors import ConfigError, DataError, Remedy
 from bertspace.hub_data import load_hub
-from bertspace.labels import FEW_ROWS, code_known, code_labels, join_names, label_counts, parse_names
+from bertspace.labels import FEW_ROWS, code_labels, join_names, label_counts, labelled, parse_names
 from bertspace.origin import Origin, origin, read
-from bertspace.published import read as read_file
 from bertspace.published import read_table
+from bertspace.run_data import write_splits
 from bertspace.schema import TrainConfig
 from bertspace.splitting import draw_rows, split_rows
 from bertspace.tables import Reading, Table, row_words, shortened
@@ -33,7 +40,6 @@ __all__ = [
     "Splits",
     "guess_columns",
     "label_counts",
-    "load_held_out",
     "load_splits",
     "read_table",
     "run_config",
@@ -43,7 +49,7 @@ __all__ = [
 
 SAMPLE_FOLDER = Path(__file__).parent / "samples"
 SAMPLE_PREFIX = "sample:"
-PARTS = ("train", "validation", "test")
+PARTS = run_data.PARTS
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class Splits:
     """A run's rows: columns `text`, `pair` (of pairs), `label` (int64, into label_names).
 
     `source` says in words where the rows are from; `findings` are sentences on what to look at, `remedies`
-    settings that read the data otherwise; `origin` is what a model card cites.
+    settings that read the data otherwise; `origin` is what a model card cites; `columns` have the names that
+    they had where the rows are from, or none.
     """
 
     train: pd.DataFrame
@@ -62,6 +69,7 @@ class Splits:
     findings: tuple[str, ...]
     origin: Origin = Origin()
     remedies: tuple[Remedy, ...] = ()
+    columns: Columns = Columns("")
 
 
 @dataclass(frozen=True)
@@ -121,14 +129,20 @@ def load_splits(config: TrainConfig) -> Splits:
     tables = {part: squad.for_task(table, config) for part, table in tables.items()}
     columns = pick_columns(config, tables["train"])
     findings = [finding for table in tables.values() for finding in table.findings]
-    parts = {part: _texts(table, columns, findings) for part, table in tables.items()}
+    found = [remedy for table in tables.values() for remedy in table.remedies]
+    said, ways = look_at(columns, config, tables["train"])
+    findings.extend(said)
+    if columns.label:
+        tables = {part: with_labels(table, columns.label, config, findings) for part, table in tables.items()}
+    parts = {part: text_frame(table, columns, findings) for part, table in tables.items()}
     label_names: tuple[str, ...] = ()
     if columns.label:
         labels, label_names = code_labels(
             list(tables.values()), columns.label, parse_names(config.label_names), findings
         )
         for part, codes in zip(parts, labels, strict=True):
-            parts[part] = parts[part].assign(label=_int64(codes, parts[part]))
+            parts[part] = parts[part].assign(label=int64(codes, parts[part]))
+        ways.extend(_names_beside(columns.label, config, tables["train"], findings))
     if "validation" not in parts:
         parts["train"], parts["validation"] = split_rows(
             parts["train"], tables["train"].name, label_names, config.validation_share, config.seed
@@ -136,60 +150,39 @@ def load_splits(config: TrainConfig) -> Splits:
     parts["train"] = _sampled(parts["train"], config, label_names)
     findings.extend(_findings(parts, label_names))
     parts = {part: frame.reset_index(drop=True) for part, frame in parts.items()}
-    named = (label_names, source, tuple(findings), origin(config, tables))
-    remedies = tuple(dict.fromkeys(each for table in tables.values() for each in table.remedies))
-    splits = Splits(parts["train"], parts["validation"], parts.get("test"), *named, remedies=remedies)
+    named = (label_names, source, tuple(findings), origin(config, tables), tuple(dict.fromkeys(found + ways)))
+    read_from = Columns("") if is_headless(tables["train"]) else columns
+    splits = Splits(parts["train"], parts["validation"], parts.get("test"), *named, read_from)
     return _as_written(splits, config)
 
 
-def load_held_out(
-    file: Path, config: TrainConfig, label_names: Sequence[str], labelled: bool = True
-) -> pd.DataFrame:
-    """A file's rows for a model that is finished: its columns picked by the config, its labels the model's.
-
-    labelled=False takes the texts alone. Raises DataError.
-    """
-    table = read_file(file, Reading.of(config))
-    if labelled or config.task == "fill-mask":
-        table = squad.for_task(table, config)
-    columns = pick_columns(config, table) if labelled else _pick_texts(config, table)
-    frame = _texts(table, columns, [])
-    if columns.label:
-        frame = frame.assign(label=_int64(code_known(table, columns.label, label_names), frame))
-    return frame.reset_index(drop=True)
+def with_labels(table: Table, column: str, config: TrainConfig, findings: list[str]) -> Table:
+    """The table's rows that have a label; raises DataError where one has none and is not to be left out."""
+    check_column(column, table)
+    return labelled(table, column, config.unlabelled_rows, findings)
 
 
-def _pick_texts(config: TrainConfig, table: Table) -> Columns:
-    """The columns of a file that needs no labels: a pair where one is named, or where names go together."""
-    text = pick_columns(replace(config, task="fill-mask"), table).text
-    guess = guess_columns([str(name) for name in table.frame.columns], config.task)
-    pair = config.pair_column or (guess["pair_column"] if text == guess["text_column"] else "")
-    return Columns(text, pair if config.task == "text-classification" else "")
+def is_headless(table: Table) -> bool:
+    """Whether the table is a txt, in which no column has a name."""
+    return list(table.frame.columns) == ["text"] and table.name.lower().removesuffix(".gz").endswith(".txt")
 
 
-def write_splits(splits: Splits, folder: Path) -> None:
-    """train.parquet, validation.parquet, test.parquet (if any) and source.json, each written in one piece.
-
-    source.json: {source, findings, origin, rows: {part: count}, labels: {part: {name: count}}}.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    frames = _frames(splits)
-    for part, frame in frames.items():
-        unfinished = folder / f"{part}.parquet.tmp"
-        frame.to_parquet(unfinished, index=False)
-        os.replace(unfinished, folder / f"{part}.parquet")
-    about: dict[str, Any] = {
-        "source": splits.source,
-        "findings": list(splits.findings),
-        "origin": asdict(splits.origin),
-        "rows": {part: len(frame) for part, frame in frames.items()},
-        "labels": {part: label_counts(frame, splits.label_names) for part, frame in frames.items()}
-        if splits.label_names
-        else {},
-    }
-    unfinished = folder / "source.json.tmp"
-    unfinished.write_text(json.dumps(about, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, folder / "source.json")
+def _names_beside(column: str, config: TrainConfig, table: Table, findings: list[str]) -> list[Remedy]:
+    """The setting that names numbers by a column beside them, where there is one; said as a finding."""
+    if config.label_names or column in table.class_names:
+        return []
+    other, named = names_beside(column, table)
+    if not other:
+        return []
+    places = sorted(named)
+    shown = ", ".join(f"{place} is {shortened(named[place])}" for place in places[:5])
+    more = ", …" if len(places) > 5 else ""
+    findings.append(f"The column {other!r} names the numbers in {column!r}: {shown}{more}; it is not used.")
+    if places == list(range(len(places))):  # so numbers stay what they are
+        setting = ("label_names", join_names([named[place] for place in places]))
+    else:
+        setting = ("label_column", other)
+    return [Remedy(f"Name the labels by {other!r}", (setting,))]
 
 
 def run_config(config: TrainConfig, splits: Splits) -> TrainConfig:
@@ -216,11 +209,6 @@ def run_config(config: TrainConfig, splits: Splits) -> TrainConfig:
     )
 
 
-def _frames(splits: Splits) -> dict[str, pd.DataFrame]:
-    frames = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    return {part: frame for part, frame in frames.items() if frame is not None}
-
-
 def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
     """Where the rows are from, in words, and a table a part."""
     files = {part: getattr(config, f"{part}_file") for part in PARTS}
@@ -232,7 +220,7 @@ def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
         )
     if config.dataset.startswith(SAMPLE_PREFIX):
         sample = _sample(config.dataset.removeprefix(SAMPLE_PREFIX).strip())
-        return f"sample: {sample.title}", {"train": read_file(sample.path)}
+        return f"sample: {sample.title}", {"train": published.read(sample.path)}
     if config.dataset:
         named = f" ({config.dataset_config})" if config.dataset_config else ""
         return f"{config.dataset}{named}", load_hub(config)
@@ -241,7 +229,12 @@ def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
             "No data is named.", hint=f"Give a train_file, a Hub data set, or {_known_samples()}."
         )
     tables = published.parts(config)
-    return tables["train"].name, tables
+    folder = Path(config.data_dir).expanduser()
+    named = {
+        part: _by_name(table, folder / Path(files[part] or f"{part}.parquet").expanduser())
+        for part, table in tables.items()
+    }
+    return tables["train"].name, named
 
 
 def _known_samples() -> str:
@@ -254,7 +247,18 @@ def _sample(name: str) -> Sample:
     return SAMPLES[name]
 
 
-def _texts(table: Table, columns: Columns, findings: list[str]) -> pd.DataFrame:
+def read_file(path: Path, config: TrainConfig) -> Table:
+    """The file, read as the config says; a run's own with its labels by name."""
+    return _by_name(published.read(path, Reading.of(config)), path)
+
+
+def _by_name(table: Table, path: Path) -> Table:
+    """The table, with the labels' names where it is one of a run's own parts."""
+    names = run_data.label_names(run_data.about(path))
+    return replace(table, frame=run_data.named(table.frame, names))
+
+
+def text_frame(table: Table, columns: Columns, findings: list[str]) -> pd.DataFrame:
     """A frame of `text` and `pair`, under the table's row numbers.
 
     Blank texts are refused where they have a label; lines of a document are left out, as a finding.
@@ -286,7 +290,7 @@ def _texts(table: Table, columns: Columns, findings: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _int64(codes: Sequence[int], frame: pd.DataFrame) -> pd.Series:
+def int64(codes: Sequence[int], frame: pd.DataFrame) -> pd.Series:
     import pandas as pd
 
     return pd.Series(codes, index=frame.index, dtype="int64")
@@ -345,13 +349,15 @@ def seen_in_training(train: pd.DataFrame, held_out: pd.DataFrame) -> pd.Series:
 
 
 def _as_written(splits: Splits, config: TrainConfig) -> Splits:
-    """With the source and findings that write_splits left beside the training file, where it did."""
-    path = Path(config.data_dir).expanduser() / config.train_file
-    if path.name != "train.parquet" or not (about := path.with_name("source.json")).is_file():
+    """With the source, findings and columns that write_splits left beside the training file, where it did."""
+    told = run_data.about(Path(config.data_dir).expanduser() / config.train_file)
+    if not told:
         return splits
-    try:
-        found = json.loads(about.read_text(encoding="utf-8"))
-        kept = tuple(map(str, found["findings"]))
-        return replace(splits, source=str(found["source"]), findings=kept, origin=read(found))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # another program's file of that name
-        return splits
+    return replace(
+        splits,
+        source=str(told.get("source", "")),
+        findings=tuple(map(str, told.get("findings") or ())),
+        origin=read(told),
+        remedies=(),
+        columns=run_data.columns(told),
+    )

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bertspace import alike
+from bertspace.alike import NAMED
 from bertspace.columns import is_missing
-from bertspace.errors import DataError
+from bertspace.errors import DataError, Remedy
 from bertspace.tables import Table, row_words, shortened
+from bertspace.tasks.text_classification import distinct
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_LABELS = 1000
-NAMED = 5  # as many labels, and pairs of them, as a finding lists
 FEW_ROWS = 10  # a label with fewer training rows is rarely learned
+LEAVE_OUT = Remedy("Leave these rows out", (("unlabelled_rows", "leave out"),))
 # What has more than 100 digits is a word: Python reads no number of more than 4,300.
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d{,99})(?:\.0+)?", re.ASCII)
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{,99})(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
@@ -26,7 +30,7 @@ _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{,99})(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASC
 
 @dataclass(frozen=True)
 class _Labels:
-    """One table's labels: each a bool, an int, a float or a stripped text; the table is named in messages."""
+    """One table's labels: each a bool, an int, a float or a text; the table is named in messages."""
 
     table: Table
     column: str
@@ -70,49 +74,79 @@ def label_counts(frame: pd.DataFrame, label_names: Sequence[str]) -> dict[str, i
     return {name: counts[index] for index, name in enumerate(label_names)}
 
 
+def model_labels(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The labels of a classifier's configuration, in the order of its outputs, all different."""
+    named = config.get("id2label") or {}
+    return distinct([str(named[number]) for number in sorted(named, key=int)])
+
+
+def label_name(value: Any) -> str:
+    """What a value is called as a label: 1 for 1, 1.0 and "1.0", True for a boolean, any other as written."""
+    return str(_whole(value)) if _is_whole(value) and not isinstance(value, bool) else str(value)
+
+
+def labelled(table: Table, column: str, unlabelled_rows: str, findings: list[str]) -> Table:
+    """The table without the rows that have no label, where they are to be left out; else raises DataError."""
+    hides = column in table.class_names  # -1 is how the Hub marks unknown labels
+    values = table.frame[column].tolist()
+    missing = [place for place, value in enumerate(values) if _is_unlabelled(value, hides)]
+    if not missing:
+        return table
+    rows = [int(table.frame.index[place]) + 1 for place in missing]
+    if len(missing) == len(values):
+        raise DataError(
+            f"{table.name} has no label in any row (column {column!r}).",
+            hint="Name another column, or other rows: there is nothing to learn or to score by.",
+        )
+    if unlabelled_rows != "leave out":
+        raise DataError(
+            f"{table.name} has no label in {row_words(rows)} (column {column!r}).",
+            hint="Fill the labels in, take the rows out, or set unlabelled_rows to leave out.",
+            remedies=(LEAVE_OUT,),
+        )
+    plural = "s were" if len(rows) > 1 else " was"
+    findings.append(f"{len(rows):,} row{plural} left out of {table.name} for want of a label.")
+    return replace(table, frame=table.frame.drop(index=table.frame.index[missing]))
+
+
+def _is_unlabelled(value: Any, hides: bool) -> bool:
+    if isinstance(value, (list, tuple, dict, set, bytes)) or hasattr(value, "dtype"):
+        return False  # something, if no label
+    return (hides and value == -1) or is_missing(value)
+
+
 def code_labels(
     tables: Sequence[Table], column: str, given: tuple[str, ...], findings: list[str]
 ) -> tuple[list[list[int]], tuple[str, ...]]:
     """Every table's labels as indices into the names, the training table first; raises DataError.
 
-    Texts become classes in natural order (a2 before a10), or in the order of `given`; whole numbers (also as
-    texts or floats) and booleans are named by `given`, name i for the number i, or by themselves.
+    A label is its name. The names are `given`, or those that the data brings, or else the training table's
+    labels in natural order (2 before 10, a2 before a10). Whole numbers are places among names that are no
+    numbers, which is a finding.
     """
-    found = [_read(table, column, findings) for table in tables]
-    given = given or tables[0].class_names.get(column, ())
-    numbers = _as_numbers(found, given)
-    if not given:
+    own = tables[0].class_names.get(column, ())
+    found = [_read(table, column, findings, given or own) for table in tables]
+    names = given or own
+    if not names:
+        _check_whole(found)
         _check_count(found[0])
-    if numbers is not None and given:
-        codes, names = _named_numbers(found, numbers, given), given
-    elif numbers is not None:
-        classes = sorted(set(numbers[0]))
-        boolean = all(isinstance(value, bool) for each in found for value in each.values)
-        names = tuple(str(bool(number)) if boolean else str(number) for number in classes)
-        codes = _look_up(found, numbers, dict(zip(classes, range(len(classes)), strict=True)), names)
-    else:
-        words = [[value if isinstance(value, str) else str(value) for value in each.values] for each in found]
-        names = given or tuple(sorted(set(words[0]), key=natural))
-        codes = _look_up(found, words, {name: index for index, name in enumerate(names)}, names)
+        names = _own_names(found[0], findings)
+    codes = []
+    for labels in found:
+        codes.append(_coded(labels, names, "label names", partial(_not_learned, found[0], names), findings))
     _check_learnable(found, codes, names)
-    findings.extend(_alike(names))
+    findings.extend(alike.alike(names))
+    findings.extend(alike.several(names))
     return codes, names
 
 
-def code_known(table: Table, column: str, names: Sequence[str]) -> list[int]:
-    """A table's labels as a finished model's: each its name, or its number; raises DataError."""
-    labels = _read(table, column, [])
-    index = {name: number for number, name in enumerate(names)}
-    if not index.keys() & {str(value) for value in labels.values} and all(map(_is_whole, labels.values)):
-        return _named_numbers([labels], [[_whole(value) for value in labels.values]], tuple(names))[0]
-    for position, value in enumerate(labels.values):
-        if str(value) not in index:
-            raise DataError(
-                f"The label {shortened(value)} in {labels.place(position)} is none of the model's; "
-                f"known: {_known(names)}.",
-                hint="Pick the column with the model's labels as label_column.",
-            )
-    return [index[str(value)] for value in labels.values]
+def code_known(table: Table, column: str, names: Sequence[str], findings: list[str]) -> list[int]:
+    """A table's labels as a finished model's: each by its name; raises DataError.
+
+    Whole numbers are places among a model's labels only where those are no numbers, which is a finding.
+    """
+    labels = _read(table, column, findings, names)
+    return _coded(labels, tuple(names), "model's labels", partial(_not_known, names), findings)
 
 
 def natural(name: str) -> tuple[list[Any], str]:
@@ -127,91 +161,138 @@ def _size(digits: str) -> tuple[int, str]:
     return len(found), found
 
 
-def _read(table: Table, column: str, findings: list[str]) -> _Labels:
-    values, missing, blanks = [], [], 0
+def _read(table: Table, column: str, findings: list[str], known: Sequence[str]) -> _Labels:
+    """The table's labels; blanks around them are taken off, but for names that are `known` with theirs."""
+    values, blanks, as_written = [], 0, set(known)
     for row, value in zip(table.frame.index, table.frame[column].tolist(), strict=True):
         if isinstance(value, (list, tuple, dict, set, bytes)) or hasattr(value, "dtype"):
             raise DataError(
                 f"Row {row + 1:,} of {table.name} has a {type(value).__name__} as its label "
                 f"(column {column!r}): {shortened(value)}.",
-                hint="Every row needs one label: a word or a number.",
+                hint="Give every row one label, a word or a number: only one a row can be learned here.",
             )
-        hidden = value == -1 and column in table.class_names  # how the Hub marks unknown labels
-        if hidden or is_missing(value):
-            missing.append(row + 1)
-            continue
-        plain = value.strip() if isinstance(value, str) else value
-        blanks += plain != value
+        plain = value.strip() if isinstance(value, str) and value not in as_written else value
+        blanks += isinstance(value, str) and plain != value
         values.append(plain)
-    if missing:
-        raise DataError(
-            f"{table.name} has no label in {row_words(missing)} (column {column!r}).",
-            hint="Fill the labels in or take the rows out.",
-        )
     if blanks:
-        findings.append(f"Blanks around the labels of {blanks:,} rows of {table.name} were taken off.")
+        rows = f"{blanks:,} row{'s'[: blanks != 1]}"
+        findings.append(f"Blanks around the labels of {rows} of {table.name} were taken off.")
     return _Labels(table, column, values)
 
 
-def _as_numbers(found: Sequence[_Labels], given: tuple[str, ...]) -> list[list[int]] | None:
-    """The labels as whole numbers, None where some are words; raises DataError for unnamed fractions."""
-    every = [value for labels in found for value in labels.values]
-    if all(_is_whole(value) for value in set(every)):
-        return [[_whole(value) for value in each.values] for each in found]
-    if not given and all(_DECIMAL.fullmatch(str(value)) for value in set(every)):
-        for labels in found:
-            for position, value in enumerate(labels.values):
-                if not _is_whole(value):
-                    raise DataError(
-                        f"The label in {labels.place(position)} is {value}, a number with a fraction "
-                        f"(column {labels.column!r}).",
-                        hint="Classes are words or whole numbers: group the numbers, or pick another column.",
-                    )
-    return None
+def _own_names(train: _Labels, findings: list[str]) -> tuple[str, ...]:
+    """The names that the training table's labels make, numbers in their order."""
+    spelled: dict[str, set[str]] = {}
+    for value in train.values:
+        spelled.setdefault(label_name(value), set()).add(str(value))
+    for name, spellings in spelled.items():
+        if len(spellings) > 1:
+            findings.append(f"The labels {listed(sorted(spellings))} count as one, {shortened(name)}.")
+    return tuple(sorted(spelled, key=int if all(map(_is_whole, spelled)) else natural))
+
+
+def _check_whole(found: Sequence[_Labels]) -> None:
+    """Raises DataError where all labels are numbers, and some of them no whole ones."""
+    if not all(_DECIMAL.fullmatch(str(value)) for labels in found for value in set(labels.values)):
+        return
+    for labels in found:
+        for position, value in enumerate(labels.values):
+            if not _is_whole(value):
+                raise DataError(
+                    f"The label in {labels.place(position)} is {value}, a number with a fraction "
+                    f"(column {labels.column!r}).",
+                    hint="Classes are words or whole numbers: group the numbers, or pick another column.",
+                )
 
 
 def _is_whole(value: Any) -> bool:
+    if isinstance(value, float):
+        return value.is_integer()
     return isinstance(value, bool | int) or _WHOLE.fullmatch(str(value)) is not None
 
 
 def _whole(value: Any) -> int:
-    return int(value) if isinstance(value, bool | int) else int(str(value).split(".")[0])
+    return int(value) if isinstance(value, bool | int | float) else int(str(value).split(".")[0])
 
 
-def _named_numbers(
-    found: Sequence[_Labels], numbers: list[list[int]], given: tuple[str, ...]
-) -> list[list[int]]:
-    for labels, each in zip(found, numbers, strict=True):
-        for position, number in enumerate(each):
-            if not 0 <= number < len(given):
-                raise DataError(
-                    f"The label in {labels.place(position)} is {number}; label_names names the labels "
-                    f"0 to {len(given) - 1} ({shortened(', '.join(given))}).",
-                    hint="Write a name for every number from 0 on, or leave label_names empty.",
-                )
-    return numbers
+Refusal = Callable[[_Labels, int], DataError]  # of the label at a position
 
 
-def _look_up(
-    found: Sequence[_Labels], values: Sequence[Sequence[Any]], index: dict[Any, int], names: Sequence[str]
-) -> list[list[int]]:
-    for labels, each in zip(found, values, strict=True):
-        for position, value in enumerate(each):
-            if value not in index:
-                raise _unknown(labels, position, str(value), found[0].table.name, names)
-    return [[index[value] for value in each] for each in values]
+def _coded(
+    labels: _Labels, names: tuple[str, ...], of: str, refusal: Refusal, findings: list[str]
+) -> list[int]:
+    """Each label's index into the names; `of`: what a finding calls the names."""
+    index = {label_name(name): place for place, name in reversed(list(enumerate(names)))}
+    index |= {name: place for place, name in enumerate(names)}
+    if all(map(_is_whole, labels.values)):
+        index |= _numbered(labels, names, index, of, findings)
+    codes = []
+    for position, value in enumerate(labels.values):
+        place = index.get(str(value), index.get(label_name(value)))
+        if place is None:
+            raise refusal(labels, position)
+        codes.append(place)
+    return codes
+
+
+def _numbered(
+    labels: _Labels, names: tuple[str, ...], index: Mapping[str, int], of: str, findings: list[str]
+) -> dict[str, int]:
+    """{label: place} of whole numbers that are no names, which is a finding; nothing where they are."""
+    numbers = {label_name(value): _whole(value) for value in labels.values}
+    own = labels.table.class_names.get(labels.column, ())
+    brought = [own[number] for number in numbers.values() if 0 <= number < len(own)]
+    if len(brought) == len(numbers) and all(name in index for name in brought):
+        found = dict(zip(numbers, (index[name] for name in brought), strict=True))
+        said = "go by the names that the data brings"
+    elif len(own) == len(names) or not (set(numbers) & index.keys() or any(map(_is_whole, names))):
+        _check_places(labels, names, of)
+        found, said = numbers, f"are places among the {of}"
+    else:
+        return {}
+    shown = [
+        f"{number} is {shortened(names[found[number]])}" for number in sorted(found, key=numbers.__getitem__)
+    ]
+    more = ", …" if len(shown) > NAMED else "."
+    words = f"The numbers in the column {labels.column!r} {said}: {', '.join(shown[:NAMED])}{more}"
+    findings.extend([words] if words not in findings else [])
+    return found
+
+
+def _check_places(labels: _Labels, names: Sequence[str], of: str) -> None:
+    for position, value in enumerate(labels.values):
+        if not 0 <= _whole(value) < len(names):
+            raise DataError(
+                f"The label in {labels.place(position)} is {_whole(value)}; the {of} go from "
+                f"0 to {len(names) - 1} ({shortened(', '.join(names))}).",
+                hint="Write the labels' names in the column, or give a name for every number from 0 on.",
+            )
+
+
+def _not_known(names: Sequence[str], labels: _Labels, position: int) -> DataError:
+    label = label_name(labels.values[position])
+    return DataError(
+        f"The label {shortened(label)} in {labels.place(position)} is none of the model's; "
+        f"known: {_known(names)}.",
+        hint=alike.hint(label, names) or "Pick the column with the model's labels as label_column.",
+    )
+
+
+def _not_learned(train: _Labels, names: Sequence[str], labels: _Labels, position: int) -> DataError:
+    return _unknown(labels, position, label_name(labels.values[position]), train.table.name, names)
 
 
 def _unknown(labels: _Labels, position: int, label: str, train: str, names: Sequence[str]) -> DataError:
     known = f"known: {_known(names)}"
+    twin = alike.hint(label, names)
     if labels.table.name == train:
         return DataError(
             f"The label {shortened(label)} in {labels.place(position)} is none of label_names; {known}.",
-            hint="Add it to label_names, or leave that empty.",
+            hint=twin or "Add it to label_names, or leave that empty.",
         )
     return DataError(
         f"The label {shortened(label)} in {labels.place(position)} stands in no row of {train}; {known}.",
-        hint="Add training rows with it, or take it out.",
+        hint=twin or "Add training rows with it, or take it out.",
     )
 
 
@@ -242,19 +323,8 @@ def _check_learnable(found: Sequence[_Labels], codes: Sequence[Sequence[int]], n
                 raise _unknown(labels, position, names[code], found[0].table.name, learned)
 
 
-def _alike(names: Sequence[str]) -> list[str]:
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(" ".join(name.casefold().split()), []).append(name)
-    found = [
-        f"The labels {_listed(group)} differ in case or blanks only; they count as different."
-        for group in groups.values()
-        if len(group) > 1
-    ]
-    return found[:NAMED]
-
-
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first of the names, each quoted, and how many more there are."""
     more = [f"{len(names) - NAMED:,} more"] if len(names) > NAMED else []
     return " and ".join([*map(shortened, names[:NAMED]), *more])
 

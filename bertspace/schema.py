@@ -83,6 +83,9 @@ class TrainConfig:
     pair_column: str = setting("", "data", "The second text of a pair; empty for single texts.")
     label_column: str = setting("", "data", "Left empty, it is guessed from the columns there are.")
     label_names: str = setting("", "data", "Names for the labels 0, 1, …, separated by commas.")
+    unlabelled_rows: str = setting(
+        "refuse", "data", "What becomes of rows without a label.", choices=("refuse", "leave out")
+    )
     max_train_rows: int = setting(0, "data", "Train on a random sample of this many rows; 0 for all.", low=0)
     validation_share: float = setting(
         0.1,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bertspace import data, evaluation, hardware, models, sharding, tuning
 from bertspace.batching import sorted_batches
 from bertspace.errors import ConfigError
+from bertspace.held_out import to_remember
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Rows, Task
@@ -163,6 +164,7 @@ def save_model(session: Session, folder: Path) -> None:
     if session.accelerator.is_main_process:
         weights = tuning.plain_weights(model) if session.config.lora_rank else None
         fresh = _emptied(folder.with_name(".model.new"))
+        model.config.update(to_remember(session.splits.columns))
         with models.quiet():
             model.save_pretrained(fresh, state_dict=weights)
             session.tokenizer.save_pretrained(fresh)

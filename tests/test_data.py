@@ -260,7 +260,7 @@ def test_missing_labels_are_refused_with_their_rows(tmp_path: Path) -> None:
         (
             (0, 1, 2),
             "a,b",
-            "The label in row 3 of train.csv is 2; label_names names the labels 0 to 1 ('a, b').",
+            "The label in row 3 of train.csv is 2; the label names go from 0 to 1 ('a, b').",
         ),
         (("a", "c"), "a,b", "The label 'c' in row 2 of train.csv is none of label_names; known: a, b."),
         (("a", "b"), "a,,b", "label_names has an empty name: 'a,,b'."),
@@ -311,7 +311,10 @@ def test_a_named_label_without_training_rows_is_a_finding_unless_it_is_asked_for
     put(tmp_path, "train.csv", some_rows(labels=(0, 1)))
     splits = load_splits(config_of(tmp_path, label_names="a,b,c"))
     assert splits.label_names == ("a", "b", "c")
-    assert splits.findings == ("Labels with fewer than 10 training rows are rarely learned: 'c' 0.",)
+    assert splits.findings == (
+        "The numbers in the column 'label' are places among the label names: 0 is 'a', 1 is 'b'.",
+        "Labels with fewer than 10 training rows are rarely learned: 'c' 0.",
+    )
     put(tmp_path, "test.csv", {"text": ["x"], "label": [2]})
     message = "The label 'c' in row 1 of test.csv stands in no row of train.csv; known: a, b."
     assert refusal(config_of(tmp_path, label_names="a,b,c", test_file="test.csv")) == message
@@ -405,7 +408,7 @@ def test_repeats_overlaps_contradictions_and_rare_labels_are_found(tmp_path: Pat
     splits = load_splits(config_of(tmp_path, validation_file="valid.csv", test_file="test.csv"))
     assert splits.source == "train.csv"
     assert splits.findings == (
-        "Blanks around the labels of 1 rows of train.csv were taken off.",
+        "Blanks around the labels of 1 row of train.csv were taken off.",
         "2 of the 40 training rows repeat the text of another one.",
         "1 training texts stand there again with another label.",
         "1 of the 2 validation rows are among the training rows too, which flatters the score.",
@@ -494,6 +497,7 @@ def test_source_json_counts_rows_and_labels(tmp_path: Path) -> None:
         "source": "train.csv",
         "findings": ["Labels with fewer than 10 training rows are rarely learned: 'no' 9, 'yes' 9."],
         "origin": {"dataset": "", "dataset_config": "", "revision": "", "parts": {"train": "train.csv"}},
+        "columns": {"text": "text", "pair": "", "label": "label"},
         "rows": {"train": 18, "validation": 2},
         "labels": {"train": {"no": 9, "yes": 9}, "validation": {"no": 1, "yes": 1}},
     }
@@ -592,7 +596,7 @@ def test_a_missing_split_or_configuration_names_those_there_are(monkeypatch: pyt
 
 def test_hidden_labels_of_a_hub_split_are_missing_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeHub(monkeypatch, label=[0, 1] * 25 + [-1] * 10)
-    message = "owner/name (test) has no label in rows 1, 2, 3, 4, 5 and 5 more (column 'label')."
+    message = "owner/name (test) has no label in any row (column 'label')."
     assert refusal(TrainConfig(dataset="owner/name", test_split="test")) == message
 
 

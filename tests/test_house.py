@@ -23,9 +23,31 @@ LAYERS = [
     {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_reasons", "needs"}
     | {"hub_commit", "loadable", "belongings"}
     | {"metrics", "hardware", "runs", "scales", "processes", "layout", "wire", "confine"},
-    {"data", "columns", "labels", "splitting", "origin", "hub_data", "hub_confined", "unpacked"}
+    {
+        "data",
+        "run_data",
+        "columns",
+        "labels",
+        "alike",
+        "splitting",
+        "origin",
+        "hub_data",
+        "hub_confined",
+        "unpacked",
+    }
     | {"tables", "reading", "decoding", "delimited", "header", "archives", "published", "squad"},
-    {"models", "weights", "tokens", "tuning", "sharding", "probe", "batching", "evaluation", "recipes"}
+    {
+        "models",
+        "weights",
+        "held_out",
+        "tokens",
+        "tuning",
+        "sharding",
+        "probe",
+        "batching",
+        "evaluation",
+        "recipes",
+    }
     | {"presets", "old_checkpoints", "old_bert", "tf_checkpoint", "apart"},
     {
         "session",

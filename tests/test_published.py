@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from test_archives import tarred, written, zipped
 
-from bertspace import cli, data, published, recipes, tables
+from bertspace import cli, data, held_out, published, recipes, tables
 from bertspace.errors import DataError
 from bertspace.schema import TrainConfig
 
@@ -377,7 +377,8 @@ def test_that_questions_are_no_task_yet_is_said(tmp_path: Path) -> None:
     file.write_bytes(SQUAD)
     with pytest.raises(DataError, match="answering questions is no task here yet"):
         by_file(file)
-    assert data.load_held_out(file, TrainConfig(), (), labelled=False)["text"].tolist()[0] == "What?"
+    found = held_out.read("starter", file, TrainConfig(), labelled=False)
+    assert found.frame["text"].tolist()[0] == "What?"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from bertspace.data import PARTS, SAMPLE_PREFIX
 from bertspace.errors import HubError, RunError
 from bertspace.hub_client import answered, api
 from bertspace.labels import parse_names
+from bertspace.run_data import coded
 from bertspace.runs import Run
 from bertspace.scales import Point
 
@@ -63,7 +64,7 @@ def describe(
     card = replace(
         card, license=license.strip().lower() or card.base.license, language=codes, adapter=adapter
     )
-    frames: dict[str, pd.DataFrame] = parts.get("the rows", lambda: _frames(run), {})
+    frames: dict[str, pd.DataFrame] = parts.get("the rows", lambda: _frames(run, names), {})
     curve: tuple[Point, ...] = parts.get("the curve", lambda: _curve(run), ())
     results = parts.get("the results", lambda: _results(run, names, result), None)
     card = replace(card, curve=curve, results=results)
@@ -139,11 +140,11 @@ def _architecture(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _frames(run: Run) -> dict[str, pd.DataFrame]:
+def _frames(run: Run, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     paths = {part: run.path / "data" / f"{part}.parquet" for part in PARTS}
-    return {part: pd.read_parquet(path) for part, path in paths.items() if path.is_file()}
+    return {part: coded(pd.read_parquet(path), names) for part, path in paths.items() if path.is_file()}
 
 
 def _curve(run: Run) -> tuple[Point, ...]:

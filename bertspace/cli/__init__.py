@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from bertspace import __version__, hardware, processes
-from bertspace.cli import answers, hub_commands, import_command, run_commands, train
+from bertspace.cli import answers, hub_commands, import_command, run_commands, train, words
 from bertspace.cli.outcome import BAD_INPUT, LEFT, Outcome
 from bertspace.errors import BertspaceError
 
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             outcome: Outcome = arguments.command(arguments)
     except BertspaceError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        words.say_findings((), error.remedies)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from bertspace import comparison, data, inference
+from bertspace import comparison, held_out, inference
 from bertspace.cli import words
 from bertspace.cli.outcome import (
     MODEL_HELP,
@@ -21,12 +21,15 @@ from bertspace.cli.outcome import (
     model_name,
     whole_number,
 )
+from bertspace.columns import texts
 from bertspace.errors import DataError
 from bertspace.reading import READING
 from bertspace.schema import Prediction, TrainConfig
 
+T = TypeVar("T")
 FILE_HELP = "csv, tsv, jsonl, parquet or txt, each also gzipped; zip or tar.gz"
 COLUMNS = ("text_column", "pair_column", "label_column")
+LABELLED = (*COLUMNS, "unlabelled_rows")
 
 
 def add_commands(commands: Commands) -> None:
@@ -36,7 +39,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--max-rows", type=whole_number, default=0, metavar="N", help="Score the first N only."
     )
-    add_settings(parser, ("task", *READING, *COLUMNS))
+    add_settings(parser, ("task", *READING, *LABELLED))
 
     parser = add_command(commands, "predict", "Fill the [MASK]s of texts, or classify them.", predict)
     parser.add_argument("model_or_run", metavar="MODEL_OR_RUN", help=MODEL_HELP)
@@ -47,7 +50,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("base", metavar="BASE", help=MODEL_HELP)
     parser.add_argument("tuned", metavar="TUNED", help="the same; a run, where the base has no classifier")
     _add_texts(parser)
-    add_settings(parser, (*READING, *COLUMNS))
+    add_settings(parser, (*READING, *LABELLED))
 
 
 def _add_texts(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +70,7 @@ def evaluate(arguments: argparse.Namespace) -> Outcome:
         max_rows=arguments.max_rows,
         **given_settings(arguments),
     )
+    words.say_findings(found["findings"])
     rows = [(name, words.number(value)) for name, value in found["metrics"].items()]
     cut = f", texts cut to {length:,} tokens" if (length := found.get("max_length")) else ""
     head = f"{found['model']} on {found['file']} ({found['task']}, {found['rows']:,} rows{cut})"
@@ -77,46 +81,86 @@ def predict(arguments: argparse.Namespace) -> Outcome:
     """What a model says of each text."""
     name, given = model_name(arguments.model_or_run), given_settings(arguments)
     task = TrainConfig(**given).task if "task" in given else inference.task_of(name)
-    texts, pairs = _texts(arguments, task)
-    found = inference.predict(name, texts, task=task, pairs=pairs, top_k=arguments.top_k)
-    rows = [_entry(text, pairs[place] if pairs else "") for place, text in enumerate(texts)]
-    document = {
-        "model": name,
-        "task": task,
-        "max_length": inference.longest(name),
-        "predictions": [row | _answer(each, task) for row, each in zip(rows, found, strict=True)],
-    }
+    asked = _asked(arguments, name, task)
+    found = inference.predict(name, asked.texts, task=task, pairs=asked.pairs, top_k=arguments.top_k)
+    answers = asked.placed(found)
+    rows = [row | _answer(each, task) for row, each in zip(asked.rows, answers, strict=True)]
     blocks = []
-    for row, each in zip(rows, found, strict=True):
-        title = each[0].text if task == "fill-mask" else " | ".join(row.values())
-        blocks.append("\n".join([title, *words.prediction_words(each)]))
+    for row, each in zip(asked.rows, answers, strict=True):
+        title = each[0].text if each and task == "fill-mask" else _title(row, blank=each is None)
+        blocks.append("\n".join([title, *(words.prediction_words(each) if each else ())]))
+    document = {"model": name, "task": task, "max_length": inference.longest(name), "predictions": rows}
     return Outcome(document, "\n\n".join(blocks))
 
 
-def _entry(text: str, pair: str) -> dict[str, str]:
+def _title(row: Mapping[str, Any], blank: bool) -> str:
+    texts = " | ".join(filter(str.strip, (row["text"], row.get("pair", ""))))
+    return f"{texts} (row {row['row']:,} is blank)".strip() if blank else texts
+
+
+def _entry(text: str, pair: str) -> dict[str, Any]:
     return {"text": text, "pair": pair} if pair else {"text": text}
 
 
-def _answer(found: Sequence[Prediction], task: str) -> dict[str, Any]:
-    """The part of a JSON row that one model's answer is."""
+def _answer(found: Sequence[Prediction] | None, task: str) -> dict[str, Any]:
+    """The part of a JSON row that one model's answer is; to a blank text there is none."""
     if task == "fill-mask":
-        return {"filled": found[0].text, "masks": [each.scores for each in found]}
+        return {"filled": found[0].text if found else None, "masks": [each.scores for each in found or ()]}
+    if not found:
+        return {"label": None, "scores": {}}
     said = {"meaning": found[0].meaning} if found[0].meaning else {}
     return {"label": found[0].label, "scores": found[0].scores, **said}
 
 
-def _texts(arguments: argparse.Namespace, task: str) -> tuple[list[str], list[str] | None]:
+@dataclass(frozen=True)
+class _Asked:
+    """What a model is asked. rows: {[row], text, [pair]} of each text and, among a file's, of blank ones.
+
+    row: its number in the file, or its line on stdin, from 1. places: those of the texts among the rows.
+    """
+
+    texts: list[str]
+    pairs: list[str] | None
+    rows: list[dict[str, Any]]
+    places: list[int]
+
+    def placed(self, answers: Sequence[T]) -> list[T | None]:
+        """One a row, None for a blank one."""
+        found = dict(zip(self.places, answers, strict=True))
+        return [found.get(place) for place in range(len(self.rows))]
+
+
+def _asked(arguments: argparse.Namespace, model: str, task: str) -> _Asked:
     """The texts, and their second ones where they are pairs: from the arguments, a file or stdin."""
     if _reads_file(arguments):
-        config = replace(TrainConfig(**given_settings(arguments)), task=task)
-        frame = data.load_held_out(Path(arguments.file).expanduser(), config, (), labelled=False)
-        return frame["text"].tolist(), frame["pair"].tolist() if "pair" in frame else None
-    texts = arguments.text
-    if not texts and not sys.stdin.isatty():
-        texts = [line.strip() for line in sys.stdin if line.strip()]
-    if not texts:
+        config = TrainConfig(**given_settings(arguments) | {"task": task})
+        return _asked_by(held_out.read(model, Path(arguments.file).expanduser(), config, labelled=False))
+    numbered = list(enumerate(arguments.text))
+    stdin = not numbered and not sys.stdin.isatty()
+    if stdin:
+        numbered = [(line, text.strip()) for line, text in enumerate(sys.stdin) if text.strip()]
+    if not numbered:
         raise DataError("There is no text.", hint="Give a TEXT, --file FILE, or lines on stdin.")
-    return texts, arguments.pair
+    pairs = [*(arguments.pair or ()), *[""] * len(numbered)]
+    rows = [
+        ({"row": line + 1} if stdin else {}) | _entry(text, pair)
+        for (line, text), pair in zip(numbered, pairs, strict=False)
+    ]
+    return _Asked([text for _, text in numbered], arguments.pair, rows, list(range(len(rows))))
+
+
+def _asked_by(found: held_out.FileRows) -> _Asked:
+    """The rows of a file, of which the blank ones are named and not asked."""
+    words.say_findings(found.findings)
+    frame, columns = found.frame, found.columns
+    read = [texts(found.table, name) for name in (columns.text, columns.pair) if name]
+    rows = [
+        {"row": row + 1} | _entry(*(each if len(each) > 1 else (*each, "")))
+        for row, *each in zip(found.table.frame.index, *read, strict=True)
+    ]
+    blank = {row - 1 for row in found.blank}
+    places = [place for place, row in enumerate(found.table.frame.index) if row not in blank]
+    return _Asked(frame["text"].tolist(), frame["pair"].tolist() if columns.pair else None, rows, places)
 
 
 def _reads_file(arguments: argparse.Namespace) -> bool:
@@ -132,8 +176,8 @@ def compare(arguments: argparse.Namespace) -> Outcome:
     if _reads_file(arguments):
         return _compare_file(base, tuned, arguments)
     task = inference.task_of(tuned)
-    texts, pairs = _texts(arguments, task)
-    found = comparison.compare(base, tuned, texts, pairs=pairs, top_k=arguments.top_k)
+    asked = _asked(arguments, tuned, task)
+    found = comparison.compare(base, tuned, asked.texts, pairs=asked.pairs, top_k=arguments.top_k)
     said = comparison.base_words(base, tuned)
     rows = [
         _entry(each.text, each.pair)
@@ -155,6 +199,7 @@ def _side_by_side(each: comparison.Compared, said: str, tuned: str) -> str:
 def _compare_file(base: str, tuned: str, arguments: argparse.Namespace) -> Outcome:
     path = Path(arguments.file).expanduser()
     found = comparison.compare_file(base, tuned, path, **given_settings(arguments))
+    words.say_findings(found.findings)
     document = {
         "base": found.base_words,
         "tuned": found.tuned,
@@ -165,6 +210,7 @@ def _compare_file(base: str, tuned: str, arguments: argparse.Namespace) -> Outco
         "fixed": found.fixed,
         "broken": found.broken,
         "table": found.table.to_dict("records"),
+        "findings": list(found.findings),
     }
     rows = [
         (name, words.number(found.base_metrics.get(name)), words.number(value))

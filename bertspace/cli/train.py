@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertspace import archives, engine, publish, recipes
+from bertspace import archives, data, engine, publish, recipes
 from bertspace.cli import hub_commands, words
 from bertspace.cli.outcome import (
     BAD_INPUT,
@@ -73,7 +73,9 @@ def train(arguments: argparse.Namespace) -> Outcome:
     folder = Path(arguments.output).expanduser() if arguments.output else None
     name = f"{config.model.rpartition('/')[2]} on {arguments.recipe}" if arguments.recipe else ""
     destination = _destination(arguments, config)
-    run = engine.submit(config, folder=folder, name=name)
+    splits = data.load_splits(config)
+    words.say_findings(splits.findings, splits.remedies)
+    run = engine.submit(config, folder=folder, name=name, splits=splits)
     print(f"Run {run.id}: {run.name}, in {run.path.resolve()}", file=sys.stderr)
     if not arguments.wait:
         return Outcome(document(run), run.id)

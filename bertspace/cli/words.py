@@ -1,11 +1,14 @@
-"""Results as plain text: tables and numbers. Pure."""
+"""Results as plain text: tables, numbers and notes."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from bertspace.errors import Remedy
 from bertspace.hardware import size
 from bertspace.schema import MEANINGS, Prediction
 
@@ -111,6 +114,20 @@ def prediction_words(found: Sequence[Prediction], indent: str = "  ") -> list[st
         if said := MEANINGS[prediction.meaning]:
             lines.append(f"{indent}({said})")
     return lines
+
+
+def say_findings(findings: Iterable[str], remedies: Iterable[Remedy] = ()) -> None:
+    """What was guessed or altered in reading, on stderr, and the flags that say otherwise."""
+    for finding in findings:
+        print(f"note: {' '.join(finding.split())}", file=sys.stderr)
+    for remedy in remedies:
+        print(f"note: {remedy_words(remedy)}", file=sys.stderr)
+
+
+def remedy_words(remedy: Remedy) -> str:
+    """Leave these rows out: --unlabelled-rows 'leave out'"""
+    flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in remedy.settings]
+    return " ".join(f"{remedy.title}: {' '.join(flags)}".split())
 
 
 def _cut(name: str) -> str:

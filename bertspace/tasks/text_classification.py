@@ -134,14 +134,27 @@ def ranked(
 ) -> list[Prediction]:
     """A Prediction a row of scores, the highest first; said: what they are."""
     found = []
+    width = len(rows[0]) if rows else 0
+    own = distinct([str(names.get(label, label)) for label in range(width)])
     for place, row in enumerate(rows):
         order = sorted(range(len(row)), key=lambda label: -row[label])
-        scores: dict[str, float] = {}
-        for label in order:
-            name = str(names.get(label, label))
-            scores[f"{name} ({label})" if name in scores else name] = row[label]
+        scores = {own[label]: row[label] for label in order}
         found.append(Prediction(texts[place], scores, pairs[place] if pairs else "", said))
     return found
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names with those that stand there again told apart: a, a (2). Else one score would hide another."""
+    taken, times, found = set(names), dict.fromkeys(names, 0), []
+    for name in names:
+        times[name] += 1
+        own = name
+        while times[name] > 1 and own in taken:
+            own = f"{name} ({times[name]})"
+            times[name] += own in taken
+        taken.add(own)
+        found.append(own)
+    return tuple(found)
 
 
 def _logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
