@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bertspace import data, models, run_data, squad
 from bertspace.columns import Columns, blank_rows, found_words, guess_columns, pick_columns, texts
@@ -24,6 +24,7 @@ from bertspace.tables import Table
 if TYPE_CHECKING:
     import pandas as pd
 
+T = TypeVar("T")
 KEY = "training_columns"  # of config.json
 ROLES = {"text": "text", "pair": "second text", "label": "label"}
 
@@ -52,6 +53,11 @@ class FileRows:
     frame: pd.DataFrame
     blank: tuple[int, ...] = ()
     findings: tuple[str, ...] = ()
+
+    def placed(self, answers: Sequence[T]) -> list[T | None]:
+        """One a row of the file, None for a blank one."""
+        found = dict(zip(self.frame.index, answers, strict=True))
+        return [found.get(row) for row in self.table.frame.index]
 
 
 def trained(model: str) -> Trained:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from bertspace import data, inference, models, policy
+from bertspace import held_out, inference, models, policy
 from bertspace.archives import ACCEPTED
-from bertspace.columns import blank_rows, pick_columns, texts
 from bertspace.errors import BertspaceError, DataError
 from bertspace.policy import Person
 from bertspace.schema import MEANINGS, TrainConfig
-from bertspace.tables import Table, row_words
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
@@ -250,33 +248,35 @@ def classify_file(
     model = picker.checked_model(model, person)
     path = Path(file)
     policy.check_file(person, path.name)
-    frame, chosen, pairs = read_texts(path, model)
-    policy.check_rows(person, len(frame))
-    policy.check_texts(person, frame.index, *filter(None, (chosen, pairs)))
-    policy.check_scores(person, len(frame), labels_of(model, TASK))
+    found = held_out.read(model, path, TrainConfig(task=TASK), labelled=False)
+    chosen = found.frame["text"].tolist()
+    pairs = found.frame["pair"].tolist() if "pair" in found.frame else None
+    policy.check_rows(person, len(found.table.frame))
+    policy.check_texts(person, found.frame.index, *filter(None, (chosen, pairs)))
+    policy.check_scores(person, len(chosen), labels_of(model, TASK))
     title = picker.model_title(model)
     scores: list[dict[str, float]] = []
     limit, begin = policy.limits(person).seconds, time.monotonic()
     for start in range(0, len(chosen), AT_ONCE):
         progress((start, len(chosen)), desc="Classifying", unit="rows")
         part = slice(start, start + AT_ONCE)
-        found = inference.predict(
+        answers = inference.predict(
             model,
             chosen[part],
             task=TASK,
             pairs=pairs[part] if pairs else None,
             seconds=max(0.01, limit - (time.monotonic() - begin)) if limit else 0,
         )
-        scores.extend(each[0].scores for each in found)
-    whole = scored(frame, scores)
-    counts = whole["predicted_label"].value_counts()
+        scores.extend(each[0].scores for each in answers)
+    whole = scored(found, scores)
+    counts = whole["predicted_label"].value_counts()  # blank rows have none
     shares = render.bars(
-        {label: count / len(whole) for label, count in counts.items()},
+        {label: count / len(chosen) for label, count in counts.items()},
         TUNED if picker.is_tuned(model) else BASE,
     )
     by = f" by {title}" if title != picker.model_name(model) else ""
-    words = f"{render.counted(len(whole), 'row')} of {path.name}{by}."
-    if said := MEANINGS[found[0][0].meaning]:
+    words = " ".join([f"{render.counted(len(chosen), 'row')} of {path.name}{by}.", *found.findings])
+    if said := MEANINGS[answers[0][0].meaning]:
         words, shares = f"{words} {said}", ""
     else:
         words = f"{words} The share of each label:"
@@ -294,31 +294,16 @@ def labels_of(model: str, task: str) -> int:
     return len(named) if isinstance(named, dict | list) else 0
 
 
-def read_texts(file: Path, model: str) -> tuple[pd.DataFrame, list[str], list[str] | None]:
-    """The file's table, its texts and, for a model of pairs, its second texts; raises DataError."""
-    table = Table(file.name, data.read_table(file))
-    guess = data.guess_columns([str(name) for name in table.frame.columns], TASK)
-    pairs = guess["pair_column"] and (picker.takes_pair(model) or not picker.is_tuned(model))
-    if picker.takes_pair(model) and not pairs:
-        raise DataError(
-            f"{file.name} has no second text, and {picker.model_name(model)} compares two.",
-            hint="Name the columns text and pair.",
-        )
-    # Fill-mask's columns are a text and nothing else, which is what there is to find here.
-    column = guess["text_column"] or pick_columns(TrainConfig(task="fill-mask"), table).text
-    found = [texts(table, name) for name in (column, guess["pair_column"] if pairs else "") if name]
-    if blank := blank_rows(found, table.frame.index):
-        raise DataError(
-            f"{file.name} has no text in {row_words(blank)} (column {column!r}).", hint="Fill them in."
-        )
-    return table.frame, found[0], found[1] if pairs else None
-
-
-def scored(frame: pd.DataFrame, scores: list[dict[str, float]]) -> pd.DataFrame:
-    """The table with predicted_label and, in a fixed order, score_<label> of every label."""
-    labels = sorted(scores[0])
-    added = {"predicted_label": [next(iter(each)) for each in scores]}
-    return frame.assign(**added, **{f"score_{label}": [each[label] for each in scores] for label in labels})
+def scored(found: held_out.FileRows, scores: list[dict[str, float]]) -> pd.DataFrame:
+    """The file's table with each row's number, predicted_label and, in a fixed order, score_<label> of every
+    label; a blank row has no answer.
+    """
+    labels, placed = sorted(scores[0]), found.placed(scores)
+    frame = found.table.frame
+    added: dict[str, Any] = {"row": frame.index + 1} if "row" not in frame else {}
+    added |= {"predicted_label": [next(iter(each)) if each else None for each in placed]}
+    added |= {f"score_{label}": [each[label] if each else None for each in placed] for label in labels}
+    return frame.assign(**added)
 
 
 def shown_rows(chosen: list[str], pairs: list[str] | None, scores: list[dict[str, float]]) -> str:

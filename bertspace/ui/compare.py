@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from bertspace import comparison, data, inference, policy
-from bertspace.columns import pick_columns, texts
+from bertspace import comparison, held_out, inference, policy
 from bertspace.errors import BertspaceError, DataError
 from bertspace.policy import Person
 from bertspace.schema import TrainConfig
-from bertspace.tables import Table
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.classify import FILE_TYPES, IN_TRAINING, chips_of, example_chips, labels_of
 from bertspace.ui.errors import told, told_plainly
@@ -310,27 +308,26 @@ def compare_file(
     base, tuned = checked(base, tuned, person)
     policy.check_file(person, file)
     task = inference.task_of(tuned)
-    check_rows(person, Path(file), task, max(labels_of(tuned, task), labels_of(base, "")))
+    check_rows(person, Path(file), tuned, task, max(labels_of(tuned, task), labels_of(base, "")))
     return _compared(base, tuned, Path(file), Path(file).name, "file")
 
 
-def check_rows(person: Person, file: Path, task: str, labels: int) -> None:
+def check_rows(person: Person, file: Path, tuned: str, task: str, labels: int) -> None:
     """Raises ForbiddenError where the file has more rows, or longer ones, than the person may send."""
     if not policy.limits(person).rows and not policy.limits(person).characters:
         return
-    table = Table(file.name, data.read_table(file))
-    policy.check_rows(person, len(table.frame))
-    policy.check_scores(person, len(table.frame), labels)
-    picked = pick_columns(TrainConfig(task=task), table)
-    read = [texts(table, name) for name in (picked.text, picked.pair) if name]
-    policy.check_texts(person, table.frame.index, *read)
+    found = held_out.read(tuned, file, TrainConfig(task=task), labelled=False)
+    policy.check_rows(person, len(found.table.frame))
+    policy.check_scores(person, len(found.table.frame), labels)
+    read = [found.frame[name].tolist() for name in ("text", "pair") if name in found.frame]
+    policy.check_texts(person, found.frame.index, *read)
 
 
 def _compared(base: str, tuned: str, file: Path, source: str, kind: str) -> tuple[Any, ...]:
     title, name = base_title(base, tuned), picker.model_title(tuned)  # as they are now
     unfinished = kind if picker.training(base) or picker.training(tuned) else ""
     found = comparison.compare_file(base, tuned, file)
-    measured = f"{rows_words(found)}, {source}"
+    measured = ". ".join([f"{rows_words(found)}, {source}", *found.findings]).removesuffix(".")
     metrics = render.metric_table(title, name, found.base_metrics, found.tuned_metrics, measured)
     tables = changed_rows(found)
     return (
