@@ -39,6 +39,7 @@ WORK = {
     "answers": "bertspace.inference",
     "features": "bertspace.inference",
     "token_counts": "bertspace.inference",
+    "unknown_share": "bertspace.inference",
     "vocabulary": "bertspace.inference",
     "tokenizer_facts": "bertspace.inference",
     "adapted_answers": "bertspace.roundtrip",

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import apart, hardware, models
+from bertspace import apart, hardware, models, unknown
 from bertspace.apart import TimeLimit
 from bertspace.errors import ConfigError, DataError, ModelError
 from bertspace.layout import heads
@@ -298,6 +298,15 @@ def token_counts(
     with models.named(located.name):
         found = encodings(models.load_tokenizer(located), texts, pairs, None)
         return [len(each.ids) for each in found]
+
+
+def unknown_share(
+    located: models.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
+) -> float:
+    """Of the texts' tokens, those that stand for what the model's vocabulary does not have."""
+    with models.named(located.name):
+        tokenizer = models.load_tokenizer(located)
+        return unknown.share(tokenizer, (each.ids for each in encodings(tokenizer, texts, pairs, None)))
 
 
 def vocabulary(located: models.Located, *, seconds: float) -> str:

@@ -322,11 +322,11 @@ def _between(low: float | None, high: float | None) -> str:
 class TrainEvent:
     """One line of events.jsonl: what happened in a run, and when.
 
-    kind: "status" (message: what is being done), "base" (metrics of the base before step 1), "forecast"
-    (metrics: seconds and memory_bytes that the training is thought to take), "step" (loss,
-    learning_rate, tokens so far), "epoch" (metrics of the validation rows, train_loss among them), "done"
-    (metrics of the test rows, where there are any), "paused". seconds: of work on the run. loss: mean over
-    the rows (or masked tokens) of the step.
+    kind: "status" (message: what is being done), "finding" (message: what to look at), "base" (metrics of
+    the base before step 1), "forecast" (metrics: seconds and memory_bytes that the training is thought to
+    take), "step" (loss, learning_rate, tokens so far), "epoch" (metrics of the validation rows, train_loss
+    among them), "done" (metrics of the test rows, where there are any), "paused". seconds: of work on the
+    run. loss: mean over the rows (or masked tokens) of the step.
     """
 
     kind: str

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
-from bertspace import checkpoints, forecast, hardware, tuning
+from bertspace import checkpoints, forecast, hardware, tuning, unknown
 from bertspace.baseline import score_base
 from bertspace.errors import OutOfMemory
 from bertspace.evaluation import write_tables
@@ -38,8 +38,8 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     yield TrainEvent("status", message="Reading the texts", seconds=clock())
     session = open_session(config, run)
     config, accelerator = session.config, session.accelerator
-    if found := getattr(session.model, "finding", ""):
-        yield TrainEvent("status", message=found, seconds=clock())
+    for found in session_findings(session):
+        yield TrainEvent("finding", message=found, seconds=clock(), step=progress.step)
     if not kept:
         checkpoints.check_model(run, session.model)
         yield TrainEvent("status", message="Scoring the base model", seconds=clock())
@@ -109,6 +109,12 @@ def _finish(
         examples=progress.examples,
         metrics=scores.get("test") or scores["validation"],
     )
+
+
+def session_findings(session: Session) -> list[str]:
+    """What the model and its vocabulary give to say before the first step."""
+    share = unknown.share(session.tokenizer, session.rows["train"].input_ids)
+    return list(filter(None, [getattr(session.model, "finding", ""), unknown.words(share)]))
 
 
 def forget_result(run: Run) -> None:

@@ -41,6 +41,7 @@ LAYERS = [
         "weights",
         "held_out",
         "tokens",
+        "unknown",
         "tuning",
         "sharding",
         "probe",

@@ -109,6 +109,8 @@ class Watch:
             self.first = self.first or event
             if self.live:
                 self._line(step_words(event, self.first))
+        elif event.kind == "finding":
+            self._say(f"note: {event.message}")
         elif event.kind == "status" and self.live:
             self._line(event.message)
         elif event.kind == "status":

@@ -52,11 +52,15 @@ class Look:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of each training row measured, special ones counted; or why they could not be counted."""
+    """Tokens of each training row measured, special ones counted; or why they could not be counted.
+
+    unknown: the share of the tokens that the vocabulary does not have.
+    """
 
     tokens: tuple[int, ...] = ()
     model: str = ""
     problem: str = ""
+    unknown: float = 0.0
 
 
 def look_at(splits: data.Splits, config: TrainConfig) -> Look:
@@ -86,10 +90,12 @@ def measure(model: str, train: pd.DataFrame) -> Lengths:
     rows = train if len(train) <= ROWS_MEASURED else train.sample(ROWS_MEASURED, random_state=0)
     asked = {"texts": rows["text"].tolist(), "pairs": rows["pair"].tolist() if "pair" in rows else None}
     try:
-        found = apart.compute(models.locate(model), "token_counts", asked)
+        located = models.locate(model)
+        found = apart.compute(located, "token_counts", asked)
+        unknown = float(apart.compute(located, "unknown_share", asked))
     except BertspaceError as error:
         return Lengths(model=model, problem=str(error))
-    return Lengths(tuple(int(count) for count in found), model)
+    return Lengths(tuple(int(count) for count in found), model, unknown=unknown)
 
 
 def columns_of(config: TrainConfig) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bertspace import unknown
 from bertspace.ui import remedies
 from bertspace.ui.chart import bars, histogram
 from bertspace.ui.look import Lengths, Look
@@ -25,8 +26,9 @@ def draw_look(look: Look, lengths: Lengths | None, max_length: int, chunk_size: 
     """Rows on the left; labels, lengths and findings beside them."""
     side = bars("Labels of the training rows", look.labels) if look.labels else ""
     side += _lengths(look, lengths, max_length, chunk_size)
-    if look.findings or look.remedies:
-        items = "".join(f"<li>{text(finding)}</li>" for finding in look.findings)
+    found = [*look.findings, *filter(None, [unknown.words(lengths.unknown)] if lengths else [])]
+    if found or look.remedies:
+        items = "".join(f"<li>{text(finding)}</li>" for finding in found)
         buttons = remedies.draw(look.remedies)
         side += f'<div class="bs-findings"><h4>Worth a look</h4><ul>{items}</ul>{buttons}</div>'
     side = f'<div class="bs-side">{side}</div>'
