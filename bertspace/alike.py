@@ -12,6 +12,7 @@ from bertspace.tables import shortened
 NAMED = 5  # as many labels, and groups of them, as a finding lists
 QUOTED = 40  # characters of a name that is shown by its code points
 SEPARATORS = (";", "|", ",", "/")  # of several labels in one cell
+_PADDED = re.compile(r"0*(\d+)", re.ASCII)
 _LIST = re.compile(r"[\[{(].*,.*[\])}]|\[\s*['\"].*\]", re.DOTALL)
 
 
@@ -40,9 +41,10 @@ def several(names: Sequence[str]) -> list[str]:
         ]
     if not lists:
         return []
+    longest = shortened(max(lists, key=len))
     return [
-        f"The label {shortened(lists[0])} looks like several labels a row; only one label a row can be "
-        "learned here: each such list counts as one label of its own."
+        f"The label {longest} looks like several labels a row; only one label a row can be learned "
+        "here: each such list counts as one label of its own."
     ]
 
 
@@ -58,7 +60,8 @@ def looks(name: str) -> str:
     """A key that names share which a reader can hardly tell apart, or which mean the same truth value."""
     folded = " ".join(_visible(unicodedata.normalize("NFKC", name)).casefold().split())
     folded = unicodedata.normalize("NFKC", folded)
-    return {"true": "1", "false": "0"}.get(folded, folded)
+    padded = _PADDED.fullmatch(folded)  # 01 beside 1
+    return padded[1] if padded else {"true": "1", "false": "0"}.get(folded, folded)
 
 
 def _visible(name: str) -> str:

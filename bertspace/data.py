@@ -281,7 +281,9 @@ def text_frame(table: Table, columns: Columns, findings: list[str]) -> pd.DataFr
             hint="Fill the texts in or take the rows out.",
         )
     if blank:
-        findings.append(f"{len(blank):,} blank row{'s'[: len(blank) != 1]} of {table.name} were left out.")
+        rows = "rows" if len(blank) > 1 else "row"
+        were = "were" if len(blank) > 1 else "was"
+        findings.append(f"{len(blank):,} blank {rows} of {table.name} {were} left out.")
         frame = frame.drop(index=[row - 1 for row in blank])
     if frame.empty:
         raise DataError(

@@ -15,6 +15,7 @@ import stat
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from bertspace.decoding import Text, decode
 from bertspace.delimited import read_cells
 from bertspace.errors import DataError, Remedy, without_paths
+from bertspace.layout import bounded_json
 from bertspace.reading import AUTO, Reading, row_words, shortened, written
 
 if TYPE_CHECKING:
@@ -346,7 +348,35 @@ def _read_parquet(content: bytes, name: str, reading: Reading) -> Table:
         raise DataError(
             f"{name} cannot be read as parquet: {reason}", hint="Write the file again."
         ) from error
-    return Table(name, frame.reset_index(drop=frame.index.name is None))
+    return Table(name, frame.reset_index(drop=frame.index.name is None), _class_names(content))
+
+
+def _class_names(content: bytes) -> dict[str, tuple[str, ...]]:
+    """{column: the names of its labels}, as the datasets library notes them in a parquet file's schema.
+
+    Anybody may have written the note: what is no list of names is let be.
+    """
+    from pyarrow import parquet
+
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        note = (parquet.read_schema(io.BytesIO(content)).metadata or {}).get(b"huggingface", b"")
+        features = bounded_json(note)["info"]["features"]
+        named = {str(column): kind.get("names") for column, kind in features.items() if _is_labels(kind)}
+        return {column: tuple(names) for column, names in named.items() if _are_names(names)}
+    return {}
+
+
+def _is_labels(kind: Any) -> bool:
+    return isinstance(kind, dict) and kind.get("_type") == "ClassLabel"
+
+
+def _are_names(names: Any) -> bool:
+    """Whether it is a list of different names, not too long."""
+    return (
+        isinstance(names, list)
+        and all(isinstance(name, str) and name.strip() and len(name) <= LONGEST_NAME for name in names)
+        and len(set(names)) == len(names)
+    )
 
 
 def _read_txt(content: bytes, name: str, reading: Reading) -> Table:

@@ -400,6 +400,43 @@ def test_evaluate_agrees_with_the_training(run: Run, capsys: pytest.CaptureFixtu
     assert result and document(capsys)["metrics"] == pytest.approx(result["validation"], rel=1e-3)
 
 
+def test_train_prints_what_was_found_in_the_data_and_the_flags_before_the_first_step(
+    busy: Run, tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new.csv"
+    rows = [f"a good day {number},{number % 2},{('bad', 'good')[number % 2]}" for number in range(40)]
+    path.write_text("\n".join(["text,label,label_text", *rows]) + "\n")
+    assert cli.main(["train", "--model", str(tiny_bert), "--train-file", str(path), "--no-wait"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("note: The column 'label_text' names the numbers in 'label'")
+    assert said[1] == "note: Name the labels by 'label_text': --label-names bad,good"
+    path.write_text("\n".join(["text,label,label_text", *rows, "another day,,"]) + "\n")
+    assert cli.main(["train", "--model", str(tiny_bert), "--train-file", str(path), "--no-wait"]) == 2
+    assert "note: Leave these rows out: --unlabelled-rows 'leave out'" in capsys.readouterr().err
+
+
+def test_a_finding_of_the_training_is_a_line_of_its_own(run: Run) -> None:
+    stream = io.StringIO()
+    Watch(run, stream)._show(TrainEvent("finding", message="80% of the tokens are unknown."))
+    assert stream.getvalue() == "note: 80% of the tokens are unknown.\n"
+
+
+def test_predict_names_the_rows_of_a_file_and_the_blank_ones(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text("id,text\n1,a good day\n2,\n3,a bad day\n")
+    assert cli.main(["predict", run.id, "--file", str(path), "--json"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)["predictions"]
+    assert [(each["row"], each["text"]) for each in found] == [(1, "a good day"), (2, ""), (3, "a bad day")]
+    assert (found[1]["label"], found[1]["scores"]) == (None, {})
+    assert "note: Text: column 'text', as in the training." in said.err
+    assert "note: 1 blank row of new.csv was left out." in said.err
+    assert cli.main(["predict", run.id, "--file", str(path)]) == 0
+    assert "\n\n(row 2 is blank)\n\na bad day\n" in capsys.readouterr().out
+
+
 def test_evaluate_names_the_column_that_is_missing(
     run: Run, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -428,6 +465,9 @@ def test_predict_reads_lines_of_stdin(
     assert cli.main(["predict", run.id]) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line for line in said if line and not line.startswith("  ")] == ["a good day", "a bad day"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("a good day\n\na bad day\n"))
+    assert cli.main(["predict", run.id, "--json"]) == 0
+    assert [each["row"] for each in document(capsys)["predictions"]] == [1, 3]
 
 
 def test_predict_takes_the_texts_of_a_file(
