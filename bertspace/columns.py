@@ -204,7 +204,7 @@ def look_at(picked: Columns, config: TrainConfig, table: Table) -> tuple[list[st
     chosen = {"text_column": picked.text, "pair_column": picked.pair, "label_column": picked.label}
     for key, name in chosen.items():
         twins = [each for each in names if each != name and _folded(each) == _folded(name)]
-        if name and not getattr(config, key) and twins:
+        if name and twins:
             findings.append(f"{table.name} has the columns {name!r} and {twins[0]!r}: {name!r} is read.")
             remedies.append(Remedy(f"Read {twins[0]!r}", ((key, twins[0]),)))
     if not picked.label:

@@ -277,14 +277,16 @@ def test_a_file_comes_back_with_a_label_and_all_scores(classifier: str, tmp_path
     summary, table, download = classify.classify_file(str(file), classifier)
     assert "2 rows of mails.csv" in summary and "<script" not in table.value
     written = pd.read_csv(download.value["path"] if isinstance(download.value, dict) else download.value)
-    assert list(written) == ["id", "review", "predicted_label", "score_billing", "score_delivery"]
+    columns = ["id", "review", "row", "predicted_label", "score_billing", "score_delivery"]
+    assert list(written) == columns
+    assert written["row"].tolist() == [1, 2]
     assert written["id"].tolist() == [7, 8]
     assert np.allclose(written[["score_billing", "score_delivery"]].sum(axis=1), 1)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("text\n", "m.csv has no rows below its header"), ('text\na\n" "\n', "m.csv has no text in row 2")],
+    [("text\n", "m.csv has no rows below its header"), ('text\n""\n" "\n', "m.csv has blank texts only")],
 )
 def test_a_bad_file_is_told_by_name_and_row(
     content: str, message: str, classifier: str, tmp_path: Path
@@ -300,8 +302,19 @@ def test_a_bad_file_is_told_by_name_and_row(
 def test_a_model_of_pairs_wants_two_columns(of_pairs: str, tmp_path: Path) -> None:
     file = tmp_path / "m.csv"
     file.write_text("text,label\na,b\n")
-    with pytest.raises(DataError, match="m.csv has no second text, and pairs compares two"):
-        classify.read_texts(file, of_pairs)
+    with pytest.raises(gr.Error, match="m.csv has no .*which the model was trained on|trained on pairs"):
+        classify.classify_file(str(file), of_pairs)
+
+
+def test_blank_rows_of_a_file_are_named_and_have_no_answer(classifier: str, tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text('id,text\n7,late\n8,""\n9,wrong\n')
+    summary, _, download = classify.classify_file(str(file), classifier)
+    assert "2 rows of m.csv" in summary and "1 blank row of m.csv was left out" in summary
+    assert "Text: column &#x27;text&#x27;" in summary
+    written = pd.read_csv(download.value["path"] if isinstance(download.value, dict) else download.value)
+    assert written["row"].tolist() == [1, 2, 3]
+    assert written["predicted_label"].isna().tolist() == [False, True, False]
 
 
 # Compare
