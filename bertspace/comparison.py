@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bertspace import apart, evaluation, held_out, inference, models
-from bertspace.errors import ModelError
+from bertspace.errors import ModelError, Remedy
 from bertspace.labels import label_name, listed, model_labels
 from bertspace.probe import Probe, answers
 from bertspace.schema import Prediction, TrainConfig
@@ -47,7 +47,7 @@ class FileComparison:
     """Both models on the same rows.
 
     table: text, [pair], label, base, tuned, verdict; for fill-mask a row a chunk: base and tuned (loss a
-    masked token, in nats) and masks (their number). findings: how the file was read.
+    masked token, in nats) and masks (their number). findings: how it was read; remedies: how it can be.
     """
 
     base_words: str
@@ -59,6 +59,7 @@ class FileComparison:
     fixed: int
     broken: int
     findings: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
 
 
 def base_of(tuned: str) -> str:
@@ -156,7 +157,7 @@ def _label_names(name: str) -> tuple[str, ...]:
 def evaluate_file(
     model: str, file: Path, *, task: str = "", max_rows: int = 0, **settings: str
 ) -> dict[str, Any]:
-    """{"model", "task", "file", "rows", "metrics", "findings"} of a model on a file, and
+    """{"model", "task", "file", "rows", "metrics", "findings", "remedies"} of a model on a file, and
     "max_length", the tokens that a text is cut to, where it is not cut into chunks.
 
     settings: of TrainConfig, how the file is read.
@@ -169,7 +170,8 @@ def evaluate_file(
     rows = len(next(iter(table.values())))
     about = {"model": model, "task": task, "file": Path(file).name, "rows": rows}
     about |= {"max_length": inference.longest(model)} if config.text_length else {}
-    return about | {"metrics": metrics, "findings": list(found.findings)}
+    said = {"findings": list(found.findings), "remedies": found.table.remedies}
+    return about | {"metrics": metrics} | said
 
 
 def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingProxyType({})) -> TrainConfig:
@@ -195,7 +197,7 @@ def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComp
     if task != "fill-mask" and not by_probe:
         _check_labels(base, tuned)
     rows = held_out.read(tuned, Path(file), config, _label_names(tuned))
-    frame, findings = rows.frame, rows.findings
+    frame, said = rows.frame, (rows.findings, rows.table.remedies)
     after, tuned_table = evaluation.evaluate(models.locate(tuned), frame, config)
     if by_probe:
         before, base_table = _probe_on(base, tuned, frame, config)
@@ -205,10 +207,10 @@ def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComp
         before, base_table = _by_name(base, tuned, frame, config)
     if task == "fill-mask":
         table = _loss_table(base_table, tuned_table)
-        return FileComparison(words, tuned, len(table), before, after, table, 0, 0, findings)
+        return FileComparison(words, tuned, len(table), before, after, table, 0, 0, *said)
     table = _verdicts(frame, base_table, tuned_table, _label_names(tuned))
     fixed, broken = (int((table["verdict"] == verdict).sum()) for verdict in ("fixed", "broken"))
-    return FileComparison(words, tuned, len(table), before, after, table, fixed, broken, findings)
+    return FileComparison(words, tuned, len(table), before, after, table, fixed, broken, *said)
 
 
 def _check_labels(base: str, tuned: str) -> None:

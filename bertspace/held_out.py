@@ -19,7 +19,7 @@ from bertspace.labels import code_known
 from bertspace.layout import CONFIG, read_json
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
-from bertspace.tables import Table
+from bertspace.tables import Table, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +187,7 @@ def _not_pairs(table: Table) -> DataError:
 def _missing(missing: Sequence[str], wanted: dict[str, str], config: TrainConfig, table: Table) -> DataError:
     """What is not there, what there is, and the guess as a way out."""
     found = [str(name) for name in table.frame.columns]
-    lacking = " and ".join(repr(wanted[role]) for role in missing)
+    lacking = " and ".join(shortened(wanted[role]) for role in missing)
     guess: dict[str, str] = {}
     with suppress(DataError):
         labelled = "label" in wanted
@@ -195,12 +195,12 @@ def _missing(missing: Sequence[str], wanted: dict[str, str], config: TrainConfig
         guess = {role: getattr(columns, role) for role in missing}
     remedies: tuple[Remedy, ...] = ()
     if guess and all(guess.values()):
-        title = " and ".join(f"{name!r} as the {ROLES[role]}" for role, name in guess.items())
+        title = " and ".join(f"{shortened(name)} as the {ROLES[role]}" for role, name in guess.items())
         remedies = (Remedy(f"Read {title}", tuple((f"{role}_column", name) for role, name in guess.items())),)
     flags = " and ".join(f"{role}_column" for role in missing)
     return DataError(
         f"{table.name} has no column {lacking}, which the model was trained on; {found_words(found)}",
-        hint=f"Name what is to be read instead by {flags}.",
+        hint=f"Name what is to be read instead by {flags}, or rename the columns in the file.",
         remedies=remedies,
     )
 
@@ -212,8 +212,8 @@ def _said(columns: Columns, asked: dict[str, str], wanted: dict[str, str]) -> st
         if name := getattr(columns, role):
             why = "as in the training" if name == wanted.get(role) else "by its name"
             if wanted.get(role) and name != wanted[role]:
-                why = f"{wanted[role]!r} in the training"
-            parts.append(f"{words}: column {name!r}, {'as asked' if asked[role] else why}")
+                why = f"{shortened(wanted[role])} in the training"
+            parts.append(f"{words}: column {shortened(name)}, {'as asked' if asked[role] else why}")
     said = "; ".join(parts)
     return f"{said[:1].upper()}{said[1:]}."
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from test_held_out import classifier
 from test_training import FAST, SPLITS
 
 from bertspace import comparison, data, inference, training
@@ -63,6 +64,20 @@ def test_a_model_that_is_no_run_is_scored_on_whole_texts_as_it_is_asked(
     loss = -np.mean([np.log(each[label]) for each, label in zip(asked, labels, strict=True)])
     found = comparison.evaluate_file(str(tmp_path / "plain"), tmp_path / "long.csv")["metrics"]
     assert found["loss"] == pytest.approx(loss, abs=1e-6)
+
+
+def test_a_base_that_classifies_by_other_labels_answers_by_its_probe(tiny_bert: Path, tmp_path: Path) -> None:
+    base = classifier(tiny_bert, tmp_path / "base", [0, 1, 2], ["joy", "anger", "fear"])
+    config = TrainConfig(model=base, **FAST | {"max_steps": 1})
+    splits = replace(SPLITS, train=words_around(64), validation=words_around(21), test=None)
+    run = Run.create(
+        data.run_config(config, splits), fill=lambda path: data.write_splits(splits, path / "data")
+    )
+    list(training.train(run.config(), run))
+    words_around(12).replace({"label": {0: "bad", 1: "good"}}).to_csv(tmp_path / "rows.csv", index=False)
+    found = comparison.compare_file(base, f"run:{run.id}", tmp_path / "rows.csv")
+    assert found.base_words == f"{base}, frozen, with a logistic-regression probe"
+    assert set(found.table["base"]) <= {"bad", "good"}
 
 
 def test_perplexities_of_other_words_are_not_compared(tiny_bert: Path, tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ def test_a_file_without_the_columns_of_the_training_is_refused_with_what_there_i
     assert caught.value.message == (
         "new.csv has no column 'title' and 'stars', which the model was trained on; found: id, text, label."
     )
-    assert caught.value.hint == "Name what is to be read instead by text_column and label_column."
+    assert caught.value.hint == (
+        "Name what is to be read instead by text_column and label_column, or rename the columns in the file."
+    )
     assert caught.value.remedies == (
         Remedy(
             "Read 'text' as the text and 'label' as the label",

@@ -70,7 +70,7 @@ def evaluate(arguments: argparse.Namespace) -> Outcome:
         max_rows=arguments.max_rows,
         **given_settings(arguments),
     )
-    words.say_findings(found["findings"])
+    words.say_findings(found["findings"], found.pop("remedies"))
     rows = [(name, words.number(value)) for name, value in found["metrics"].items()]
     cut = f", texts cut to {length:,} tokens" if (length := found.get("max_length")) else ""
     head = f"{found['model']} on {found['file']} ({found['task']}, {found['rows']:,} rows{cut})"
@@ -151,7 +151,7 @@ def _asked(arguments: argparse.Namespace, model: str, task: str) -> _Asked:
 
 def _asked_by(found: held_out.FileRows) -> _Asked:
     """The rows of a file, of which the blank ones are named and not asked."""
-    words.say_findings(found.findings)
+    words.say_findings(found.findings, found.table.remedies)
     frame, columns = found.frame, found.columns
     read = [texts(found.table, name) for name in (columns.text, columns.pair) if name]
     rows = [
@@ -199,7 +199,7 @@ def _side_by_side(each: comparison.Compared, said: str, tuned: str) -> str:
 def _compare_file(base: str, tuned: str, arguments: argparse.Namespace) -> Outcome:
     path = Path(arguments.file).expanduser()
     found = comparison.compare_file(base, tuned, path, **given_settings(arguments))
-    words.say_findings(found.findings)
+    words.say_findings(found.findings, found.remedies)
     document = {
         "base": found.base_words,
         "tuned": found.tuned,
