@@ -17,7 +17,6 @@ from bertspace.columns import Columns, blank_rows, found_words, guess_columns, p
 from bertspace.errors import DataError, ModelError, Remedy
 from bertspace.labels import code_known
 from bertspace.layout import CONFIG, read_json
-from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table, shortened
 
@@ -216,22 +215,6 @@ def _said(columns: Columns, asked: dict[str, str], wanted: dict[str, str]) -> st
             parts.append(f"{words}: column {shortened(name)}, {'as asked' if asked[role] else why}")
     said = "; ".join(parts)
     return f"{said[:1].upper()}{said[1:]}."
-
-
-def unseen(run: Run) -> tuple[pd.DataFrame, int]:
-    """(the run's held-out rows that it was not trained on, how many others there are): of texts and pairs.
-
-    Data that repeats itself has rows in both parts. Labels are places among the run's.
-    """
-    import pandas as pd
-
-    names = run_data.label_names(run.source())
-    held = run_data.coded(pd.read_parquet(run.held_out()), names)
-    keys = [name for name in ("text", "pair") if name in held]
-    train = pd.read_parquet(run.held_out().with_name("train.parquet"), columns=keys)
-    seen = set(train.itertuples(index=False, name=None))
-    known = [row in seen for row in held[keys].itertuples(index=False, name=None)]
-    return held[[not each for each in known]].reset_index(drop=True), sum(known)
 
 
 def to_remember(columns: Columns) -> dict[str, Any]:

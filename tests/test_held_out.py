@@ -156,21 +156,6 @@ def test_a_run_of_an_earlier_version_is_read_by_places(tmp_path: Path, labels: t
     assert held_out.trained(f"run:{run.id}") == Trained(Columns(""), False)
 
 
-def test_held_out_rows_that_were_trained_on_are_told_apart(tmp_path: Path) -> None:
-    rows = some_rows()
-    rows["text"][20:] = rows["text"][:20]
-    rows["label"][20:] = rows["label"][:20]
-    run = a_run(tmp_path, rows, validation_share=0.5)
-    train = set(
-        data.load_splits(TrainConfig(**run.config().to_dict() | {"data_dir": str(run.path)})).train["text"]
-    )
-    held = pd.read_parquet(run.held_out())["text"]
-    found, seen = held_out.unseen(run)
-    assert found["text"].tolist() == [text for text in held if text not in train]
-    assert seen == sum(text in train for text in held) > 0
-    assert found["label"].dtype == "int64"
-
-
 # Base and tuned by name
 
 
