@@ -286,7 +286,10 @@ def test_a_file_comes_back_with_a_label_and_all_scores(classifier: str, tmp_path
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("text\n", "m.csv has no rows below its header"), ('text\n""\n" "\n', "m.csv has blank texts only")],
+    [
+        ("text\n", "m.csv has no rows below its header"),
+        ('id,text\n1,""\n2," "\n', "m.csv has blank texts only"),
+    ],
 )
 def test_a_bad_file_is_told_by_name_and_row(
     content: str, message: str, classifier: str, tmp_path: Path
