@@ -2,6 +2,7 @@
 
 import html
 import re
+import shutil
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bertspace import data, engine, presets, published, queue, recipes, runs
+from bertspace import data, engine, models, presets, published, queue, recipes, runs
 from bertspace.errors import BertspaceError, ConfigError, Remedy, RunError
 from bertspace.policy import LOCAL, Limits, Person
 from bertspace.runs import Run
@@ -524,6 +525,21 @@ def test_a_runs_settings_fill_the_form(home: Path) -> None:
     assert sample[:5] == ["sample", "office", "fill-mask", "starter", skip]
     hub = train.copied(values | {"dataset": "owner/name"}, names)
     assert (hub[0], hub[1], hub[4]) == ("hub", skip, "owner/name")
+
+
+def test_the_rate_that_is_taken_where_none_is_filled_in_follows_lora(tiny_bert: Path) -> None:
+    run = Run.create(TrainConfig(), name="tea")
+    shutil.copytree(tiny_bert, run.path / "model")
+    words = [
+        settings_step.own_rate("text-classification", f"run:{run.id}", rank, None).placeholder
+        for rank in (0, 8)
+    ]
+    rates = [
+        models.default_learning_rate(models.locate(f"run:{run.id}"), "text-classification", rank)
+        for rank in (0, 8)
+    ]
+    assert words == [f"the model's own: {rate:g}" for rate in rates] and rates[0] < rates[1]
+    assert settings_step.own_rate("fill-mask", "who/knows", 0, None).placeholder == "the model's own"
 
 
 def test_a_metric_that_the_other_task_has_too_stays_chosen() -> None:

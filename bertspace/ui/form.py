@@ -24,6 +24,7 @@ COLUMNS = ("text_column", "pair_column", "label_column")
 HUB = ("dataset", "dataset_config", "train_split", "validation_split", "test_split")
 # Numbers that may be left empty: gr.Number turns an empty field into 0, and 2e-5 into 0.00002.
 OPTIONAL = tuple(name for name, kind in FIELD_TYPES.items() if kind == float | None)
+OWN = "the model's own"
 SOURCES = {"sample": "A sample", "files": "Your files", "hub": "A data set on the Hub"}
 
 # What a field is called where its name in plain words is not enough.
@@ -105,7 +106,7 @@ def control(name: str, value: Any = ...) -> Any:
     if kind is bool:
         return gr.Checkbox(value, **common)
     if kind is str or name in OPTIONAL:
-        hint = "the model's own" if name in OPTIONAL else None
+        hint = OWN if name in OPTIONAL else None
         return gr.Textbox(shown(name, value), max_lines=1, placeholder=hint, **common)
     # No precision: it would round what is no whole number, instead of its being refused.
     return gr.Number(value, step=STEPS.get(name, 1 if kind is int else 0.01), **common)

@@ -102,6 +102,7 @@ NEEDS: dict[str, str] = dict.fromkeys(FOR_ALL, "try models") | {
     "settings_step._fits_task": "train",
     "settings_step.fill_preset": "train",
     "settings_step.no_preset": "train",
+    "settings_step.own_rate": "train",
     "train._wire_copy.copy": "train",
     "train._wire_data.read_again": "read data",
     "train._wire_data.read_loaded": "read data",

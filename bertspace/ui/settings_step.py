@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from bertspace import presets
+from bertspace import models, presets
+from bertspace.errors import BertspaceError
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
-from bertspace.ui import form
-from bertspace.ui.model_picker import model_picker
+from bertspace.ui import form, picker, who
+from bertspace.ui.model_picker import model_picker, page_opens
 from bertspace.ui.whenever import whenever
 
 TITLE = "2 · Model and settings"
@@ -69,7 +71,20 @@ def build_settings_step() -> SettingsStep:
             )  # fmt: skip
     chosen = [controls["task"], controls["best_metric"]]
     whenever(controls["task"].change, _fits_task, chosen, [masks, controls["best_metric"]], **QUIET)
+    deciding = [controls[name] for name in ("task", "model", "lora_rank")]
+    changes = [page_opens(), arrived.change, *(each.change for each in deciding)]
+    whenever(changes, own_rate, deciding, controls["learning_rate"], **QUIET)
     return SettingsStep(fold, preset, controls, masks, code, arrived)
+
+
+def own_rate(task: str | None, model: str | None, lora_rank: float | None, request: gr.Request) -> Any:
+    """The rate that is taken where none is filled in, by the model, the task and whether it is LoRA's."""
+    known, words = picker.known_model(model, who.person(request)), form.OWN
+    if task in TASKS and known and picker.is_here(known):
+        with suppress(BertspaceError):
+            rate = models.default_learning_rate(models.locate(known), task, int(lora_rank or 0))
+            words = f"{words}: {rate:g}"
+    return gr.Textbox(placeholder=words)
 
 
 def _setting(name: str) -> Any:
