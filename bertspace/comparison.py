@@ -166,6 +166,7 @@ def evaluate_file(
     config = reading_config(model, task, settings)
     found = held_out.read(model, Path(file), config, _label_names(model))
     frame = found.frame.head(max_rows) if max_rows else found.frame
+    config = evaluation.as_in_the_run(model, frame, config)
     metrics, table = evaluation.evaluate(models.locate(model), frame, config)
     rows = len(next(iter(table.values())))
     about = {"model": model, "task": task, "file": Path(file).name, "rows": rows}
@@ -198,6 +199,7 @@ def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComp
         _check_labels(base, tuned)
     rows = held_out.read(tuned, Path(file), config, _label_names(tuned))
     frame, said = rows.frame, (rows.findings, rows.table.remedies)
+    config = evaluation.as_in_the_run(tuned, frame, config)
     after, tuned_table = evaluation.evaluate(models.locate(tuned), frame, config)
     if by_probe:
         before, base_table = _probe_on(base, tuned, frame, config)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import apart, hardware, models
+from bertspace import apart, hardware, models, tuning
 from bertspace.batching import sorted_batches
 from bertspace.errors import ModelError
 from bertspace.runs import whole_file
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     Batch = dict[str, torch.Tensor]
     Table = Callable[[PreTrainedModel, Batch], Batch]
+
+HELD_OUT = ("validation", "test")
 
 Part = tuple["np.ndarray", dict[str, "np.ndarray"]]  # row numbers, and their results by name
 
@@ -51,6 +54,27 @@ def tabulate(
     raise ModelError("The model gave answers of another shape.", hint="Choose another model.")
 
 
+def as_in_the_run(model: str, frame: pd.DataFrame, config: TrainConfig) -> TrainConfig:
+    """The config with the limit of the model's run, where the rows are those that the run held out.
+
+    So the run's own rows give its own figures, chunk for chunk; of any other file all rows are scored.
+    """
+    if config.task == "fill-mask" and model.startswith("run:"):
+        run = models.run_called(model)
+        limit = run.config().held_out_limit
+        if limit and any(_same_texts(frame, run.path / "data" / f"{part}.parquet") for part in HELD_OUT):
+            return replace(config, max_train_rows=limit)
+    return config
+
+
+def _same_texts(frame: pd.DataFrame, path: Path) -> bool:
+    import pandas as pd
+
+    return (
+        path.is_file() and pd.read_parquet(path, columns=["text"])["text"].tolist() == frame["text"].tolist()
+    )
+
+
 def table(
     located: models.Located,
     *,
@@ -67,6 +91,7 @@ def table(
     with models.named(located.name):
         tokenizer = models.load_tokenizer(located)
         model = models.load_model(located, "features" if features else task.name).to(hardware.device())
+        tuning.choose_attention(model, settings)  # as in training: the figures are to be the same
         encoded = task.encode(tokenizer, pd.DataFrame(rows), settings, settings.max_train_rows)
         batches = sorted_batches(encoded.lengths, settings.batch_size)
         each = _pooled if features else task.table

@@ -5,7 +5,6 @@ side. Knows nothing of gradio.
 from __future__ import annotations
 
 import json
-import math
 import shlex
 import shutil
 import tempfile
@@ -125,7 +124,6 @@ def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
     tokenizer = apart.compute(_located(run, config), "tokenizer_facts", {})
     fill_mask = config.task == "fill-mask"
     longest = tuning.longest(config)
-    limit = math.ceil(config.max_train_rows * config.validation_share)  # as session.open_session has it
     return {
         "fill_mask": fill_mask,
         "labels": list(parse_names(config.label_names)),
@@ -133,7 +131,7 @@ def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
         "pair": bool(config.pair_column),
         "segments": bool(config.pair_column) and bool(tokenizer["segments"]),
         "held_out": ["validation", "test"] if config.test_file else ["validation"],
-        "held_out_limit": limit,
+        "held_out_limit": config.held_out_limit,
         "batches_a_bucket": batching.BATCHES_A_BUCKET,
     }
 

@@ -238,8 +238,8 @@ def _expected(
         size = min(config.chunk_size, longest)
         sizes = {name: max(1, int(found.mean() * rows / size)) for name, rows in sizes.items()}
     if most := config.max_train_rows:
-        held_out = math.ceil(most * config.validation_share)
-        sizes = {name: min(rows, most if name == "train" else held_out) for name, rows in sizes.items()}
+        limits = {"train": most}
+        sizes = {name: min(rows, limits.get(name, config.held_out_limit)) for name, rows in sizes.items()}
     if config.chunk_size:
         return np.full(min(sizes["train"], MOST_LENGTHS), size), sizes
     return np.minimum(found, min(config.max_length, longest)), sizes

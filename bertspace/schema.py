@@ -186,6 +186,14 @@ class TrainConfig:
         steps = max(1, math.ceil(self.steps_an_epoch(batches) * self.epochs))
         return min(steps, self.max_steps) if self.max_steps else steps
 
+    @property
+    def held_out_limit(self) -> int:
+        """Chunks (or texts) that fill-mask scores of a held-out part at most; 0 for all.
+
+        The share of max_train_rows that validation_share is, so that scoring takes its share of the time too.
+        """
+        return math.ceil(self.max_train_rows * self.validation_share) if self.task == "fill-mask" else 0
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

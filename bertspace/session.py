@@ -98,10 +98,9 @@ def open_session(config: TrainConfig, run: Run) -> Session:
     length = config.text_length or models.LONGEST
     tokenizer = models.load_tokenizer(replace(located, max_length=length))
     rows = {"train": task.encode(tokenizer, splits.train, config, config.max_train_rows)}
-    held_out = math.ceil(config.max_train_rows * config.validation_share) if task.name == "fill-mask" else 0
-    rows["validation"] = task.encode(tokenizer, splits.validation, config, held_out)
+    rows["validation"] = task.encode(tokenizer, splits.validation, config, config.held_out_limit)
     if splits.test is not None:
-        rows["test"] = task.encode(tokenizer, splits.test, config, held_out)
+        rows["test"] = task.encode(tokenizer, splits.test, config, config.held_out_limit)
     set_seed(config.seed)  # a new head is drawn from here
     model = load_for_training(located, task, splits.label_names)
     set_seed(config.seed)  # and LoRA's matrices from here, whatever a new head drew
@@ -221,4 +220,5 @@ def _take_place(fresh: Path, folder: Path) -> None:
 def saved(session: Session, run: Run) -> Session:
     """The session with the model as it lies on disk, so that what is scored is what will be used."""
     model = models.load_model(models.of_run(run), session.task.name).to(session.accelerator.device)
+    tuning.choose_attention(model, session.config)
     return replace(session, model=model)

@@ -90,6 +90,8 @@ def _finish(
 ) -> Iterator[TrainEvent]:
     """Score the test rows (not after a stop), and write predictions and result."""
     tables = {"validation": best.table}
+    if session.config.lora_rank:  # merged into the matrices, what it learned rounds otherwise
+        tables["validation"] = saved(session, run).evaluate("validation")
     if "test" in session.rows and not stopped:
         yield TrainEvent(
             "status", progress.step, plan.total_steps, message="Scoring the test rows", seconds=clock()

@@ -252,8 +252,21 @@ def test_a_limit_counts_chunks_and_draws_documents_by_the_seed(tokenizer: Any) -
     assert len(chunks(0, 1)) == 8 * 22 // 16
     assert chunks(3, 1) == chunks(3, 1)
     assert chunks(3, 1) != chunks(3, 2)
-    assert 3 <= len(chunks(3, 1)) <= 4
+    assert len(chunks(3, 1)) == 3
     assert chunks(0, 1) == chunks(0, 2)
+
+
+def test_a_limit_is_a_maximum_also_where_one_document_is_longer(tokenizer: Any) -> None:
+    texts = frame("the sea", "the good ship saw a light " * 60, "a storm")
+    for whole_words in (False, True):
+        config = TrainConfig(task="fill-mask", chunk_size=8, whole_words=whole_words)
+        everything = FILL.encode(tokenizer, texts, config)
+        assert len(everything) > 40
+        for limit in (1, 10, len(everything)):
+            rows = FILL.encode(tokenizer, texts, config, limit)
+            assert len(rows) == limit and set(rows.lengths.tolist()) == {8}
+            assert rows.words is None or [len(each) for each in rows.words] == [8] * limit
+        assert len(FILL.encode(tokenizer, texts, config, 1000)) == len(everything)
 
 
 def test_without_chunks_a_text_is_a_row_and_the_cut_ones_are_counted(tokenizer: Any) -> None:

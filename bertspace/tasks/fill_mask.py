@@ -41,7 +41,8 @@ class FillMask(Task):
     ) -> Rows:
         """Chunks of chunk_size tokens across documents (the rest of them is dropped), or one text a row.
 
-        Documents come in an order drawn from the seed when there are more than `limit` chunks of them.
+        With a limit the documents come in an order drawn from the seed, and the last one is cut where the
+        limit is reached.
         """
         texts = frame["text"]
         if limit:
@@ -312,7 +313,7 @@ def _chunks(tokenizer: PreTrainedTokenizerBase, texts: list[str], config: TrainC
     if not len(stream):
         raise DataError("The texts hold no tokens.", hint="Give some text.")
     size = min(size, len(stream))  # less text than one chunk is one short chunk
-    count = len(stream) // size
+    count = min(len(stream) // size, limit or len(stream))
     cut = np.split(stream[: count * size], count)
     runs = np.split(np.concatenate(words)[: count * size], count) if config.whole_words else None
     return Rows(cut, words=runs)
