@@ -153,7 +153,7 @@ def _step(session: Session, rows: np.ndarray, held: list[int]) -> None:
     model = accelerator.unwrap_model(session.model)
     model.train()
     with accelerator.autocast():
-        loss = session.task.loss(model, inputs, config.label_smoothing)
+        loss, _ = session.task.loss(model, inputs, config.label_smoothing)
     held.append(pace.held_bytes())
     accelerator.backward(loss)
     pace.synchronize(accelerator.device)

@@ -295,7 +295,7 @@ class _Passes:
 
     def loss(self, batch: Batch) -> torch.Tensor:
         with evaluation.autocast(self.config.precision):
-            return self.task.loss(self.model, batch, self.config.label_smoothing)
+            return self.task.loss(self.model, batch, self.config.label_smoothing)[0]
 
     def seconds(self, batch: Batch) -> tuple[float, float]:
         """Of the forward and of the backward pass; the gradients are dropped."""

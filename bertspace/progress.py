@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from bertspace import checkpoints
@@ -24,6 +25,8 @@ class Progress:
 
     epoch: the one at work, from 1. batches: done in it (by all processes together), after the rows in `seen`,
     which were trained on in batches of another size. seconds: of work until the last checkpoint.
+    epoch_loss: the epoch's losses added up, of epoch_weight rows (or masked tokens). quarters: the same of
+    each quarter of the training's steps.
     """
 
     epoch: int = 1
@@ -36,10 +39,20 @@ class Progress:
     trained_seconds: float = 0.0
     seconds: float = 0.0
     epoch_loss: float = 0.0
-    epoch_batches: int = 0
+    epoch_weight: int = 0
+    quarters: list[list[float]] = field(default_factory=lambda: [[0.0, 0] for _ in range(4)])
     epochs: list[dict[str, float]] = field(default_factory=list)
     base: dict[str, Any] = field(default_factory=dict)
     saved_at: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Progress:
+        """From a checkpoint's values; of one of an earlier version the epoch's loss counts from here on."""
+        known = {each.name for each in fields(cls)}
+        found = cls(**{name: value for name, value in values.items() if name in known})
+        if "epoch_weight" not in values:
+            found.epoch_loss = 0.0
+        return found
 
     @property
     def scored(self) -> bool:
@@ -48,7 +61,15 @@ class Progress:
 
     def begin_epoch(self) -> None:
         self.epoch, self.batches, self.seen = self.epoch + 1, 0, []
-        self.epoch_loss, self.epoch_batches = 0.0, 0
+        self.epoch_loss, self.epoch_weight = 0.0, 0
+
+    def count_loss(self, loss: float, weight: int, total_steps: int) -> None:
+        """Take in a step's mean loss over so many rows (or masked tokens); the step is counted already."""
+        self.epoch_loss += loss * weight
+        self.epoch_weight += weight
+        quarter = self.quarters[min(3, 4 * (self.step - 1) // total_steps)]
+        quarter[0] += loss * weight
+        quarter[1] += weight
 
 
 class Best:

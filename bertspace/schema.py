@@ -334,7 +334,8 @@ class TrainEvent:
     the base before step 1), "forecast" (metrics: seconds and memory_bytes that the training is thought to
     take), "step" (loss, learning_rate, tokens so far), "epoch" (metrics of the validation rows, train_loss
     among them), "done" (metrics of the test rows, where there are any), "paused". seconds: of work on the
-    run. loss: mean over the rows (or masked tokens) of the step.
+    run. loss: mean cross-entropy over the rows (or masked tokens) of the step, whatever the label smoothing.
+    learning_rate: the one that the step was taken with.
     """
 
     kind: str

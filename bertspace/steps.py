@@ -118,9 +118,8 @@ def steps(
         return ""  # a checkpoint at the epoch's last step
     mark = time.monotonic()
     for batches in _of_a_step(plan.loader, config.gradient_accumulation):
+        rate = plan.scheduler.get_last_lr()[0]  # of this step: behind it stands the next one's
         loss = _take_step(batches, session, plan, progress)
-        progress.epoch_loss += loss * len(batches)
-        progress.epoch_batches += len(batches)
         progress.trained_seconds += time.monotonic() - mark
         yield TrainEvent(
             "step",
@@ -129,7 +128,7 @@ def steps(
             epoch=round(progress.step / plan.steps_an_epoch, 4),
             seconds=clock(),
             loss=loss,
-            learning_rate=plan.scheduler.get_last_lr()[0],
+            learning_rate=rate,
             examples=progress.examples,
             tokens=progress.tokens,
         )
@@ -151,23 +150,24 @@ def _of_a_step(loader: Iterable[Batch], count: int) -> Iterator[list[Batch]]:
 
 
 def _take_step(batches: list[Batch], session: Session, plan: Plan, progress: Progress) -> float:
-    """The mean loss over all rows (or masked tokens) of the batches, after the step by its gradient.
+    """The mean cross-entropy over all rows (or masked tokens) of the batches, after the step.
 
-    A row counts the same in whichever batch and process it lies. Raises TrainingError for a loss that is not
-    finite, before anything is changed by it.
+    Label smoothing is left out of it, and not of what the step goes by. A row counts the same in whichever
+    batch and process it lies. Raises TrainingError for a loss that is not finite, before anything is changed
+    by it.
     """
     config, accelerator, model = session.config, session.accelerator, session.model
-    rows, tokens, shares = _counts(accelerator, batches)
+    rows, tokens, weight, shares = _counts(accelerator, batches)
     told = 0.0
     for batch, share in zip(batches, shares, strict=True):
         # The processes' gradients are brought together once a step.
         with nullcontext() if batch is batches[-1] else accelerator.no_sync(model):
             with accelerator.autocast():
-                loss = session.task.loss(model, batch, config.label_smoothing)
+                loss, plain = session.task.loss(model, batch, config.label_smoothing)
             accelerator.backward(loss if share == 1 else loss * share)
-        value = _mean(accelerator, loss.detach() * share)
-        if not math.isfinite(value):
-            raise _not_finite(value, progress.step + 1, batch)
+        goal, value = _means(accelerator, [loss.detach() * share, plain * share])
+        if not math.isfinite(goal + value):
+            raise _not_finite(goal + value, progress.step + 1, batch)
         told += value
     if config.max_grad_norm:
         accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
@@ -178,11 +178,13 @@ def _take_step(batches: list[Batch], session: Session, plan: Plan, progress: Pro
     progress.batches += len(batches)
     progress.examples += rows
     progress.tokens += tokens
+    progress.count_loss(told, weight, plan.total_steps)
     return told
 
 
-def _counts(accelerator: Accelerator, batches: list[Batch]) -> tuple[int, int, list[float]]:
-    """Rows and tokens of a step in all processes, and what each batch's mean loss is to be multiplied by.
+def _counts(accelerator: Accelerator, batches: list[Batch]) -> tuple[int, int, int, list[float]]:
+    """Rows, tokens and rows (or masked tokens) that the loss is of in a step, in all processes; and what each
+    batch's mean loss is to be multiplied by.
 
     Gradients of batches are added up and those of processes averaged, however many rows or masks each has:
     weighted so, any number of either trains as one batch in one process.
@@ -196,11 +198,17 @@ def _counts(accelerator: Accelerator, batches: list[Batch]) -> tuple[int, int, l
         mine = torch.tensor(own, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
         own = accelerator.reduce(mine.to(accelerator.device), "sum").tolist()
     rows, tokens, whole = own
-    return int(rows), int(tokens), [each * accelerator.num_processes / whole for each in weights]
+    return int(rows), int(tokens), int(whole), [each * accelerator.num_processes / whole for each in weights]
 
 
-def _mean(accelerator: Accelerator, value: torch.Tensor) -> float:
-    return (accelerator.reduce(value, "mean") if accelerator.num_processes > 1 else value).item()
+def _means(accelerator: Accelerator, values: list[torch.Tensor]) -> list[float]:
+    """Each value's mean over the processes."""
+    import torch
+
+    together = torch.stack(values)
+    together = accelerator.reduce(together, "mean") if accelerator.num_processes > 1 else together
+    found: list[float] = together.tolist()
+    return found
 
 
 def _requests(

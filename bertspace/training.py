@@ -30,7 +30,7 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
     probe.safetensors, base.parquet and predictions.parquet. Raises BertspaceError.
     """
     kept = checkpoints.newest(run)
-    progress = Progress(**kept.values["progress"]) if kept else Progress()
+    progress = Progress.of(kept.values["progress"]) if kept else Progress()
     clock = _clock(progress.seconds)
     yield TrainEvent("status", message="Loading the libraries", seconds=clock())
     from transformers import set_seed
@@ -189,7 +189,7 @@ def _end_epoch(
     if fresh:
         save_model(session, run.path / "model")  # before anything that could come in between
     table = session.evaluate("validation")
-    metrics = {"train_loss": progress.epoch_loss / max(1, progress.epoch_batches)}
+    metrics = {"train_loss": progress.epoch_loss / max(1, progress.epoch_weight)}
     metrics |= session.task.score(table)
     epoch = round(progress.step / plan.steps_an_epoch, 4)
     progress.epochs.append({"epoch": epoch, "step": progress.step, **metrics})

@@ -189,8 +189,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, ob
 
 
 def trained_count(model: nn.Module) -> tuple[int, int]:
-    """Parameters trained, and all there are."""
-    parameters = list(model.parameters())
-    return sum(each.numel() for each in parameters if each.requires_grad), sum(
-        each.numel() for each in parameters
-    )
+    """Parameters trained, and all that the model has: LoRA's matrices are trained, and none of its own."""
+    sizes = [(each.numel(), each.requires_grad, "lora_" in name) for name, each in model.named_parameters()]
+    trained = sum(size for size, is_trained, _ in sizes if is_trained)
+    return trained, sum(size for size, _, added in sizes if not added)

@@ -1,15 +1,19 @@
 """What a run says of itself, against independent computations on tiny runs: losses, counts, perplexities."""
 
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
 from test_training import FAST, Trained
 
-from bertspace import comparison
+from bertspace import comparison, training, tuning
+from bertspace.batching import epoch_batches
 from bertspace.schema import RunState, TrainConfig
+from bertspace.tasks import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +49,101 @@ def test_a_run_evaluated_on_its_own_held_out_rows_has_its_own_perplexity(
         )
         assert found["rows"] == trained.result["rows"][split]
         assert found["metrics"] == pytest.approx(trained.result[split], rel=1e-6)
+
+
+# What the steps and the epochs say
+
+
+@dataclass
+class Step:
+    """A step as a plain loop computes it: the losses and the rows (or masked tokens) of its batches."""
+
+    losses: list[float]
+    weights: list[int]
+    tokens: int
+
+    @property
+    def loss(self) -> float:
+        return float(np.average(self.losses, weights=self.weights))
+
+
+def plain_loop(trained: Trained) -> tuple[list[Step], list[float]]:
+    """Every step's and every epoch's training loss, by transformers' own loss and torch's own AdamW."""
+    import torch
+    from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    config = trained.run.config()
+    fill_mask = config.task == "fill-mask"
+    session = training.open_session(config, trained.run)
+    kind = AutoModelForMaskedLM if fill_mask else AutoModelForSequenceClassification
+    torch.manual_seed(config.seed)
+    model = kind.from_pretrained(config.model, **({} if fill_mask else {"num_labels": 2}))
+    model.load_state_dict(session.model.state_dict())  # a new head is drawn once
+    tuning.set_dropout(model, 0.0)
+    tokenizer = AutoTokenizer.from_pretrained(config.model)
+    task, rows = TASKS[config.task], session.rows["train"]
+    groups = tuning.parameter_groups(model, config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    per_epoch = math.ceil(len(rows) / config.batch_size)
+    total = config.total_steps(per_epoch)
+    model.train()
+    steps: list[Step] = []
+    epochs: list[float] = []
+    for epoch in range(1, math.ceil(config.epochs) + 1):
+        batches = epoch_batches(rows.lengths, config.batch_size, config.seed, epoch)
+        begun = len(steps)
+        for start in range(0, len(batches), config.gradient_accumulation):
+            found, losses = Step([], [], 0), []
+            for numbers in batches[start : start + config.gradient_accumulation]:
+                batch = task.collate([(epoch, int(row)) for row in numbers], rows, tokenizer, config)
+                labels = batch.get("labels")
+                if fill_mask:
+                    labels = torch.full(batch["input_ids"].shape, -100)
+                    labels.view(-1)[batch["positions"]] = batch["targets"]
+                logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+                logits, labels = logits.flatten(0, -2), labels.flatten()
+                each = torch.nn.functional.cross_entropy
+                losses.append(each(logits, labels, label_smoothing=config.label_smoothing))
+                found.losses.append(each(logits, labels).item())
+                found.weights.append(int((labels >= 0).sum()))
+                found.tokens += int(batch["attention_mask"].sum())
+            whole = sum(found.weights)
+            sum(loss * weight / whole for loss, weight in zip(losses, found.weights, strict=True)).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * (total - len(steps)) / total
+            optimizer.step()
+            optimizer.zero_grad()
+            steps.append(found)
+        of_epoch = steps[begun:]
+        epochs.append(
+            np.average([each.loss for each in of_epoch], weights=[sum(each.weights) for each in of_epoch])
+        )
+    return steps, epochs
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"label_smoothing": 0.3},
+        {"gradient_accumulation": 3, "batch_size": 7, "label_smoothing": 0.1},
+        {"task": "fill-mask", "chunk_size": 0, "batch_size": 15},
+        {"task": "fill-mask", "chunk_size": 0, "gradient_accumulation": 2, "label_smoothing": 0.2},
+    ],
+)
+def test_losses_rates_and_counts_are_those_of_a_plain_loop(
+    changes: dict[str, Any], base: TrainConfig, tmp_path: Path
+) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    settings: dict[str, Any] = {"dropout": 0.0, "epochs": 2} | changes
+    trained = Trained(tmp_path, replace(base, **settings))
+    steps, epochs = plain_loop(trained)
+    events = trained.of("step")
+    assert trained.losses == pytest.approx([each.loss for each in steps], rel=1e-4)
+    assert [event.metrics["train_loss"] for event in trained.of("epoch")] == pytest.approx(epochs, rel=1e-4)
+    assert [event.tokens for event in events] == np.cumsum([each.tokens for each in steps]).tolist()
+    total = len(events)
+    assert [event.learning_rate for event in events] == pytest.approx(
+        [base.learning_rate * (total - done) / total for done in range(total)]
+    )

@@ -176,13 +176,15 @@ def test_a_classifiers_loss_and_table_equal_transformers_own(tokenizer: Any, cla
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "labels")}
     with torch.no_grad():
         wanted = classifier(**inputs)
-        assert CLASSIFY.loss(classifier, batch, 0.0).item() == pytest.approx(wanted.loss.item(), rel=1e-6)
+        assert CLASSIFY.loss(classifier, batch, 0.0)[0].item() == pytest.approx(wanted.loss.item(), rel=1e-6)
         table = CLASSIFY.table(classifier, batch)
     assert torch.allclose(table["probabilities"], wanted.logits.softmax(-1), atol=1e-7)
     picked = table["probabilities"][[0, 1, 2], [1, 0, 2]]
     assert table["loss"].tolist() == pytest.approx((-picked.log()).tolist(), rel=1e-5)
     smooth = torch.nn.functional.cross_entropy(wanted.logits, batch["labels"], label_smoothing=0.2)
-    assert CLASSIFY.loss(classifier, batch, 0.2).item() == pytest.approx(smooth.item(), rel=1e-6)
+    found, plain = CLASSIFY.loss(classifier, batch, 0.2)
+    assert found.item() == pytest.approx(smooth.item(), rel=1e-6)
+    assert plain.item() == pytest.approx(wanted.loss.item(), rel=1e-6)
 
 
 def test_a_classifiers_score_is_computed_from_the_whole_table() -> None:
@@ -435,9 +437,10 @@ def test_loss_logits_and_gradients_equal_transformers_own_loss_with_labels(name:
     logits = logits_at(model, batch)
     assert logits.shape == (len(batch["targets"]), 400)
     assert torch.allclose(logits, plain.logits.flatten(0, 1)[batch["positions"]], atol=1e-5)
-    loss = FILL.loss(model, batch, 0.0)
+    loss, _ = FILL.loss(model, batch, 0.0)
     loss.backward()
     assert loss.item() == pytest.approx(plain.loss.item(), rel=1e-5)
+    assert FILL.loss(model, batch, 0.2)[1].item() == pytest.approx(plain.loss.item(), rel=1e-5)
     found = {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
     assert found.keys() == wanted.keys()
     assert max((found[key] - wanted[key]).abs().max().item() for key in wanted) < 1e-5

@@ -126,13 +126,13 @@ def test_the_first_step_comes_after_the_base_was_scored_and_the_first_status_bef
 
 def test_the_learning_rate_falls_linearly_to_nothing(classified: Trained) -> None:
     rates = [event.learning_rate for event in classified.of("step")]
-    assert rates == pytest.approx([2e-3 * (64 - step) / 64 for step in range(1, 65)])
+    assert rates == pytest.approx([2e-3 * (65 - step) / 64 for step in range(1, 65)])
 
 
 def test_the_rate_climbs_for_the_share_of_steps_that_warms_up(base: TrainConfig, tmp_path: Path) -> None:
     found = Trained(tmp_path, replace(base, epochs=1, warmup_ratio=0.5, schedule="constant_with_warmup"))
     rates = [event.learning_rate for event in found.of("step")]
-    assert rates == pytest.approx([2e-3 * min(1, step / 4) for step in range(1, 9)])
+    assert rates == pytest.approx([2e-3 * min(1, (step - 1) / 4) for step in range(1, 9)])
 
 
 def test_the_result_says_what_was_done_and_how_well(classified: Trained) -> None:

@@ -214,6 +214,13 @@ def test_the_count_is_what_is_trained_and_all_there_is(model: Any) -> None:
     assert tuning.trained_count(model) == (head, everything)
 
 
+def test_loras_matrices_are_trained_and_are_none_of_the_models_own(classifier: Any) -> None:
+    everything = sum(parameter.numel() for parameter in classifier.parameters())
+    tuning.prepare(classifier, TrainConfig(lora_rank=4))
+    updated = sum(each.numel() for each in classifier.parameters() if each.requires_grad)
+    assert tuning.trained_count(classifier) == (updated, everything)
+
+
 # Dropout
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 GPU_TOKENS = 8
+IGNORED = -100  # cross_entropy leaves out what has this target
 TOKENIZE_AT_ONCE = 1000  # texts handed to the tokenizer together: enough to keep its threads busy
 
 
@@ -67,8 +68,13 @@ class Task:
         """One batch of tensors for the rows of `keys`, which are (epoch, row); epoch 0 is evaluation's."""
         raise NotImplementedError(self.name)
 
-    def loss(self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float) -> torch.Tensor:
-        """The batch's mean loss, a scalar with a gradient."""
+    def loss(
+        self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch's mean loss, a scalar with a gradient, and its mean cross-entropy, as scoring has it.
+
+        They are one where the labels are not smoothed.
+        """
         raise NotImplementedError(self.name)
 
     def weight(self, batch: dict[str, torch.Tensor]) -> int:
@@ -104,6 +110,20 @@ class Task:
     def better(self, metric: str, new: float, old: float | None) -> bool:
         """Whether `new` is a better value of `metric` than `old`; anything is better than None."""
         return old is None or (new < old if metric in self.lower_is_better else new > old)
+
+
+def cross_entropies(
+    logits: torch.Tensor, targets: torch.Tensor, smoothing: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean cross-entropy with smoothed labels and the one without; a target of IGNORED counts nothing."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    loss = cross_entropy(logits, targets, ignore_index=IGNORED, label_smoothing=smoothing)
+    if not smoothing:
+        return loss, loss.detach()
+    with torch.no_grad():
+        return loss, cross_entropy(logits, targets, ignore_index=IGNORED)
 
 
 def encodings(

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 
 from bertspace.errors import DataError
 from bertspace.schema import Prediction, TrainConfig, filled_in
-from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad, width_of
+from bertspace.tasks.base import (
+    IGNORED,
+    Rows,
+    Task,
+    attention_mask,
+    cross_entropies,
+    encodings,
+    pad,
+    width_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +35,6 @@ MASK = "[MASK]"  # what a person types, whatever the model's own mask token is
 # The number of masks, and so the size of their logits, differs from batch to batch, and sizes that always
 # differ break the heap into pieces: 3.4 GiB after 50 steps of 32 x 128 tokens and rising, 2.3 so.
 MASKS_ROUNDED_TO = 64
-IGNORED = -100  # cross_entropy leaves out what has this target
 
 
 class FillMask(Task):
@@ -83,14 +91,16 @@ class FillMask(Task):
             "owners": torch.from_numpy(np.concatenate(owners)),
         }
 
-    def loss(self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float) -> torch.Tensor:
-        """The mean over the masks; to their number come some that count nothing, up to a round one."""
-        from torch.nn.functional import cross_entropy, pad
+    def loss(
+        self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The means over the masks; to their number come some that count nothing, up to a round one."""
+        from torch.nn.functional import pad
 
         spare = (0, -len(batch["targets"]) % MASKS_ROUNDED_TO)
         logits = logits_at(model, batch | {"positions": pad(batch["positions"], spare)})
         targets = pad(batch["targets"], spare, value=IGNORED)
-        return cross_entropy(logits, targets, ignore_index=IGNORED, label_smoothing=smoothing)
+        return cross_entropies(logits, targets, smoothing)
 
     def weight(self, batch: dict[str, torch.Tensor]) -> int:
         return len(batch["targets"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bertspace.schema import Prediction, TrainConfig, meaning
-from bertspace.tasks.base import Rows, Task, attention_mask, encodings, pad, width_of
+from bertspace.tasks.base import Rows, Task, attention_mask, cross_entropies, encodings, pad, width_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,10 +68,10 @@ class TextClassification(Task):
             batch["labels"] = torch.from_numpy(rows.labels[numbers])
         return batch
 
-    def loss(self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float) -> torch.Tensor:
-        from torch.nn.functional import cross_entropy
-
-        return cross_entropy(_logits(model, batch), batch["labels"], label_smoothing=smoothing)
+    def loss(
+        self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return cross_entropies(_logits(model, batch), batch["labels"], smoothing)
 
     def table(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         from torch.nn.functional import cross_entropy
