@@ -12,12 +12,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bertspace import apart, evaluation, held_out, inference, models
+from bertspace import apart, evaluation, held_out, inference, models, verdict
 from bertspace.errors import ModelError, Remedy
 from bertspace.labels import label_name, listed, model_labels
 from bertspace.probe import Probe, answers
 from bertspace.schema import Prediction, TrainConfig
 from bertspace.tasks import TASKS
+from bertspace.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +48,8 @@ class FileComparison:
     """Both models on the same rows.
 
     table: text, [pair], label, base, tuned, verdict; for fill-mask a row a chunk: base and tuned (loss a
-    masked token, in nats) and masks (their number). findings: how it was read; remedies: how it can be.
+    masked token, in nats) and masks (their number). verdict: by the task's headline metric. findings: how
+    it was read; remedies: how it can be.
     """
 
     base_words: str
@@ -58,6 +60,7 @@ class FileComparison:
     table: pd.DataFrame
     fixed: int
     broken: int
+    verdict: Verdict
     findings: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
 
@@ -207,12 +210,19 @@ def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComp
         before, base_table = evaluation.evaluate(_base(base, tuned), frame, config)
     else:
         before, base_table = _by_name(base, tuned, frame, config)
+    headline = TASKS[task].headline
     if task == "fill-mask":
         table = _loss_table(base_table, tuned_table)
-        return FileComparison(words, tuned, len(table), before, after, table, 0, 0, *said)
-    table = _verdicts(frame, base_table, tuned_table, _label_names(tuned))
-    fixed, broken = (int((table["verdict"] == verdict).sum()) for verdict in ("fixed", "broken"))
-    return FileComparison(words, tuned, len(table), before, after, table, fixed, broken, *said)
+        unit = "chunks" if config.chunk_size else "texts"
+        judged = verdict.of_masks(headline, tuned_table, base_table, unit=unit)
+        return FileComparison(words, tuned, len(table), before, after, table, 0, 0, judged, *said)
+    against = verdict.PROBE if by_probe else verdict.BASE
+    names = _label_names(tuned)
+    counts = _trained_on(tuned, names)
+    judged = verdict.of_labels(headline, tuned_table, base_table, names, counts, against=against)
+    table = _verdicts(frame, base_table, tuned_table, names)
+    fixed, broken = (int((table["verdict"] == each).sum()) for each in ("fixed", "broken"))
+    return FileComparison(words, tuned, len(table), before, after, table, fixed, broken, judged, *said)
 
 
 def _check_labels(base: str, tuned: str) -> None:
@@ -235,6 +245,14 @@ def _by_name(
     table = evaluation.tabulate(_base(base, tuned), own, config)
     table = table | {"probabilities": table["probabilities"][:, places], "label": label}
     return TASKS[config.task].score(table), table
+
+
+def _trained_on(model: str, names: Sequence[str]) -> list[int]:
+    """The training rows of each label, where the model is a run; [] where they are not known."""
+    if not model.startswith("run:"):
+        return []
+    counts = models.run_called(model).source().get("labels", {}).get("train", {})
+    return [int(counts.get(name, 0)) for name in names]
 
 
 def _probe_on(
@@ -272,7 +290,7 @@ def _verdicts(
 
     label = frame["label"].to_numpy()
     before, after = base["probabilities"].argmax(-1), tuned["probabilities"].argmax(-1)
-    verdict = np.select(
+    verdicts = np.select(
         [(before != label) & (after == label), (before == label) & (after != label), after == label],
         VERDICTS[:3],
         VERDICTS[3],
@@ -280,7 +298,7 @@ def _verdicts(
     found = frame[[name for name in ("text", "pair") if name in frame]].copy()
     named = {"label": label, "base": before, "tuned": after}
     return found.assign(
-        **{key: [names[each] for each in value] for key, value in named.items()}, verdict=verdict
+        **{key: [names[each] for each in value] for key, value in named.items()}, verdict=verdicts
     )
 
 

@@ -161,6 +161,23 @@ def write_tables(tables: Mapping[str, dict[str, np.ndarray]], path: Path) -> Non
         pd.concat(frames).to_parquet(temporary)
 
 
+def read_tables(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """What `write_tables` wrote, by split; {} where there is no such file."""
+    import numpy as np
+    import pandas as pd
+
+    if not path.is_file():
+        return {}
+    return {
+        str(split): {
+            name: np.stack(column.to_list()) if column.dtype == object else column.to_numpy()
+            for name, column in rows.drop(columns=["split", "row"]).items()
+            if column.notna().all()
+        }
+        for split, rows in pd.read_parquet(path).groupby("split", sort=False)
+    }
+
+
 def autocast(precision: str) -> AbstractContextManager[object]:
     """torch.autocast for "bf16", "fp16" or "auto"; nothing for "fp32"."""
     import torch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,13 @@ from bertspace.schema import TrainConfig
 from bertspace.session import Session, put_back, save_model
 from bertspace.steps import Plan
 from bertspace.tasks import Task
+from bertspace.verdict import name_of
 
 if TYPE_CHECKING:
     import numpy as np
+
+FEW_STEPS = 4  # below, no quarter of them has a step of its own
+HARDLY = 0.03  # share of the loss: less is within what single batches differ by
 
 
 @dataclass
@@ -93,6 +97,43 @@ class Best:
 
     def patience_is_over(self) -> bool:
         return bool(self.patience) and self.waited >= self.patience
+
+    def words(self, progress: Progress, total_steps: int) -> str:
+        """Which epoch's model is kept and by what, and why the training ended before its last step."""
+        metric = name_of(self.metric)
+        epoch = next((each["epoch"] for each in progress.epochs if each["step"] == self.step), 0.0)
+        if not self.chosen:
+            return f"The model is that of the last step ({self.step:,}); no metric chose it."
+        told = f"The model is that of epoch {epoch:g} (step {self.step:,}), the best of "
+        told += f"{len(progress.epochs):,} by {metric} on the validation rows."
+        if not self.patience_is_over() or progress.step >= total_steps:
+            return told
+        epochs = "epoch" if self.patience == 1 else f"{self.patience:,} epochs"
+        why = f"The training ended early, after step {progress.step:,} of {total_steps:,}"
+        return f"{told} {why}: the last {epochs} had no better {metric}."
+
+
+def hints(progress: Progress, config: TrainConfig) -> Iterator[str]:
+    """What to try where the training loss hardly changed, or rose; nothing of a few steps."""
+    if progress.step < FEW_STEPS:
+        steps = "step was" if progress.step == 1 else "steps were"
+        yield f"Only {progress.step:,} {steps} taken: train for more epochs, or in smaller batches."
+        return
+    first, last = (total / weight for total, weight in (progress.quarters[0], _last(progress.quarters)))
+    rate = f"{config.learning_rate:g}" if config.learning_rate is not None else "the model's own"
+    told = f"({first:.3f} in the first quarter of the steps, {last:.3f} in the last)"
+    if last > first * (1 + HARDLY):
+        yield f"The training loss rose {told}: lower the learning rate from {rate}."
+    elif last > first * (1 - HARDLY):
+        lora = " (LoRA usually takes ten times that of training all weights)" if config.lora_rank else ""
+        raised = f"raise the learning rate from {rate}{lora}"
+        more = f"train for more epochs than {config.epochs:g}"
+        yield f"The training loss hardly changed {told}: {raised}, or {more}."
+
+
+def _last(quarters: list[list[float]]) -> list[float]:
+    """The last quarter that has steps: a run may be stopped before the fourth."""
+    return next(each for each in reversed(quarters) if each[1])
 
 
 def keep(session: Session, plan: Plan, progress: Progress, best: Best, run: Run, seconds: float) -> None:

@@ -6,17 +6,20 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bertspace import checkpoints, forecast, hardware, tuning, unknown
+from bertspace import checkpoints, forecast, hardware, tuning, unknown, verdict
 from bertspace.baseline import score_base
 from bertspace.errors import OutOfMemory
-from bertspace.evaluation import write_tables
-from bertspace.progress import Best, Progress, go_on, keep
+from bertspace.evaluation import read_tables, write_tables
+from bertspace.progress import Best, Progress, go_on, hints, keep
 from bertspace.runs import Run, write_atomically
 from bertspace.schema import TrainConfig, TrainEvent, lighter
 from bertspace.session import Session, keep_aside, open_session, save_model, saved
 from bertspace.steps import PAUSE, STOP, Plan, plan_steps, steps
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Iterator[TrainEvent]:
@@ -101,6 +104,7 @@ def _finish(
     if session.accelerator.is_main_process:
         write_tables(tables, run.path / "predictions.parquet")
         result = _circumstances(session) | _outcome(progress, best, scores, stopped, clock())
+        result |= _said(session, plan, progress, best, run, tables)
         write_atomically(run.path / "result.json", json.dumps(result, indent=1))
     yield TrainEvent(
         "done",
@@ -117,6 +121,40 @@ def session_findings(session: Session) -> list[str]:
     """What the model and its vocabulary give to say before the first step."""
     share = unknown.share(session.tokenizer, session.rows["train"].input_ids)
     return list(filter(None, [getattr(session.model, "finding", ""), unknown.words(share)]))
+
+
+def _said(
+    session: Session,
+    plan: Plan,
+    progress: Progress,
+    best: Best,
+    run: Run,
+    tables: dict[str, dict[str, np.ndarray]],
+) -> dict[str, Any]:
+    """What it came to in words: the verdict, which epoch is kept and why it ended, and what to try."""
+    split = "test" if "test" in tables else "validation"
+    base = read_tables(run.path / "base.parquet").get(split)
+    found = _verdict(session, best, split, tables[split], base) if base else None
+    helped = found is not None and found.outcome == verdict.BETTER
+    return {
+        "verdict": found.to_dict() if found else None,
+        "kept": best.words(progress, plan.total_steps),
+        "hints": [] if helped else list(hints(progress, session.config)),
+    }
+
+
+def _verdict(
+    session: Session, best: Best, split: str, tuned: dict[str, np.ndarray], base: dict[str, np.ndarray]
+) -> verdict.Verdict:
+    import numpy as np
+
+    config, names = session.config, session.splits.label_names
+    chosen = best.chosen and split == "validation"
+    if session.task.name == "fill-mask":
+        unit = "chunks" if config.chunk_size else "texts"
+        return verdict.of_masks(best.metric, tuned, base, unit=unit, split=split, chosen=chosen)
+    counts = np.bincount(session.splits.train["label"], minlength=len(names)).tolist()
+    return verdict.of_labels(best.metric, tuned, base, names, counts, split=split, chosen=chosen)
 
 
 def forget_result(run: Run) -> None:

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from bertspace import card, data, inference, models, training
+from bertspace import card, data, inference, intervals, models, training
 from bertspace.card import canvas, drawing, examples, render, scores, snippet, words
 from bertspace.card import sentences as sentences_of_cards
-from bertspace.card.content import Base, Card, Example, Label, Measured
+from bertspace.card.content import Base, Card, Example, Label
 from bertspace.errors import ModelError, RunError
 from bertspace.origin import Origin, read
 from bertspace.runs import Run
@@ -268,7 +268,7 @@ def test_the_intervals_agree_with_a_bootstrap_that_draws_the_rows_one_by_one() -
 def test_resampled_metrics_are_scikit_learn_s_of_the_rows_drawn_also_where_a_label_is_missing() -> None:
     truth, guess = np.array([0, 0, 1, 2, 1, 0]), np.array([0, 1, 1, 1, 1, 2])
     weights = np.array([[1.0] * 6, [2, 1, 3, 0, 0, 0], [0, 0, 6, 0, 0, 0], [0, 0, 0, 0, 0, 6]])
-    found = scores._label_metrics(truth, guess, 3)(weights)
+    found = intervals.label_metrics(truth, guess, 3)(weights)
     for place, weight in enumerate(weights):
         rows = np.repeat(np.arange(6), weight.astype(int))
         for name, value in sklearn_scores(truth[rows], guess[rows]).items():
@@ -276,13 +276,13 @@ def test_resampled_metrics_are_scikit_learn_s_of_the_rows_drawn_also_where_a_lab
 
 
 def test_wilson_s_and_newcombe_s_intervals_are_the_published_ones() -> None:
-    assert scores.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I
-    assert scores.wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
-    assert scores.wilson(29, 29) == pytest.approx((0.8830, 1.0), abs=5e-5)
+    assert intervals.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I
+    assert intervals.wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert intervals.wilson(29, 29) == pytest.approx((0.8830, 1.0), abs=5e-5)
     # Newcombe 1998 (improved intervals for paired data), table III: method 10
-    assert scores.newcombe(36, 12, 2, 0) == pytest.approx((0.0569, 0.3404), abs=5e-5)
-    assert scores.newcombe(36, 14, 0, 0) == pytest.approx((0.1528, 0.4167), abs=5e-5)
-    assert scores.newcombe(0, 0, 0, 30) == pytest.approx((-0.1135, 0.1135), abs=5e-5)
+    assert intervals.newcombe(36, 12, 2, 0) == pytest.approx((0.0569, 0.3404), abs=5e-5)
+    assert intervals.newcombe(36, 14, 0, 0) == pytest.approx((0.1528, 0.4167), abs=5e-5)
+    assert intervals.newcombe(0, 0, 0, 30) == pytest.approx((-0.1135, 0.1135), abs=5e-5)
 
 
 def test_perfect_predictions_have_no_interval_that_resampling_could_not_tell() -> None:
@@ -299,7 +299,7 @@ def test_a_run_that_kept_no_base_rows_has_an_interval_of_the_base_s_accuracy_alo
     told = {"accuracy": 20 / 33, "f1_macro": 0.5}
     found = scores.measure("text-classification", "test", NAMES, single.rows("test"), None, told, {})
     accuracy, f1 = found.score("accuracy"), found.score("f1_macro")
-    assert (accuracy.base.low, accuracy.base.high) == scores.wilson(20, 33)
+    assert (accuracy.base.low, accuracy.base.high) == intervals.wilson(20, 33)
     assert (f1.base.low, f1.change, accuracy.change) == (None, None, None)
     assert found.score("f1_weighted").base is None
 
@@ -503,21 +503,18 @@ def test_the_data_are_cited_as_exactly_as_they_are_known(single: Made, pairs: Ma
 
 
 def test_limits_say_what_the_run_showed(single: Made, pairs: Made) -> None:
-    assert "- It was measured on only 33 rows, so" in single.text
+    assert "- Only 33 rows were measured" in single.text
     cut = pairs.run.result()["truncated"]["train"]  # type: ignore[index]
     assert "- The training was stopped after 4 of 15 steps." in pairs.text
     assert bool(cut) == ("of the training rows" in pairs.text and "were cut off there" in pairs.text)
-    chosen = replace(pairs.card, config={**pairs.card.config, "patience": 1})
-    assert any("which flatters it" in line for line in card_limits(chosen))
-    score = replace(single.card.results.score("accuracy"), change=Measured(-0.3, -0.4, -0.2))
-    worse = replace(single.card, results=replace(single.card.results, scores=(score,)))
-    assert "By accuracy it is worse than the probe on the frozen base." in card_limits(worse)
 
 
-def card_limits(described: Card) -> tuple[str, ...]:
-    from bertspace.card.limits import limits
-
-    return limits(described, 15)
+def test_the_verdict_is_the_run_s_own(single: Made, pairs: Made, masked: Made) -> None:
+    for made in (single, pairs, masked):
+        told = (made.run.result() or {})["verdict"]
+        assert words.item(made.card.verdict.sentence) in made.text
+        assert told["words"].startswith(made.card.verdict.sentence)
+        assert set(told["notes"]) <= set(made.card.limits)
 
 
 def test_a_weak_label_is_named_with_what_it_is_taken_for() -> None:

@@ -49,7 +49,8 @@ LAYERS = [
         "evaluation",
         "recipes",
     }
-    | {"presets", "old_checkpoints", "old_bert", "tf_checkpoint", "apart"},
+    | {"presets", "old_checkpoints", "old_bert", "tf_checkpoint", "apart"}
+    | {"intervals", "verdict"},
     {
         "session",
         "baseline",

@@ -1,5 +1,6 @@
 """What a run says of itself, against independent computations on tiny runs: losses, counts, perplexities."""
 
+import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from accelerate.state import AcceleratorState
-from test_training import FAST, Trained
+from test_training import FAST, SPLITS, Trained
 
-from bertspace import comparison, training, tuning
+from bertspace import comparison, training, tuning, verdict
 from bertspace.batching import epoch_batches
+from bertspace.evaluation import read_tables
+from bertspace.progress import Progress, hints
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS
 
@@ -147,3 +150,65 @@ def test_losses_rates_and_counts_are_those_of_a_plain_loop(
     assert [event.learning_rate for event in events] == pytest.approx(
         [base.learning_rate * (total - done) / total for done in range(total)]
     )
+
+
+# What a run says of itself in words
+
+
+def test_a_runs_verdict_is_that_of_its_tables(base: TrainConfig, tmp_path: Path) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    trained = Trained(tmp_path, base)
+    told = trained.result["verdict"]
+    tables = [read_tables(tmp_path / name)["test"] for name in ("predictions.parquet", "base.parquet")]
+    counts = np.bincount(SPLITS.train["label"])
+    found = verdict.of_labels("accuracy", *tables, SPLITS.label_names, counts, split="test")
+    assert told == json.loads(json.dumps(found.to_dict()))
+    assert told["tuned"]["value"] == trained.result["test"]["accuracy"]
+    assert told["rows"] == 13 and "Only 13 rows were measured" in told["words"]
+    assert trained.result["kept"] == "The model is that of the last step (8); no metric chose it."
+
+
+def test_a_run_that_hardly_learned_says_so_and_what_to_try(base: TrainConfig, tmp_path: Path) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    config = replace(base, learning_rate=1e-7, lora_rank=2, dropout=0.0)
+    trained = Trained(tmp_path, config)
+    (hint,) = trained.result["hints"]
+    first, last = (np.mean(trained.losses[part]) for part in (slice(0, 2), slice(6, 8)))
+    assert hint.startswith(
+        f"The training loss hardly changed ({first:.3f} in the first quarter of the steps, {last:.3f} in the "
+        "last): raise the learning rate from 1e-07 (LoRA usually takes ten times"
+    )
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        ([0.7] * 8, "hardly changed"),
+        ([0.7, 0.69, 0.6, 0.5, 0.4, 0.3, 0.3, 0.2], ""),
+        ([0.7, 0.7, 0.8, 0.9, 1.0, 1.5, 1.8, 2.0], "rose"),
+        ([0.7, 0.7], "Only 2 steps were taken"),
+    ],
+)
+def test_a_hint_goes_by_the_first_and_the_last_quarter(losses: list[float], said: str) -> None:
+    found = Progress()
+    for loss in losses:
+        found.step += 1
+        found.count_loss(loss, 8, len(losses))
+    told = list(hints(found, TrainConfig(learning_rate=2e-5)))
+    assert len(told) == bool(said) and all(said in each for each in told)
+
+
+def test_an_early_end_says_why_and_which_epoch_is_kept(base: TrainConfig, tmp_path: Path) -> None:
+    AcceleratorState._reset_state(reset_partial_state=True)
+    config = replace(base, epochs=9, best_metric="loss", patience=2, learning_rate=3e-2)
+    trained = Trained(tmp_path, config)
+    losses = [epoch["loss"] for epoch in trained.result["epochs"]]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3 < 9
+    assert trained.result["best_step"] == 8 * (best + 1)
+    assert trained.result["kept"] == (
+        f"The model is that of epoch {best + 1} (step {8 * (best + 1)}), the best of {len(losses)} by loss "
+        f"on the validation rows. The training ended early, after step {8 * len(losses)} of 72: the last "
+        "2 epochs had no better loss."
+    )
+    assert trained.result["validation"]["loss"] == min(losses)

@@ -149,7 +149,7 @@ def test_the_result_says_what_was_done_and_how_well(classified: Trained) -> None
             "training_seconds",
             "examples_per_second",
         ),
-        *("tokens_per_second", "peak_memory_bytes"),
+        *("tokens_per_second", "peak_memory_bytes", "verdict", "kept", "hints"),
     }
     assert result["rows"] == {"train": 64, "validation": 21, "test": 13}
     assert (result["steps"], result["best_step"], result["stopped"]) == (64, 64, False)

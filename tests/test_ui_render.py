@@ -152,9 +152,6 @@ def test_the_verdicts_on_files() -> None:
     assert render.label_file_verdict(1, 1, 1, 0, 0) == (
         "Of 1 row the fine-tuned model gets 1 right, the base 1; it fixed none and broke none."
     )
-    assert render.mask_file_verdict(9, 164, 41653.0, 1478.5) == (
-        "Perplexity fell from 41,653 to 1,478, measured at 164 masked tokens in 9 chunks."
-    )
 
 
 def test_the_metric_table_says_what_is_better_by_words_and_sign() -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 import pytest
 
-from bertspace import data, engine, models, presets, published, queue, recipes, runs
+from bertspace import data, engine, models, presets, published, queue, recipes, runs, verdict
 from bertspace.errors import BertspaceError, ConfigError, Remedy, RunError
 from bertspace.policy import LOCAL, Limits, Person
 from bertspace.runs import Run
@@ -407,18 +408,32 @@ def test_the_live_view_says_step_time_and_both_values() -> None:
     assert "95 %: 0.699 to 0.972" in drawn
 
 
-def test_a_done_run_says_in_a_sentence_what_was_learned() -> None:
+def test_a_done_run_says_what_was_learned_in_the_core_s_words() -> None:
+    truth = np.arange(20) % 2
+    tables = [
+        {"probabilities": np.eye(2)[guesses], "label": truth, "loss": np.zeros(20)}
+        for guesses in (truth, np.zeros(20, dtype=int))
+    ]
+    found = verdict.of_labels("accuracy", *tables, ("a", "b"), split="validation")
+    result = {
+        "headline": "accuracy", "base": {"validation": {"accuracy": 0.5}}, "best_step": 10,
+        "validation": {"accuracy": 1.0}, "test": None, "rows": {"validation": 20},
+        "verdict": found.to_dict(), "hints": ["Try more."],
+    }  # fmt: skip
+    told = render_run.learned(seen("done", result=result))
+    assert told == f"After 160 rows of tea.csv. {found.words} Try more."
+    assert "Fine-tuning helped: accuracy 1.000 on 20 validation rows, against 0.500 for" in told
+    assert "Only 20 rows were measured" in told
+
+
+def test_a_run_of_an_earlier_version_says_its_figures_and_no_verdict() -> None:
     result = {
         "headline": "accuracy", "base": {"validation": {"accuracy": 0.8}}, "best_step": 10,
         "validation": {"accuracy": 0.9}, "test": None, "rows": {"validation": 20},
     }  # fmt: skip
-    assert render_run.learned(seen("done", result=result)) == (
-        "Fine-tuning helped: after 160 rows of tea.csv, accuracy on the 20 validation rows is 0.900, against "
-        "0.800 for starter kept frozen, with a logistic regression on its features. So few rows leave room "
-        "for chance: the 95 % interval is 0.699 to 0.972."
-    )
-    worse = result | {"validation": {"accuracy": 0.7}}
-    assert render_run.learned(seen("done", result=worse)).startswith("Fine-tuning did not help")
+    told = render_run.learned(seen("done", result=result))
+    assert "Accuracy 0.900 on 20 validation rows, against 0.800 for a probe on the frozen base." in told
+    assert "helped" not in told and "chance is not known" in told
 
 
 def test_masks_are_scored_on_chunks_before_and_after_the_result() -> None:
@@ -431,16 +446,6 @@ def test_masks_are_scored_on_chunks_before_and_after_the_result() -> None:
     assert render_run.held_out(seen("done", config=config, result=result)) == "27 validation chunks"
     lines = replace(config, chunk_size=0)
     assert render_run.held_out(seen(config=lines)) == "20 validation rows"
-
-
-def test_a_lower_perplexity_is_the_better_one() -> None:
-    result = {
-        "headline": "perplexity",
-        "base": {"validation": {"perplexity": 100.0}},
-        "validation": {"perplexity": 50.0},
-    }
-    config = TrainConfig(task="fill-mask")
-    assert seen("done", config=config, result=result).improved is True
 
 
 def test_a_failed_run_says_what_to_do() -> None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bertspace.intervals import Measured
 from bertspace.origin import Origin
 from bertspace.repeat import Repeat
+from bertspace.verdict import Verdict
 
 PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 CONFUSION, CURVE = "confusion_matrix.png", "learning_curve.png"  # beside the README, which links them
@@ -28,15 +30,6 @@ class Base:
     starter: bool = False
     direct: bool = False
     adapted: bool = False
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A metric's value, and its 95 % interval where one can be told."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +129,7 @@ class Card:
     labels: tuple[Label, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
     results: Results | None = None
+    verdict: Verdict | None = None
     epochs: tuple[Mapping[str, float], ...] = ()
     curve: tuple[tuple[float, float], ...] = ()
     training: Mapping[str, Any] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bertspace import origin, repeat
+from bertspace import origin, repeat, verdict
 from bertspace.card import examples, scores
 from bertspace.card.base import base_of
 from bertspace.card.content import CONFUSION, CURVE, Card, Label, Results
@@ -67,7 +67,8 @@ def describe(
     frames: dict[str, pd.DataFrame] = parts.get("the rows", lambda: _frames(run, names), {})
     curve: tuple[Point, ...] = parts.get("the curve", lambda: _curve(run), ())
     results = parts.get("the results", lambda: _results(run, names, result), None)
-    card = replace(card, curve=curve, results=results)
+    judged = parts.get("the verdict", lambda: verdict.of_result(result), None)
+    card = replace(card, curve=curve, results=results, verdict=judged)
     card = replace(
         card,
         labels=parts.get("the labels", lambda: _labels(names, about, frames, texts), ()),

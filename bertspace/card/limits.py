@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bertspace.card.content import PART_NAMES, Card, ClassScore, Results
-from bertspace.card.words import figure, inline, listed, share
-from bertspace.tasks import TASKS
+from bertspace.card.words import figure, listed, share
 
-FEW_MEASURED = 100  # rows, below which intervals are wide
 FEW_OF_A_CLASS = 20
 WORST = 0.1  # below the macro F1, a label's F1 is worth a sentence
 
@@ -16,8 +14,9 @@ WORST = 0.1  # below the macro F1, a label's F1 is worth a sentence
 def limits(card: Card, total_steps: int) -> tuple[str, ...]:
     """total_steps: what the training was to have, for one that was stopped."""
     found = [*_stopped(card, total_steps), *_truncated(card)]
+    found += card.verdict.notes if card.verdict else ()
     if card.results:
-        found += [*_uncertain(card, card.results), *_weak_labels(card.results)]
+        found += _weak_labels(card.results)
     return tuple(found)
 
 
@@ -37,26 +36,6 @@ def _truncated(card: Card) -> Iterator[str]:
                 f"{share(count, rows)} of the {name} rows ({count:,} of {rows:,}) are longer than {length} "
                 "tokens and were cut off there."
             )
-
-
-def _uncertain(card: Card, results: Results) -> Iterator[str]:
-    if results.split == "validation" and (card.config["best_metric"] or card.config["patience"]):
-        yield (
-            "The epoch was chosen on the same validation rows that it is measured on, which makes the "
-            "figures look better than they are."
-        )
-    score = results.score(TASKS[card.task].headline)
-    if score and score.change and score.change.low is not None and score.change.high is not None:
-        against = "the probe on the frozen base" if card.task == "text-classification" else "the base"
-        if score.change.low <= 0 <= score.change.high:
-            name = inline(score.metric)
-            yield f"The difference in {name} to {against} may be due to chance: its 95 % interval includes 0."
-        elif (score.change.value < 0) == (score.metric not in TASKS[card.task].lower_is_better):
-            yield f"Its {inline(score.metric)} is worse than that of {against}."
-    if results.count < FEW_MEASURED:
-        what = "rows" if results.classes else "chunks" if card.config["chunk_size"] else "texts"
-        what = what if results.count != 1 else what.removesuffix("s")
-        yield f"It was measured on only {results.count:,} {what}, so the intervals above are wide."
 
 
 def _weak_labels(results: Results) -> Iterator[str]:

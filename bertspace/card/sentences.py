@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bertspace import hardware
-from bertspace.card.content import PART_NAMES, Card, Measured, Score
+from bertspace.card.content import PART_NAMES, Card, Score
 from bertspace.card.words import (
     code,
     duration,
@@ -22,6 +22,7 @@ from bertspace.card.words import (
     signed,
 )
 from bertspace.data import PARTS, SAMPLE_PREFIX, SAMPLES
+from bertspace.intervals import Measured
 from bertspace.repeat import VERSIONS
 from bertspace.tasks import TASKS
 

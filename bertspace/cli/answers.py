@@ -209,6 +209,7 @@ def _compare_file(base: str, tuned: str, arguments: argparse.Namespace) -> Outco
         "tuned_metrics": found.tuned_metrics,
         "fixed": found.fixed,
         "broken": found.broken,
+        "verdict": found.verdict.to_dict(),
         "table": found.table.to_dict("records"),
         "findings": list(found.findings),
     }
@@ -219,4 +220,5 @@ def _compare_file(base: str, tuned: str, arguments: argparse.Namespace) -> Outco
     parts = [f"{path.name}, {found.rows:,} rows", words.table(("", found.base_words, found.tuned), rows)]
     if found.fixed or found.broken:
         parts.append(f"Rows fixed: {found.fixed:,}; rows broken: {found.broken:,}")
+    parts.append(found.verdict.words)
     return Outcome(document, "\n\n".join(parts))

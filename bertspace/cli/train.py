@@ -226,6 +226,7 @@ def summary(run: Run, recipe: str = "") -> str:
     parts = [
         f"{run.name}: {run.state().status} after {words.duration(result['seconds'])} ({pace})",
         words.result_table(result),
+        words.outcome_words(result),
         figures,
         f'{words.headline_words(result)}\nTry it:  python -m bertspace predict {run.id} "…"',
     ]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from bertspace import verdict
 from bertspace.errors import Remedy
 from bertspace.hardware import size
 from bertspace.schema import MEANINGS, Prediction
@@ -85,6 +86,12 @@ def headline_words(result: Mapping[str, Any] | None) -> str:
     """accuracy 0.82 (base 0.7)"""
     found = headline(result)
     return f"{found['metric']} {number(found['value'])} (base {number(found['base'])})" if found else ""
+
+
+def outcome_words(result: Mapping[str, Any]) -> str:
+    """Whether it helped, which epoch is kept, and what to try; a line each."""
+    lines = [verdict.of_result(result).words, result.get("kept", ""), *result.get("hints", ())]
+    return "\n".join(filter(None, lines))
 
 
 def figures_words(figures: Sequence[Mapping[str, Any]]) -> str:

@@ -339,14 +339,14 @@ def _compared(base: str, tuned: str, file: Path, source: str, kind: str) -> tupl
 
 
 def file_verdict(found: comparison.FileComparison) -> str:
-    """The sentence that comes first."""
+    """The sentences that come first."""
     if "verdict" not in found.table:
-        before, after = found.base_metrics["perplexity"], found.tuned_metrics["perplexity"]
-        return render.mask_file_verdict(found.rows, int(found.table["masks"].sum()), before, after)
+        return found.verdict.words
     same = int((found.table["verdict"] == "same right").sum())
-    return render.label_file_verdict(
+    counted = render.label_file_verdict(
         found.rows, same + found.broken, same + found.fixed, found.fixed, found.broken
     )
+    return f"{found.verdict.words} {counted}"
 
 
 def rows_words(found: comparison.FileComparison) -> str:

@@ -222,17 +222,6 @@ def label_file_verdict(rows: int, base_right: int, tuned_right: int, fixed: int,
     return f"{start}: {fixed:,} fixed, {broken:,} broken."
 
 
-def mask_file_verdict(chunks: int, masks: int, before: float, after: float) -> str:
-    """One plain sentence on two masked language models and a held-out file."""
-    words = "fell" if after < before else "rose" if after > before else "stayed"
-    change = (
-        f"{words} from {number(before)} to {number(after)}"
-        if words != "stayed"
-        else f"stayed at {number(after)}"
-    )
-    return f"Perplexity {change}, measured at {counted(masks, 'masked token')} in {counted(chunks, 'chunk')}."
-
-
 def comparison(sentence: str, pictures: str) -> str:
     """The verdict, then the pictures."""
     return f'<p class="pg-verdict" role="status">{text(sentence)}</p>{pictures}'

@@ -23,7 +23,6 @@ SIGNS = {
     "failed": "✕",
     "interrupted": "✕",
 }
-FEW = 100  # held-out rows below which a difference is easily chance
 MOST_EPOCHS = 30  # rows of the table
 MOST_DOTS = 100  # of a curve by epoch
 
@@ -123,34 +122,16 @@ def closed(words: str) -> str:
 
 
 def learned(view: RunView) -> str:
-    """One sentence: from what to what, on how many rows, and whether that may be chance."""
-    if view.tuned is None or view.base is None:
+    """The verdict after what was trained on; of a run that was stopped, up to where; and what to try."""
+    if (found := view.verdict) is None:
         return ""
-    metric = METRIC_WORDS.get(view.metric, (view.metric,))[0]
-    name = metric if metric.isupper() else metric.lower()
-    sentence = (
-        f"{_verdict(view)}, {name} on the {held_out(view)} is "
-        f"{number(view.tuned)}, against {number(view.base)} for {base_words(view)}."
-    )
-    if (between := view.interval) and view.n < FEW:
-        low, high = between
-        sentence += (
-            f" So few rows leave room for chance: the 95 % interval is {number(low)} to {number(high)}."
-        )
-    return sentence
-
-
-def _verdict(view: RunView) -> str:
-    """Whether it helped, after what; of a run that was stopped, up to where."""
-    did = {True: "fine-tuning helped", False: "fine-tuning did not help", None: "fine-tuning changed nothing"}
     rows = f"{view.source.get('rows', {}).get('train', 0):,} rows of "
     rows += source_name(str(view.source.get("source", "data")))
-    trail, words = view.trail, did[view.improved]
+    trail, where = view.trail, f"After {rows}."
     if view.state.status == "stopped" and trail.step < trail.total_steps:
         epoch = f" (epoch {trail.epochs[-1].epoch:.3g})" if trail.epochs else ""
-        where = f"step {trail.step:,} of {trail.total_steps:,}{epoch}"
-        return f"Stopped at {where}. Up to there {words}: with {rows}"
-    return f"{words.capitalize()}: after {rows}"
+        where = f"Stopped at step {trail.step:,} of {trail.total_steps:,}{epoch}, with {rows}."
+    return " ".join((where, found.words, *(view.result or {}).get("hints", ())))
 
 
 def base_words(view: RunView) -> str:

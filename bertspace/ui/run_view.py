@@ -14,6 +14,7 @@ from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS
 from bertspace.ui.kept import kept, stamp
 from bertspace.ui.trail import Trail, Trails
+from bertspace.verdict import Verdict, of_result
 
 # What a status is called on the page, where its own name would not say it.
 STATUS_NAMES = {"queued": "waiting", "running": "training"}
@@ -84,11 +85,18 @@ class RunView:
         return self.metric in TASKS[self.config.task].lower_is_better
 
     @property
-    def improved(self) -> bool | None:
-        """Whether the tuned value is the better one; None while one is missing or they are equal."""
-        if self.tuned is None or self.base is None or math.isclose(self.tuned, self.base, rel_tol=1e-9):
+    def verdict(self) -> Verdict | None:
+        """The core's verdict; without a result, as long as there are figures, that no more is known."""
+        if self.tuned is None or self.base is None:
             return None
-        return (self.tuned < self.base) == self.lower_is_better
+        so_far = {
+            "headline": self.metric,
+            "validation": {self.metric: self.tuned},
+            "base": {"validation": {self.metric: self.base}},
+            "rows": {"validation": self.n},
+            "config": self.config.to_dict(),
+        }
+        return of_result(self.result or so_far)
 
     @property
     def interval(self) -> tuple[float, float] | None:
