@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -89,7 +90,8 @@ class Best:
 
     def offer(self, metrics: dict[str, float], step: int, table: dict[str, np.ndarray]) -> bool:
         """Take an epoch's metrics in; whether its model is to be kept."""
-        if self.chosen and not self.task.better(self.metric, metrics[self.metric], self.value):
+        known = self.value is not None and not math.isnan(self.value)  # anything is better than no number
+        if self.chosen and known and not self.task.better(self.metric, metrics[self.metric], self.value):
             self.waited += 1
             return False
         self.value, self.step, self.table, self.waited = metrics[self.metric], step, table, 0

@@ -17,7 +17,7 @@ import pytest
 from bertspace import __version__, cli, queue, recipes, runs, worker
 from bertspace.cli import words
 from bertspace.cli.outcome import SETTINGS, add_settings, given_settings, model_name
-from bertspace.cli.train import exit_code, settings
+from bertspace.cli.train import exit_code, settings, summary
 from bertspace.cli.watch import Watch, step_words
 from bertspace.errors import BertspaceError, OutOfMemory, RunError
 from bertspace.runs import Run
@@ -224,6 +224,8 @@ def test_train_prints_one_document_and_makes_the_folder_the_run(
     assert found["source"]["source"] == "rows.csv"
     assert (place / "run" / "model" / "config.json").is_file()
     assert Run(place / "run").state().status == "done"
+    said = summary(Run(place / "run"))
+    assert found["verdict"]["words"] in said and found["kept"] in said
 
 
 def test_train_says_on_stderr_what_happens(trained: subprocess.CompletedProcess[str]) -> None:
@@ -530,7 +532,8 @@ def test_compare_scores_both_on_a_file(
     assert (verdicts.count("fixed"), verdicts.count("broken")) == (found["fixed"], found["broken"])
     assert found["base_metrics"].keys() == found["tuned_metrics"].keys()
     assert cli.main(arguments) == 0
-    assert "rows.csv, 40 rows" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "rows.csv, 40 rows" in said and found["verdict"]["words"] in said
 
 
 def test_fill_mask_models_are_evaluated_and_compared_by_perplexity(

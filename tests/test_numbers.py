@@ -14,7 +14,7 @@ from test_training import FAST, SPLITS, Trained
 from bertspace import comparison, training, tuning, verdict
 from bertspace.batching import epoch_batches
 from bertspace.evaluation import read_tables
-from bertspace.progress import Progress, hints
+from bertspace.progress import Best, Progress, hints
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS
 
@@ -196,6 +196,14 @@ def test_a_hint_goes_by_the_first_and_the_last_quarter(losses: list[float], said
         found.count_loss(loss, 8, len(losses))
     told = list(hints(found, TrainConfig(learning_rate=2e-5)))
     assert len(told) == bool(said) and all(said in each for each in told)
+
+
+def test_an_epoch_whose_loss_was_no_number_does_not_stay_the_best() -> None:
+    best = Best(TASKS["text-classification"], TrainConfig(best_metric="loss"))
+    offered = [
+        best.offer({"loss": loss}, step, {}) for step, loss in enumerate((math.nan, 0.5, math.nan, 0.6, 0.4))
+    ]
+    assert offered == [True, True, False, False, True]
 
 
 def test_an_early_end_says_why_and_which_epoch_is_kept(base: TrainConfig, tmp_path: Path) -> None:
