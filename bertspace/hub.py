@@ -188,10 +188,10 @@ def facts(name: str) -> Facts:
     repo_id, revision = _parts(name)
     try:
         return with_or_without_login(lambda: _facts(repo_id, revision))
-    except HubUnreachable:
+    except HubUnreachable as why:
         if (found := _offline(repo_id, revision)) is None:
             raise
-        return _facts_on_disk(repo_id, found)
+        return _facts_on_disk(repo_id, found, why)
 
 
 def snapshot(
@@ -443,12 +443,12 @@ def _facts(repo_id: str, revision: str | None) -> Facts:
     )
 
 
-def _facts_on_disk(repo_id: str, found: Path) -> Facts:
+def _facts_on_disk(repo_id: str, found: Path, why: HubUnreachable) -> Facts:
     files = [path for path in found.iterdir() if path.is_file()]
     taken = sum(path.stat().st_size for path in files)
     config = config_of(found)
     names = tuple(path.name for path in files)
-    words = "Seen as it lies on this machine: the Hub does not answer."
+    words = f"Seen as it lies on this machine. {why.message}"
     return Facts(
         repo_id,
         found.name,

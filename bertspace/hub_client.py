@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bertspace.errors import HubError, HubUnreachable, TokenRefused
-from bertspace.hub_reasons import about_storage, because, no_token, reason, seconds_asked, wait_aloud
+from bertspace.errors import HubError, HubUnreachable, TokenRefused, without_paths
+from bertspace.hub_reasons import about_storage, because, no_token, seconds_asked, wait_aloud
 
 T = TypeVar("T")
 ANSWER_SECONDS = (
@@ -33,7 +33,6 @@ SILENCE = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 10.0}
 OFFLINE = "Use the model named starter, which needs no network, or check the connection."
 LARGEST_ANSWER = 32 * 1024 * 1024  # bytes of one that is waited for: a listing, a model's facts
 LONGEST_REVISION = 200  # characters
-_UNTIL: ContextVar[float] = ContextVar("_UNTIL", default=math.inf)  # of time.monotonic()
 _FIRST = threading.Lock()
 _NAME = r"\w(?:[\w.-]{0,94}\w)?"
 _REPO_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
@@ -65,6 +64,26 @@ class Rights:
 
 
 RIGHTS: ContextVar[Rights] = ContextVar("RIGHTS", default=Rights())  # noqa: B039 - frozen
+
+
+@dataclass
+class _Question:
+    """What somebody waits for an answer to: about what, until when (of time.monotonic()).
+
+    refused: the last refusal, after which the client tries again.
+    """
+
+    about: str = ""
+    until: float = math.inf
+    revision: str = ""
+    kind: str = "model"
+    refused: BaseException | None = None
+
+    def told(self, error: BaseException) -> HubError:
+        return told(error, self.about, self.revision, self.kind)
+
+
+_QUESTION: ContextVar[_Question] = ContextVar("_QUESTION", default=_Question())  # noqa: B039 - never written to
 
 
 @contextmanager
@@ -116,7 +135,7 @@ def _bound_silence(request: Any) -> None:
 
     Raises HubUnreachable after that: the client would try five times more.
     """
-    left = _UNTIL.get() - time.monotonic()
+    left = _QUESTION.get().until - time.monotonic()
     if left <= 0:
         raise HubUnreachable("The Hub did not answer in time.", hint=OFFLINE)
     asked = request.extensions.get("timeout") or {}
@@ -128,8 +147,28 @@ def _bound_silence(request: Any) -> None:
 def _bound_answer(response: Any) -> None:
     """Let an answer that somebody waits for end in that time, and hold no more than LARGEST_ANSWER: it is
     read into memory, also by a thread that nobody waits for any more."""
-    if math.isfinite(_UNTIL.get()):
+    question = _QUESTION.get()
+    if math.isfinite(question.until):
         response.stream = _bounded()(response.stream)
+        if response.status_code == 429 or response.status_code >= 500:
+            _note_refusal(question, response)
+
+
+def _note_refusal(question: _Question, response: Any) -> None:
+    """Keep what the Hub says before the client tries again; raises it where that would be too late.
+
+    The client (2.4) sleeps as long as the Hub asks for, whoever waits.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import hf_raise_for_status
+
+    response.read()
+    try:
+        hf_raise_for_status(response)
+    except HfHubHTTPError as error:
+        question.refused = error
+        if time.monotonic() + retry_after(error) > question.until:
+            raise
 
 
 @cache
@@ -144,7 +183,7 @@ def _bounded() -> Any:
             count = 0
             for chunk in self.stream:
                 count += len(chunk)
-                if count > LARGEST_ANSWER or time.monotonic() > _UNTIL.get():
+                if count > LARGEST_ANSWER or time.monotonic() > _QUESTION.get().until:
                     raise HubUnreachable("The Hub's answer does not end.", hint=OFFLINE)
                 yield chunk
 
@@ -200,19 +239,28 @@ def readable(call: Callable[[], T], about: str) -> T:
         ) from error
 
 
-def answered(call: Callable[[], T], about: str, seconds: float = ANSWER_SECONDS, revision: str = "") -> T:
+def answered(
+    call: Callable[[], T],
+    about: str,
+    seconds: float = ANSWER_SECONDS,
+    revision: str = "",
+    *,
+    kind: str = "model",
+) -> T:
     """What the call gives, asked in a thread: name look-ups and the client's own retries know no time-out.
-    Raises HubError.
+
+    kind: what `about` is, in words. Raises HubError.
     """
     found: list[Any] = []
+    question = _Question(about, time.monotonic() + seconds, revision, kind)
     context = copy_context()
-    context.run(_UNTIL.set, time.monotonic() + seconds)
-    thread = threading.Thread(
-        target=lambda: found.append(context.run(_tried, call, about, revision)), daemon=True
-    )
+    context.run(_QUESTION.set, question)
+    thread = threading.Thread(target=lambda: found.append(context.run(_tried, call)), daemon=True)
     thread.start()
     thread.join(seconds)
     if not found:
+        if question.refused is not None:
+            raise question.told(question.refused) from question.refused
         said = f"The Hub did not answer about {about} in {seconds:g} seconds."
         raise HubUnreachable(said, hint=OFFLINE)
     if isinstance(found[0], BaseException):
@@ -220,12 +268,12 @@ def answered(call: Callable[[], T], about: str, seconds: float = ANSWER_SECONDS,
     return found[0]
 
 
-def _tried(call: Callable[[], T], about: str, revision: str) -> T | BaseException:
+def _tried(call: Callable[[], T]) -> T | BaseException:
     """What the call gives, or the error to be raised where it was asked for."""
     try:
         return call()
     except faults() as error:
-        return told(error, about, revision)
+        return _QUESTION.get().told(error)
     except BaseException as error:  # a bug: told by the thread that waits
         return error
 
@@ -248,48 +296,54 @@ def retry_after(error: BaseException) -> float:
     return seconds_asked(getattr(getattr(error, "response", None), "headers", {}))
 
 
-def told(error: BaseException, about: str, revision: str = "") -> HubError:
+def told(error: BaseException, about: str, revision: str = "", kind: str = "model") -> HubError:
     """The client's error in words: what happened with `about`, and what to do. HubUnreachable may pass."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalTokenNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import errors
 
-    if isinstance(error, GatedRepoError):
-        return HubError(f"{about} asks for its terms to be accepted.", hint="Accept them on its page first.")
-    if isinstance(error, RevisionNotFoundError):
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return no_token()
+    if isinstance(error, errors.GatedRepoError):
+        said = f"{about} asks for its terms to be accepted{because(error)}"
+        return HubError(said, hint="Accept them on its page first.")
+    if isinstance(error, errors.RevisionNotFoundError):
         return HubError(f"{about} has no revision {revision!r}.", hint="Leave the part after @ away.")
-    if isinstance(error, RepositoryNotFoundError):
+    if isinstance(error, errors.DisabledRepoError):
+        return HubError(f"The Hub has closed {about} for everybody.", hint=f"Choose another {kind}.")
+    if isinstance(error, errors.RepositoryNotFoundError):
         return HubError(
-            f"The Hub has no model {about} (or it is private).",
+            f"The Hub has no {kind} {about} (or it is private).",
             hint="Check the spelling, or sign in with an account that may see it.",
         )
-    if isinstance(error, LocalTokenNotFoundError):
-        return no_token()
-    if isinstance(error, OfflineModeIsEnabled):
+    if isinstance(error, errors.OfflineModeIsEnabled):
         return HubUnreachable(f"HF_HUB_OFFLINE is set, and {about} is not on this machine.", hint=OFFLINE)
-    status = status_of(error)
+    if status := status_of(error):
+        return _refused(error, about, status)
+    if isinstance(error, ValueError):
+        why = " ".join(without_paths(str(error)).split())[:200]
+        return HubError(f"The Hub refuses what was asked of {about}: {why}", hint="Change it and try again.")
+    return HubUnreachable(f"The Hub cannot be reached for {about} ({type(error).__name__}).", hint=OFFLINE)
+
+
+def _refused(error: BaseException, about: str, status: int) -> HubError:
+    """A refusal by its status, with what the Hub says of it."""
     if status == 401:
         return TokenRefused(
             f"The Hub does not accept the token for {about}: it is wrong, expired or revoked.",
             hint="Sign in again, or give another token.",
         )
-    if status in _REFUSALS:
-        words, hint = _REFUSALS[status]
-        why = because(error) if status != 404 else "."
-        return HubError(words.format(about) + why, hint=MORE_ROOM if about_storage(error) else hint)
+    wait = retry_after(error)
     if status == 429:
-        return _too_often(about, retry_after(error), because(error))
+        hint = f"Wait {wait:.0f} seconds first." if wait else "Wait a few minutes first."
+        said = f"The Hub was asked too often about {about}{because(error)}"
+        return HubUnreachable(said, hint=hint, seconds=wait)
     if status >= 500:
-        said = f"The Hub has trouble of its own with {about} (status {status})."
-        return HubUnreachable(said, hint="Try again in a moment.", seconds=retry_after(error))
-    if status or isinstance(error, ValueError):
-        why = reason(error) or " ".join(str(error).split())[:200]
-        return HubError(f"The Hub refuses what was asked of {about}: {why}", hint="Change it and try again.")
-    return HubUnreachable(f"The Hub cannot be reached for {about} ({type(error).__name__}).", hint=OFFLINE)
+        hint = f"Try again in {wait:.0f} seconds." if wait else "Try again in a moment."
+        said = f"The Hub has trouble of its own with {about} (status {status}){because(error)}"
+        return HubUnreachable(said, hint=hint, seconds=wait)
+    other = (f"The Hub refuses what was asked of {{}} (status {status})", "Change it and try again.")
+    words, hint = _REFUSALS.get(status, other)
+    why = because(error) if status != 404 else "."
+    return HubError(words.format(about) + why, hint=MORE_ROOM if about_storage(error) else hint)
 
 
 MORE_ROOM = "Delete there what is not needed any more, or get more storage for the account."
@@ -304,8 +358,3 @@ _REFUSALS = {
     412: ("{} was changed on the Hub by someone else in the meantime", "Look at it, then try again."),
     413: ("What was sent to {} is too large for the Hub", "Push less at once."),
 }
-
-
-def _too_often(about: str, seconds: float, why: str) -> HubUnreachable:
-    wait = f"Wait {seconds:g} seconds first." if seconds else "Wait a few minutes first."
-    return HubUnreachable(f"The Hub was asked too often about {about}{why}", hint=wait, seconds=seconds)

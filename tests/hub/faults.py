@@ -23,6 +23,7 @@ class Fault:
 
     after: so many matching requests go through first. seconds: of a slow body, or of a hang.
     reset: the seconds in a RateLimit header, as the Hub sends it with a 429. said: the Hub's own words.
+    code, headers: its X-Error-Code, and what else stands in the answer's head.
     """
 
     what: int | str
@@ -34,6 +35,8 @@ class Fault:
     seconds: float = 30.0
     said: str = ""
     reset: int | None = None
+    code: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     met: int = field(default=0)
 
     def hits(self, method: str, path: str) -> bool:
@@ -52,6 +55,7 @@ def refusal(fault: Fault) -> tuple[int, dict[str, str], bytes]:
     if fault.reset is not None:
         headers["ratelimit"] = f'"api";r=0;t={fault.reset}'
         headers["ratelimit-policy"] = '"fixed window";"api";q=1000;w=300'
+    headers |= fault.headers | ({"x-error-code": fault.code} if fault.code else {})
     said = fault.said or f"a fault was asked for ({fault.what})"
     return int(fault.what), headers, json.dumps({"error": said}).encode()
 
