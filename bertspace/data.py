@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bertspace import published, run_data, squad
+from bertspace import hub_names, published, run_data, squad
 from bertspace.columns import (
     Columns,
     blank_rows,
@@ -223,7 +223,7 @@ def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
         return f"sample: {sample.title}", {"train": published.read(sample.path)}
     if config.dataset:
         named = f" ({config.dataset_config})" if config.dataset_config else ""
-        return f"{config.dataset}{named}", load_hub(config)
+        return f"{hub_names.plain(config.dataset, 'data set')}{named}", load_hub(config)
     if not files["train"] and (any(files.values()) or not config.data_dir):
         raise DataError(
             "No data is named.", hint=f"Give a train_file, a Hub data set, or {_known_samples()}."

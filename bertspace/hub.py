@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -18,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bertspace import hub_cache, hub_room
+from bertspace import hub_cache, hub_names, hub_room
 from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub_cache import Progress, RemoteFile
 from bertspace.hub_client import (
@@ -45,7 +44,6 @@ __all__ += ["check_id", "check_revision", "facts", "on_disk", "pulled_fresh", "s
 
 MAY_WRITE = ("admin", "write", "contributor")  # roles in an organisation
 MOST_LISTED = 5000  # files at a repository's top
-_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 class Public:
@@ -292,10 +290,8 @@ def _granted(token: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def _parts(name: str) -> tuple[str, str | None]:
-    repo_id, _, revision = name.partition("@")
-    check_id(repo_id)
-    check_revision(repo_id, revision or None)
-    return repo_id, revision or None
+    found = hub_names.parse(name)
+    return found.repo_id, found.revision or None
 
 
 def _offline(repo_id: str, revision: str | None) -> Path | None:
@@ -319,7 +315,7 @@ def _remote(repo_id: str, revision: str | None) -> _Remote:
         except (RepositoryNotFoundError, DisabledRepoError):  # the first one for gated ones too
             _PUBLIC.forget(repo_id)
             raise
-        return _Remote(info, tuple(_listed(repo_id, info.sha)))
+        return _Remote(info, tuple(hub_cache.listed(repo_id, info.sha, MOST_LISTED)))
 
     found = answered(lambda: readable(ask, repo_id), repo_id, revision=revision or "")
     if found.is_restricted:
@@ -327,23 +323,6 @@ def _remote(repo_id: str, revision: str | None) -> _Remote:
     else:
         _PUBLIC.add(repo_id)
     return found
-
-
-def _listed(repo_id: str, commit: str) -> list[RemoteFile]:
-    """The files at the top of a commit; raises HubError for more than anybody needs, and odd ones."""
-    from huggingface_hub.hf_api import RepoFile
-
-    if not _COMMIT.fullmatch(str(commit)):
-        raise HubError(f"The Hub names no commit of {repo_id}.", hint="Choose another model.")
-    tree = api().list_repo_tree(repo_id, revision=commit, recursive=False)
-    found = list(itertools.islice(tree, MOST_LISTED + 1))
-    if len(found) > MOST_LISTED:
-        raise HubError(f"{repo_id} has more than {MOST_LISTED:,} files.", hint="Choose another model.")
-    return [
-        RemoteFile(each.path, each.size, each.lfs.sha256 if each.lfs else each.blob_id)
-        for each in found
-        if isinstance(each, RepoFile)
-    ]
 
 
 def _pulled(

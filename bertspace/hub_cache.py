@@ -9,6 +9,7 @@ of it. What is brought is what `snapshot_download` would have brought, and it ta
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from typing import Any
 
 from bertspace import runs
 from bertspace.errors import FULL, Cancelled, HubError, HubUnreachable, ModelError
-from bertspace.hub_client import RIGHTS, faults, told
+from bertspace.hub_client import RIGHTS, api, faults, told
 from bertspace.layout import INDEX, weight_map
 
 WEIGHTS = ".safetensors"
@@ -32,6 +33,8 @@ LONGEST_PATH = 1000  # characters, within a repository
 TRIES = 4  # in a row without a byte
 READ_SECONDS, LONGEST_WAIT = 12, 30  # for the next bytes; for the Hub's own wish before a further try
 SPARE = 64 * 1024 * 1024  # bytes left on the disk
+WORDS = {"model": "model", "dataset": "data set"}  # of a repository's kind
+COMMIT = re.compile("[0-9a-f]{40}")
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _PLAIN = re.compile(r"\w[\w.-]{0,200}", re.ASCII)  # a name as those of all files that a model is loaded from
 
@@ -81,6 +84,7 @@ class Progress:
     tell: Callable[[int, int], None] | None = None
     stopped: Callable[[], bool] | None = None
     done: int = field(default=0)
+    kind: str = "model"  # in words
 
     def add(self, count: int) -> None:
         self.done += count
@@ -98,6 +102,29 @@ class Progress:
         while (left := until - time.monotonic()) > 0:
             self.look()
             time.sleep(min(left, 0.2))
+
+
+def listed(
+    repo_id: str, commit: str, most: int, kind: str = "model", recursive: bool = False
+) -> list[RemoteFile]:
+    """The files of a commit; raises HubError for more than `most`, and for odd ones.
+
+    recursive: not at its top alone.
+    """
+    from huggingface_hub.hf_api import RepoFile
+
+    other = f"Choose another {WORDS[kind]}."
+    if not COMMIT.fullmatch(str(commit)):
+        raise HubError(f"The Hub names no commit of {repo_id}.", hint=other)
+    tree = api().list_repo_tree(repo_id, revision=commit, repo_type=kind, recursive=recursive)
+    found = list(itertools.islice(tree, most + 1))
+    if len(found) > most:
+        raise HubError(f"{repo_id} has more than {most:,} files.", hint=other)
+    return [
+        RemoteFile(each.path, each.size, each.lfs.sha256 if each.lfs else each.blob_id)
+        for each in found
+        if isinstance(each, RepoFile)
+    ]
 
 
 def common() -> Path:
@@ -126,13 +153,19 @@ def repo_folder(cache: Path, repo_id: str, kind: str = "model") -> Path:
 def find(repo_id: str, revision: str | None, caches: Sequence[Path]) -> Path | None:
     """The snapshot of the revision that has all its weights, in the first of the caches that has it."""
     for cache in caches:
-        folder, name = repo_folder(cache, repo_id), revision or "main"
-        with suppress(OSError):
-            commit = (folder / "refs" / name).read_text(encoding="ascii").strip()
-            name = commit or name
-        if "/" not in name and is_complete(folder / "snapshots" / name):
-            return folder / "snapshots" / name
+        snapshot = snapshot_of(cache, repo_id, revision)
+        if snapshot is not None and is_complete(snapshot):
+            return snapshot
     return None
+
+
+def snapshot_of(cache: Path, repo_id: str, revision: str | None, kind: str = "model") -> Path | None:
+    """Where the cache has the revision, whole or in part, if it has it."""
+    folder, name = repo_folder(cache, repo_id, kind), revision or "main"
+    with suppress(OSError, ValueError):
+        name = (folder / "refs" / name).read_text(encoding="ascii").strip() or name
+    found = folder / "snapshots" / name
+    return found if "/" not in name and found.is_dir() else None
 
 
 def is_complete(snapshot: Path) -> bool:
@@ -203,10 +236,15 @@ def bring(
         url = hf_hub_url(repo_id, file.path, repo_type=kind, revision=commit)
         _link(_brought(url, file, folder / "blobs", progress), snapshot / file.path)
     if revision != commit:
-        reference = folder / "refs" / (revision or "main")
-        reference.parent.mkdir(parents=True, exist_ok=True)
-        reference.write_text(commit, encoding="ascii")
+        refer(snapshot, revision)
     return snapshot
+
+
+def refer(snapshot: Path, revision: str | None) -> None:
+    """Note that the revision was this commit when it was asked for last."""
+    reference = snapshot.parent.parent / "refs" / (revision or "main")
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    reference.write_text(snapshot.name, encoding="ascii")
 
 
 def _tag(cache: Path) -> None:
@@ -240,7 +278,7 @@ def _brought(url: str, file: RemoteFile, blobs: Path, progress: Progress) -> Pat
             raise HubError(
                 f"{file.path} of {progress.name} arrived damaged: its size or its hash is not what the "
                 "Hub says. It was removed.",
-                hint="Pull the model again.",
+                hint=f"Bring the {progress.kind} again.",
             )
         partial.replace(blob)
         return blob
@@ -273,7 +311,9 @@ def _read(url: str, file: RemoteFile, partial: Path, progress: Progress) -> None
                 ) from error
             arrived = partial.stat().st_size if partial.exists() else 0
             failed = 1 if arrived > have else failed + 1
-            _wait_or_raise(told(error, progress.name), failed, begin + arrived, progress, error)
+            _wait_or_raise(
+                told(error, progress.name, kind=progress.kind), failed, begin + arrived, progress, error
+            )
 
 
 def _wait_or_raise(why: HubError, failed: int, done: int, progress: Progress, error: BaseException) -> None:

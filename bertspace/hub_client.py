@@ -315,7 +315,7 @@ def told(error: BaseException, about: str, revision: str = "", kind: str = "mode
             hint="Check the spelling, or sign in with an account that may see it.",
         )
     if isinstance(error, errors.OfflineModeIsEnabled):
-        return HubUnreachable(f"HF_HUB_OFFLINE is set, and {about} is not on this machine.", hint=OFFLINE)
+        return HubUnreachable(f"HF_HUB_OFFLINE is set: the Hub is not asked about {about}.", hint=OFFLINE)
     if status := status_of(error):
         return _refused(error, about, status)
     if isinstance(error, ValueError):

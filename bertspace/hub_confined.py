@@ -1,12 +1,14 @@
-"""A stranger's data set, laid out so that the datasets library reads its tables and nothing else by it.
+"""A data set of the Hub, laid out so that the datasets library reads its tables and nothing else by it.
 
 For the library a folder is its owner's: it obeys front matter that names files anywhere on the machine, or
 addresses, and settings that make reading endless. So it is given a folder of ours: links to the tables of the
-repository, and of the front matter only what is known here and was looked through.
+repository, and of the front matter only what is known here and was looked through. It is read so for
+everybody, and only what the configuration and the splits that are asked for need comes at all.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +21,24 @@ if TYPE_CHECKING:
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".txt", ".parquet")
 PACKED = tuple(f"{each}.gz" for each in TABLES[:-1])
+CARDS = ("README.md", ".huggingface.yaml")  # the second says it instead
 BUILDERS = ("csv", "json", "text", "parquet")
 FRONT_BYTES = 128 * 1024  # of a front matter: its parser takes seconds for that
 MOST_CONFIGS, MOST_PATTERNS, MOST_STARS = 500, 1000, 3  # stars: between two slashes, tried in every way
 MOST_UNPACKED = 512 * 1024 * 1024  # bytes: beside them, what is made of the rows takes memory too
 LARGEST_NUMBER = 1000  # of a setting: of rows to be skipped the library makes a list
-_CHARACTERS = ("sep", "delimiter", "quotechar")  # more than one would be a pattern, none a guess
+_CHARACTERS = (
+    "sep",
+    "delimiter",
+    "quotechar",
+    "escapechar",
+)  # more than one would be a pattern, none a guess
 _SETTINGS = (
     "header",
     "names",
     "column_names",
     "quoting",
+    "doublequote",
     "skiprows",
     "field",
     "sample_by",
@@ -38,36 +47,53 @@ _SETTINGS = (
 _HINT = "Upload a file of its rows."
 
 
-def lay_out(snapshot: Path, names: Iterable[str], target: Path) -> None:
-    """Make the folder `target` out of a repository's files; raises DataError for what may not be obeyed."""
+def lay_out(snapshot: Path, names: Iterable[str], target: Path, front_bytes: int = FRONT_BYTES) -> None:
+    """Make the folder `target` after a repository's files: an empty one for each of its tables, since their
+    names alone tell which of them are read. Raises DataError for what may not be obeyed.
+
+    snapshot: where the repository's card lies.
+    """
     import yaml
 
     target.mkdir(parents=True)
     for name in names:
-        if name.lower().endswith((*TABLES, *PACKED)):
-            place = target / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to((snapshot / name).resolve())
-    front = _front(snapshot)
-    known: dict[str, Any] = {"configs": _configs(front.get("configs"))}
+        if _is_table(name):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).touch()
+    front = _front(snapshot, front_bytes)
+    configs = front.get("configs") or _exported(target)
+    known: dict[str, Any] = {"configs": _configs(configs)}
     known["dataset_info"] = _infos(front.get("dataset_info"))
     # Not as a README.md: what the client finds its front matter by takes forever over empty lines.
     text = yaml.safe_dump({key: value for key, value in known.items() if value}, allow_unicode=True)
     (target / ".huggingface.yaml").write_text(text, encoding="utf-8")
 
 
-def check(builder: datasets.DatasetBuilder, target: Path) -> list[Path]:
-    """The files that the builder would read; raises DataError where one was not laid out."""
+def check(builder: datasets.DatasetBuilder, target: Path) -> dict[str, list[str]]:
+    """The names of the files that the builder would read, by split; raises DataError where one was not laid
+    out."""
     kind = type(builder).__module__.rpartition(".")[2]
     if kind not in BUILDERS:
         raise DataError(
             f"Files of the kind {kind} are not read here.", hint="Give csv, json, text or parquet."
         )
-    ours = {path.resolve() for path in target.rglob("*") if path.is_symlink()}
-    found = [Path(name) for names in (builder.config.data_files or {}).values() for name in names]
+    laid = [path for path in target.rglob("*") if path.is_file() and _is_table(path.name)]
+    ours = {str(path.resolve()): path.relative_to(target).as_posix() for path in laid}
+    found: dict[str, list[str]] = {}
+    for split, paths in (builder.config.data_files or {}).items():
+        for path in map(Path, paths):
+            if (name := ours.get(str(path.resolve()))) is None:
+                raise DataError(f"The data set names {path.name}, which is no table of its own.", hint=_HINT)
+            found.setdefault(str(split), []).append(name)
+    return found
+
+
+def fill(snapshot: Path, names: Iterable[str], target: Path) -> list[Path]:
+    """Put these tables in the place of the empty files, as links to where they lie."""
+    found = [target / name for name in names]
     for path in found:
-        if path.resolve() not in ours:
-            raise DataError(f"The data set names {path.name}, which is no table of its own.", hint=_HINT)
+        path.unlink()
+        path.symlink_to((snapshot / path.relative_to(target)).resolve())
     return found
 
 
@@ -94,17 +120,42 @@ def check_packed(files: Sequence[Path], most: int = 0) -> None:
         )
 
 
-def _front(snapshot: Path) -> dict[str, Any]:
+def _exported(target: Path) -> list[dict[str, Any]]:
+    """The configurations of the Hub's own copies as parquet; none of anything else.
+
+    They lie at <configuration>/<split>/0000.parquet, with no card that says so.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(path for path in target.rglob("*") if path.is_file()):
+        parts = path.relative_to(target).parts
+        if (
+            len(parts) != 3
+            or not re.fullmatch(r"\d{4}\.parquet", parts[2])
+            or not re.fullmatch(r"\w+", parts[1])
+        ):
+            return []
+        found.setdefault(parts[0], {})[parts[1]] = f"{parts[0]}/{parts[1]}/*.parquet"
+    return [
+        {"config_name": name, "data_files": [{"split": split, "path": path} for split, path in paths.items()]}
+        for name, paths in found.items()
+    ]
+
+
+def _is_table(name: str) -> bool:
+    return name.lower().endswith((*TABLES, *PACKED))
+
+
+def _front(snapshot: Path, most: int) -> dict[str, Any]:
     """The front matter of the repository's card, and what the file for it alone says instead."""
     found: dict[str, Any] = {}
-    for name in ("README.md", ".huggingface.yaml"):
+    for name in CARDS:
         if not (snapshot / name).is_file():
             continue
         with (snapshot / name).open("rb") as file:
-            read = file.read(FRONT_BYTES + 1)
+            read = file.read(most + 1)
         text = read.decode("utf-8", errors="replace").replace("\r\n", "\n")
-        front = _between_dashes(text) if name == "README.md" else (text, len(read) <= FRONT_BYTES)
-        if not front[1] and len(read) > FRONT_BYTES:
+        front = _between_dashes(text) if name == "README.md" else (text, len(read) <= most)
+        if not front[1] and len(read) > most:
             raise DataError("The front matter of the data set's card is too long.", hint=_HINT)
         found |= _parsed(front[0]) if front[1] else {}
     return found

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware, runs, schema, tokens, weights
+from bertspace import hardware, hub_names, runs, schema, tokens, weights
 from bertspace.errors import FULL, BertspaceError, Cancelled, ModelError, without_paths
 from bertspace.layout import CONFIG, counts_from_padding, laid_out, library, model_config, read_json
 from bertspace.loadable import (
@@ -108,6 +108,7 @@ def locate(
     task: what it has to have a head for, "" for a model that is to be trained; of a model on the Hub this is
     looked at before its weights are fetched. progress, stopped: see `hub.snapshot`.
     """
+    name = hub_names.plain(name)
     if name == "starter":
         return _locate_starter()
     if name.startswith("run:"):
@@ -138,7 +139,7 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     everybody may see is brought now, with the rights at hand: the worker that trains it has none. seconds:
     what that may take; 0 is no limit.
     """
-    if _is_local(name):
+    if _is_local(name := hub_names.plain(name)):
         return name
     from bertspace import hub, hub_cache, hub_room
 

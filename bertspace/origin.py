@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from bertspace import hub_names
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table
 
@@ -47,9 +48,10 @@ def origin(config: TrainConfig, tables: Mapping[str, Table]) -> Origin:
     """The origin of the tables that the config names, by part."""
     parts = {part: table.name for part, table in tables.items()}
     settings, files = _settings(config), {}
-    revision = tables["train"].revision
-    if revision and not config.dataset.startswith("sample:"):
-        settings["dataset"] = f"{config.dataset.partition('@')[0]}@{revision}"
+    revision, dataset = tables["train"].revision, config.dataset
+    if dataset and not dataset.startswith("sample:"):
+        dataset = hub_names.parse(dataset, "data set").repo_id
+        settings["dataset"] = f"{dataset}@{revision}" if revision else config.dataset
     place = Path(config.data_dir).expanduser()
 
     def named_file(part: str) -> Path:
@@ -61,7 +63,7 @@ def origin(config: TrainConfig, tables: Mapping[str, Table]) -> Origin:
         if named := settings.get(f"{part}_file"):
             columns = [str(name)[:LONGEST] for name in list(table.frame.columns)[:MOST_COLUMNS]]
             files[part] = {"name": named, "columns": columns, "sha256": _sha256(place / named_file(part))}
-    return Origin(config.dataset, config.dataset_config, revision, parts, settings, files)
+    return Origin(dataset, config.dataset_config, revision, parts, settings, files)
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_a_private_one_is_for_who_may_read_it_and_stays_in_their_place(hub: Any,
     hub.fail(503, times=0)
     with acting(Rights(alice)):
         assert len(loaded().train) == 54
-    with acting(Rights(bob, tmp_path / "bob", True)), pytest.raises(HubError, match="not answer"):
+    with acting(Rights(bob, tmp_path / "bob", True)), pytest.raises(HubError, match="not among what was"):
         loaded()
 
 
@@ -146,23 +147,125 @@ def test_a_gated_one_names_its_terms(hub: Any, rights: Rights) -> None:
         assert len(loaded().train) == 54
 
 
-def test_away_what_was_downloaded_serves(hub: Any, messages: str) -> None:
-    before = loaded()
-    hub.fail(503, times=0)
-    again = loaded()
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"what": 503}, "trouble of its own with alice/messages (status 503)"),
+        ({"what": 429, "reset": 207}, "asked too often about alice/messages"),
+    ],
+)
+def test_away_what_was_downloaded_serves_and_says_so(
+    hub: Any, messages: str, fault: dict[str, Any], told: str
+) -> None:
+    before = loaded(test_split="test")
+    hub.fail(times=0, **fault)
+    again = loaded(test_split="test")
     assert again.train.equals(before.train)
+    today = time.strftime("%Y-%m-%d")
+    (stale,) = set(again.findings) - set(before.findings)
+    assert told in stale
+    assert stale.endswith(f"The rows are those downloaded on {today}, commit {messages[:7]}.")
     with pytest.raises(HubError, match="alice/others is not among what was downloaded before"):
         loaded(dataset="alice/others")
+    with pytest.raises(HubError, match="alice/messages is not among what was downloaded before"):
+        loaded(dataset_config="large")
+
+
+@pytest.mark.parametrize("how", ["private", "gone", "token", 403])
+def test_what_the_hub_refuses_is_not_served_from_disk(hub: Any, messages: str, how: str | int) -> None:
+    token = hub.user("alice")
+    with acting(Rights(token)):
+        loaded()
+    if how == "private":
+        hub.repo(NAME, "dataset").private = True
+        token = hub.user("bob")
+    elif how == "gone":
+        del hub.store.repos["dataset", NAME]
+    elif how == "token":
+        hub.repo(NAME, "dataset").private = True
+        token = "hf_revoked"
+    else:
+        hub.fail(403, times=0, said="This data set is under review")
+    told = {"token": "does not accept the token", 403: "This data set is under review"}
+    with acting(Rights(token)), pytest.raises(HubError, match=told.get(how, "no data set alice/messages")):
+        loaded()
+
+
+def brought(hub: Any) -> list[str]:
+    """The files that were asked for, in their order."""
+    found = [
+        each.path.partition(NAME)[2].split("/", 3)[3] for each in hub.requests if "/resolve/" in each.path
+    ]
+    return list(dict.fromkeys(found))
+
+
+def test_what_is_brought_is_what_the_configuration_and_the_splits_need(
+    hub: Any, rights: Rights, messages: str
+) -> None:
+    hub.put(NAME, {"large/weights.bin": b"0" * 1000, "picture.png": b"0"}, kind="dataset")
+    assert len(loaded(train_split="train[:50%]").train) == 27
+    assert brought(hub) == ["README.md", "small/train.csv"]
+    loaded(test_split="test")
+    assert brought(hub)[2:] == ["small/test.csv"]
+    loaded(dataset_config="large")
+    assert brought(hub)[3:] == ["large/train.csv"]
+
+
+def test_a_file_that_is_not_what_the_hub_says_is_never_read(hub: Any, rights: Rights, messages: str) -> None:
+    hub.fail("corrupt", path="/resolve/.*train", method="GET", times=0)
+    with pytest.raises(HubError, match=r"small/train\.csv of alice/messages arrived damaged"):
+        loaded()
+    hub.calm()
+    assert len(loaded().train) == 54
+
+
+def test_a_newer_commit_that_broke_off_leaves_the_older_one_to_read(hub: Any, messages: str) -> None:
+    loaded()
+    hub.put(NAME, {"small/train.csv": csv(80)}, kind="dataset")
+    hub.fail(403, path="/resolve/.*train", method="GET", times=0)
+    with pytest.raises(HubError):
+        loaded()
+    hub.calm()
+    hub.fail(503, times=0)
+    assert f"commit {messages[:7]}" in loaded().findings[0]
+
+
+def test_a_revision_and_an_address_name_a_data_set_too(hub: Any, rights: Rights, messages: str) -> None:
+    newer = hub.put(NAME, {"small/train.csv": csv(80)}, kind="dataset")
+    older = loaded(dataset=f"{NAME}@{messages}")
+    assert (len(older.train), older.source) == (54, f"{NAME}@{messages}")
+    assert older.origin is not None and (older.origin.hub_id, older.origin.revision) == (NAME, messages)
+    pasted = loaded(dataset=f"https://huggingface.co/datasets/{NAME}/viewer/small/train")
+    assert (len(pasted.train), pasted.source) == (72, NAME)
+    assert pasted.origin is not None and pasted.origin.revision == newer
+    with pytest.raises(HubError, match="has no revision 'v9'"):
+        loaded(dataset=f"{NAME}@v9")
+    with pytest.raises(HubError, match="is a model by its address"):
+        loaded(dataset=f"https://huggingface.co/{NAME}")
+
+
+def test_a_program_is_answered_by_where_its_tables_may_be(hub: Any, rights: Rights) -> None:
+    hub.user("alice")
+    hub.put(NAME, {"messages.py": b"import os"}, kind="dataset")
+    with pytest.raises(DataError, match="@refs/convert/parquet"):
+        loaded()
+    repo = hub.repo(NAME, "dataset")
+    files = {f"{kind}/train/0000.parquet": parquet(count) for kind, count in (("a", 40), ("b", 60))}
+    kept = {name: hub.store.keep(content, name) for name, content in files.items()}
+    hub.store.add_commit(repo, "refs/convert/parquet", kept, "exported", "alice")
+    assert len(loaded(dataset=f"{NAME}@refs/convert/parquet", dataset_config="b").train) == 54
+    with pytest.raises(DataError, match="'a', 'b'"):
+        loaded(dataset=f"{NAME}@refs/convert/parquet")
 
 
 def test_a_guest_brings_no_more_than_they_may_and_what_was_brought_long_ago_makes_room(
     hub: Any, messages: str, tmp_path: Path
 ) -> None:
-    size = sum(map(len, FILES.values()))
+    size = len(FILES["README.md"]) + len(FILES["small/train.csv"])
     with acting(Rights(False, tmp_path / "own", True, most_bytes=size - 1)):
         with pytest.raises(ForbiddenError, match="alice/messages takes .*; the limit here is"):
             loaded()
-    assert not (tmp_path / "hub").exists()
+    assert not files_with(b"number 7 says", tmp_path)
     with acting(Rights(False, tmp_path / "own", True, most_bytes=size, cache_bytes=int(1.5 * size))):
         loaded()
         hub.put("alice/others", FILES, kind="dataset")
@@ -293,7 +396,7 @@ def test_a_guests_card_says_how_its_tables_are_read(hub: Any, guest: None) -> No
 @pytest.mark.parametrize("name", ["train.arrow", "train.xml", "x.arrow.json", "train.zip", "train.tar"])
 def test_a_guest_reads_tables_alone(hub: Any, guest: None, name: str) -> None:
     hub.put(NAME, {name: csv(60)}, kind="dataset")
-    with pytest.raises(DataError, match="doesn't contain any data files|not read here"):
+    with pytest.raises(DataError, match="no tables that can be read here|not read here"):
         loaded()
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TextIO
 
-from bertspace import companion, deploy, hub, hub_room, models, publish
+from bertspace import companion, deploy, hub_names, hub_room, models, publish
 from bertspace.cli import words
 from bertspace.cli.outcome import (
     DONE,
@@ -60,7 +60,7 @@ def add_commands(commands: Commands) -> None:
     )
     parser.add_argument("--message", default="", metavar="M", help="The commit's message.")
     parser = add_command(commands, "pull", "Bring a model of the Hub to this machine.", pull)
-    parser.add_argument("name", metavar="OWNER/NAME[@REVISION]")
+    parser.add_argument("name", metavar="OWNER/NAME[@REVISION]", help="as on the Hub, or its address")
 
 
 def add_destination(parser: argparse.ArgumentParser) -> None:
@@ -195,10 +195,9 @@ def pull(arguments: argparse.Namespace) -> Outcome:
 
 
 def _hub_name(name: str) -> str:
-    hub.check_id(name.partition("@")[0])
     if Path(name).exists():
         raise HubError(f"{name} is a folder here.", hint="Give owner/name as on the Hub.")
-    return name
+    return str(hub_names.parse(name))
 
 
 def bytes_line(stream: TextIO) -> Callable[[int, int], None]:

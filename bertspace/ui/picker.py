@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from bertspace import data, hub, models, runs
+from bertspace import data, hub, hub_names, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
 from bertspace.hub_words import config_of
 from bertspace.loadable import HEADS
@@ -121,7 +121,7 @@ def checked_model(value: str | None, person: Person) -> str:
 
     What is typed on a page is never taken as a path of the host. All that follows here takes checked values.
     """
-    value = (value or "").strip()
+    value = hub_names.plain((value or "").strip())
     if value == STARTER:
         return value
     if not value:
@@ -145,7 +145,7 @@ def known_model(value: str | None, person: Person) -> str:
     """The checked value; "" for what the person may not use or what is no model's name."""
     try:
         return checked_model(value, person)
-    except ModelError:
+    except (HubError, ModelError):
         return ""
 
 
