@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 Shapes = Mapping[str, Sequence[int]]
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")  # and SentencePiece's *.model
+SENTENCEPIECE = ("sentencepiece", "protobuf")  # the packages that those are read by
 # What each task's checkpoints call themselves in config.json, "architectures".
 HEADS = {"text-classification": "ForSequenceClassification", "fill-mask": "ForMaskedLM"}
 
@@ -63,7 +65,27 @@ def why_not(
         return f"{name} is of the type {kind[:80]}: it is no encoder of the BERT family."
     if not any(file in TOKENIZERS or file.endswith(".model") for file in files):
         return f"{name} has no tokenizer: none of {', '.join(TOKENIZERS)} is there."
+    if lacking := lacking_packages(files):
+        return (
+            f"The tokenizer of {name} is a file of SentencePiece, and the package {lacking} is not installed."
+        )
     return lacking_head(name, config, task, shapes) if task else ""
+
+
+def lacking_packages(files: Iterable[str]) -> str:
+    """What is not installed of what SentencePiece's files are read by, where a tokenizer is nothing else."""
+    names = set(files)
+    if names & set(TOKENIZERS) or not any(name.endswith(".model") for name in names):
+        return ""
+    return " and ".join(name for name in SENTENCEPIECE if not _is_installed(name))
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def checked_folder(folder: Path, name: str) -> Path:
@@ -76,6 +98,11 @@ def checked_folder(folder: Path, name: str) -> Path:
             f"{name} has no safetensors weights{f', only {pickled}' if pickled else ''}.",
             hint="Pickled weights can run code when read; choose a model with model.safetensors, or use: "
             "python -m bertspace import FOLDER",
+        )
+    if lacking := lacking_packages(path.name for path in folder.iterdir()):
+        raise ModelError(
+            f"The tokenizer of {name} is a file of SentencePiece, which is not read here.",
+            hint=f"Run: pip install {lacking.replace(' and ', ' ')}",
         )
     check_counts(read_json(folder / CONFIG), name)
     return folder
