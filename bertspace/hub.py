@@ -383,9 +383,9 @@ def _has(snapshot: Path, files: Sequence[RemoteFile]) -> bool:
 
 def check_files(repo_id: str, names: Collection[str]) -> None:
     """Raises HubError where a repository, by its top's names, lacks what a model is loaded from."""
-    if "config.json" not in names:
+    if "config.json" not in names and hub_cache.OF_ADAPTER not in names:
         raise HubError(f"{repo_id} has no config.json.", hint="Choose a model of the transformers library.")
-    if not any(name.endswith(hub_cache.WEIGHTS) for name in names):
+    if not hub_cache.weights_of(names):
         pickled = [name for name in names if name.endswith((".bin", ".h5", ".ckpt", ".msgpack"))]
         raise HubError(
             f"{repo_id} has no safetensors weights{f', only {pickled[0]}' if pickled else ''}.",

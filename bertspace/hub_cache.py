@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,13 @@ from typing import Any
 from bertspace import runs
 from bertspace.errors import FULL, Cancelled, HubError, HubUnreachable, ModelError
 from bertspace.hub_client import RIGHTS, api, faults, told
-from bertspace.layout import INDEX, weight_map
+from bertspace.layout import CONFIG, INDEX, REWRITTEN, VARIANT, VOCABULARIES, weight_map
 
 WEIGHTS = ".safetensors"
-ENDINGS = (".json", ".txt", ".model", WEIGHTS)  # of what a model needs
-WITH_MODEL = ("model.safetensors", "probe.safetensors")  # the second is what a base knew, see probe.py
+MODEL, PROBE = f"model{WEIGHTS}", f"probe{WEIGHTS}"  # the second is what a base knew, see probe.py
+ADAPTER, OF_ADAPTER = f"adapter_model{WEIGHTS}", "adapter_config.json"
+# What `layout` makes a model of, and the card. A repository's top has much else: logs, pictures, checkpoints.
+NEEDED = {CONFIG, INDEX, *REWRITTEN, *VOCABULARIES, "README.md"}
 CHUNK = 1024 * 1024
 LONGEST_PATH = 1000  # characters, within a repository
 TRIES = 4  # in a row without a byte
@@ -36,6 +38,7 @@ SPARE = 64 * 1024 * 1024  # bytes left on the disk
 WORDS = {"model": "model", "dataset": "data set"}  # of a repository's kind
 COMMIT = re.compile("[0-9a-f]{40}")
 _DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")  # as transformers calls them
 _PLAIN = re.compile(r"\w[\w.-]{0,200}", re.ASCII)  # a name as those of all files that a model is loaded from
 
 
@@ -172,7 +175,7 @@ def is_complete(snapshot: Path) -> bool:
     """Whether a model can be loaded from the folder; a broken download lacks weights, or has some only."""
     if not (snapshot / "config.json").is_file():
         return False
-    if not (snapshot / f"model{WEIGHTS}").is_file() and (snapshot / INDEX).is_file():
+    if not (snapshot / MODEL).is_file() and (snapshot / INDEX).is_file():
         named = shards(snapshot)
         return bool(named) and all((snapshot / name).is_file() for name in named)
     return any(path.is_file() for path in snapshot.glob(f"*{WEIGHTS}"))
@@ -194,18 +197,29 @@ def models_in(cache: Path) -> Iterator[str]:
 
 
 def needed(files: Sequence[RemoteFile]) -> list[RemoteFile]:
-    """The files that a model is loaded from, and its card, of the repository's top only; weights last."""
-    found = [
-        file
-        for file in files
-        if _PLAIN.fullmatch(file.path) and (file.path.endswith(ENDINGS) or file.path == "README.md")
-    ]
-    names = {file.path for file in found}
-    if names & {f"model{WEIGHTS}", INDEX}:  # whole: an adapter would be loaded instead
-        found = [file for file in found if not file.path.startswith("adapter_")]
-    if f"model{WEIGHTS}" in names:  # other variants beside it are not read
-        found = [file for file in found if not file.path.endswith(WEIGHTS) or file.path in WITH_MODEL]
+    """The files that a model or an adapter is loaded from, and its card; weights last."""
+    names = {file.path for file in files}
+    weights = set(weights_of(names))
+    wanted = weights | NEEDED | ({OF_ADAPTER} if ADAPTER in weights else set())
+    found = [file for file in files if file.path in wanted]
     return sorted(found, key=lambda file: (file.path.endswith(WEIGHTS), file.path))
+
+
+def weights_of(names: Collection[str]) -> list[str]:
+    """The files of weights that a model is loaded from, by the names at the top of its repository.
+
+    Whole ones go before shards, an adapter, and a variant such as model.fp16.safetensors.
+    """
+    if MODEL in names:
+        return [MODEL, *({PROBE} & set(names))]
+    if INDEX in names:
+        plain = [
+            name for name in names if name.endswith(WEIGHTS) and _PLAIN.fullmatch(name) and name != ADAPTER
+        ]
+        return [name for name in plain if _SHARD.fullmatch(name)] or plain
+    if {ADAPTER, OF_ADAPTER} <= set(names):
+        return [ADAPTER]
+    return sorted(name for name in names if VARIANT.fullmatch(name))[:1]
 
 
 def bring(

@@ -83,6 +83,7 @@ COUNTED = ("num_labels", "num_hidden_layers", "num_layers", "n_layers", "n_layer
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}", re.ASCII)
 _SHARD = re.compile(r"[A-Za-z0-9][\w.-]{0,199}\.safetensors", re.ASCII)
+VARIANT = re.compile(r"model\.[A-Za-z0-9_]{1,20}\.safetensors")  # the same in half precision: model.fp16.…
 _FLOATS = ("float32", "float16", "bfloat16", "torch.float32", "torch.float16", "torch.bfloat16", "float")
 
 _folders: OrderedDict[tuple[object, ...], Path] = OrderedDict()
@@ -231,8 +232,16 @@ def _link_weights(folder: Path, target: Path) -> None:
                 raise _NotPlain(f"its weights lack {shard}.")
             _link(folder / shard, target / shard)
         _write(target / INDEX, {"metadata": {}, "weight_map": shards})
+    elif (variant := next(iter(sorted(filter(_is_variant, os.listdir(folder)))), "")) and (
+        folder / variant
+    ).is_file():
+        _link(folder / variant, target / WEIGHTS)
     else:
         raise _NotPlain(f"it has neither {WEIGHTS} nor {INDEX}.")
+
+
+def _is_variant(name: str) -> bool:
+    return bool(VARIANT.fullmatch(name))
 
 
 def weight_map(folder: Path, name: str) -> dict[str, str]:

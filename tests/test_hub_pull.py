@@ -44,9 +44,8 @@ def contents(folder: Path, **more: bytes) -> dict[str, bytes]:
 def needed(folder: Path) -> dict[str, bytes]:
     """What a pull brings of alice/tiny."""
     files = contents(folder)
-    return {name: files[name] for name in files if name.endswith(hub_cache.ENDINGS)} | {
-        "README.md": CARD.encode()
-    }
+    kept = {name: files[name] for name in files if name in {*hub_cache.NEEDED, hub_cache.MODEL}}
+    return kept | {"README.md": CARD.encode()}
 
 
 @pytest.fixture
@@ -168,8 +167,9 @@ def test_a_pull_tells_its_bytes_and_is_what_the_client_would_have_brought(
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert contents(folder) == needed(tiny_bert)
     asked = len(hub_server.requests)
-    patterns = [*(f"*{ending}" for ending in hub_cache.ENDINGS), "README.md"]
-    assert snapshot_download(model, allow_patterns=patterns, local_files_only=True) == str(folder)
+    assert snapshot_download(
+        model, allow_patterns=[*hub_cache.NEEDED, hub_cache.MODEL], local_files_only=True
+    ) == str(folder)
     assert len(hub_server.requests) == asked
     assert hub.snapshot(model) == folder
     assert not [each for each in hub_server.requests[asked:] if "resolve" in each.path]
@@ -439,6 +439,41 @@ def test_a_whole_model_comes_without_the_adapter_beside_it(hub_server: Any, tiny
     folder = hub.snapshot("alice/both")
     assert not list(folder.glob("adapter_*"))
     assert models.load_model(models.locate("alice/both"), "fill-mask") is not None
+
+
+BESIDE = ("train.txt", "trainer_state.json", "optimizer.pt", "pytorch_model.bin", "eval.json", "loss.png")
+
+
+def test_what_no_model_is_made_of_stays_where_it_is(hub_server: Any, tiny_bert: Path) -> None:
+    hub_server.user("alice")
+    beside = dict.fromkeys(
+        (*BESIDE, "onnx/model.onnx", "model.fp16.safetensors", "rust_model.ot"), b"0" * 999
+    )
+    hub_server.put("alice/full", contents(tiny_bert, **beside))
+    folder = hub.snapshot("alice/full")
+    assert contents(folder) == {
+        name: content for name, content in needed(tiny_bert).items() if name != "README.md"
+    }
+    assert hub.facts("alice/full").size == sum(map(len, contents(folder).values()))
+
+
+def test_a_model_in_half_precision_alone_is_read(hub_server: Any, tiny_bert: Path) -> None:
+    hub_server.user("alice")
+    there = contents(tiny_bert)
+    there["model.fp16.safetensors"] = there.pop("model.safetensors")
+    hub_server.put("alice/half", there | {"model.onnx.safetensors": b"0"})
+    located = models.locate("alice/half", "fill-mask")
+    assert [path.name for path in located.path.glob("*.safetensors")] == ["model.fp16.safetensors"]
+    assert models.load_model(located, "fill-mask") is not None
+
+
+def test_weights_of_another_library_are_not_brought(hub_server: Any, tiny_bert: Path) -> None:
+    hub_server.user("alice")
+    there = contents(tiny_bert)
+    there["diffusion_pytorch_model.safetensors"] = there.pop("model.safetensors")
+    hub_server.put("alice/other", there)
+    with pytest.raises(HubError, match="alice/other has no safetensors weights"):
+        models.locate("alice/other")
 
 
 def test_a_guest_pulls_no_more_than_the_limit(hub_server: Any, model: str) -> None:
