@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bertspace import hub_cache, hub_names, hub_room
-from bertspace.errors import HubError, HubUnreachable
+from bertspace.errors import HubError, HubUnreachable, ModelError
 from bertspace.hub_cache import Progress, RemoteFile
 from bertspace.hub_client import (
     ANSWER_SECONDS,
@@ -35,6 +35,7 @@ from bertspace.hub_client import (
 )
 from bertspace.hub_words import LARGEST_TEXT, config_of, day, first_lines, labels, one, parsed
 from bertspace.layout import INDEX
+from bertspace.loadable import tells_head
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
@@ -92,7 +93,7 @@ class Facts:
     """What the Hub says of a model before any of its weights is here.
 
     size, here: bytes that a pull fetches, and those of them that are on disk. words: the card's first lines.
-    config: config.json.
+    config: config.json. weights: the names of its weights, where config.json does not tell its heads.
     """
 
     repo_id: str
@@ -110,6 +111,7 @@ class Facts:
     gated: bool
     files: tuple[str, ...]
     config: dict[str, Any]
+    weights: tuple[str, ...] = ()
 
     @property
     def is_here(self) -> bool:
@@ -419,7 +421,20 @@ def _facts(repo_id: str, revision: str | None) -> Facts:
         bool(info.gated),
         tuple(there),
         config,
+        () if tells_head(config) else _weights(repo_id, remote.commit, there),
     )
+
+
+def _weights(repo_id: str, commit: str, there: dict[str, RemoteFile]) -> tuple[str, ...]:
+    """The names of a model's weights, by its index or the heads of its files; none where they do not say."""
+    from huggingface_hub import hf_hub_url
+
+    found: set[str] = set()
+    with suppress(HubError, ValueError, ModelError):
+        for name in [INDEX] if INDEX in there else hub_cache.weights_of(there)[:1]:
+            url = hf_hub_url(repo_id, name, revision=commit)
+            found |= set(answered(partial(hub_cache.tensors, url, there[name]), repo_id))
+    return tuple(sorted(found))
 
 
 def _facts_on_disk(repo_id: str, found: Path, why: HubUnreachable) -> Facts:

@@ -23,7 +23,7 @@ from typing import Any
 from bertspace import runs
 from bertspace.errors import FULL, Cancelled, HubError, HubUnreachable, ModelError
 from bertspace.hub_client import RIGHTS, api, faults, told
-from bertspace.layout import CONFIG, INDEX, REWRITTEN, VARIANT, VOCABULARIES, weight_map
+from bertspace.layout import CONFIG, INDEX, REWRITTEN, VARIANT, VOCABULARIES, bounded_json, weight_map
 
 WEIGHTS = ".safetensors"
 MODEL, PROBE = f"model{WEIGHTS}", f"probe{WEIGHTS}"  # the second is what a base knew, see probe.py
@@ -34,6 +34,7 @@ CHUNK = 1024 * 1024
 LONGEST_PATH = 1000  # characters, within a repository
 TRIES = 4  # in a row without a byte
 READ_SECONDS, LONGEST_WAIT = 12, 30  # for the next bytes; for the Hub's own wish before a further try
+HEADER_BYTES, MOST_NAMES = 4 * 1024 * 1024, 20_000  # of the names of a file's weights
 SPARE = 64 * 1024 * 1024  # bytes left on the disk
 WORDS = {"model": "model", "dataset": "data set"}  # of a repository's kind
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -393,6 +394,42 @@ def small(url: str, file: RemoteFile) -> bytes:
     if found.hexdigest() != file.digest:
         raise HubError(f"{file.path} arrived damaged: it is not what the Hub says.", hint="Look again.")
     return content
+
+
+def tensors(url: str, file: RemoteFile) -> list[str]:
+    """The names of the weights in a safetensors file or an index of such, of which no more is read than that.
+
+    Raises ValueError for what is neither. What a part of a file says has no hash to be checked by: it is good
+    for a look.
+    """
+    if file.path == INDEX:
+        found = bounded_json(small(url, file)).get("weight_map") if file.size <= HEADER_BYTES else None
+    else:
+        length = int.from_bytes(_part(url, 0, 8), "little")
+        found = bounded_json(_part(url, 8, length)) if 0 < length <= min(HEADER_BYTES, file.size) else None
+    if not isinstance(found, dict):
+        raise ValueError("no names of weights")
+    return [name for name in found if name != "__metadata__"][:MOST_NAMES]
+
+
+def _part(url: str, start: int, length: int) -> bytes:
+    """So many bytes of a file."""
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    headers = build_hf_headers(token=RIGHTS.get().token) | {"Accept-Encoding": "identity"}
+    headers["Range"] = f"bytes={start}-{start + length - 1}"
+    content = b""
+    with get_session().stream("GET", url, headers=headers, timeout=READ_SECONDS) as response:
+        if response.status_code >= 400:
+            response.read()
+        hf_raise_for_status(response)
+        if response.status_code != 206:
+            raise ValueError("the whole file comes, whatever was asked")
+        for chunk in response.iter_raw():
+            content += chunk
+            if len(content) >= length:
+                break
+    return content[:length]
 
 
 def _link(blob: Path, place: Path) -> None:

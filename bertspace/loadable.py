@@ -5,10 +5,10 @@ Knows nothing of where they come from.
 
 from __future__ import annotations
 
-import json
 import math
+import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,15 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ModelError
-from bertspace.layout import (
-    CONFIG,
-    check_counts,
-    encoder_types,
-    heads,
-    library,
-    model_config,
-    read_json,
-)
+from bertspace.layout import CONFIG, INDEX, check_counts, encoder_types, heads, read_json, weight_map
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +30,16 @@ SENTENCEPIECE = ("sentencepiece", "protobuf")  # the packages that those are rea
 # What each task's checkpoints call themselves in config.json, "architectures".
 HEADS = {"text-classification": "ForSequenceClassification", "fill-mask": "ForMaskedLM"}
 
+# How the weights of such a head are called, by the model types that there are.
+OF_HEAD = {
+    "text-classification": re.compile(r"(^|\.)(classifier|score|pre_classifier|sequence_summary)\."),
+    "fill-mask": re.compile(
+        r"(^|\.)(cls\.predictions|lm_head|predictions|vocab_(transform|layer_norm|projector)|lm_predictions"
+        r"|generator_(predictions|lm_head)|mlm_head|pred_layer|decoder)\."
+    ),
+}
+_HEAD = re.compile(r"For[A-Z][A-Za-z]+$|Model$")  # what transformers' classes end in
+
 # How much larger a model may be than its weights. A decoder that is tied to the embeddings is built as well,
 # a pooler and a head may be new: at their usual sizes the encoders that transformers has are built of 0.9 to
 # 1.7 times the values of the bare encoder; of 2.2, in 6.6 times the tensors, is I-BERT, which quantizes.
@@ -48,15 +50,11 @@ _BUILDING = threading.local()  # .room: what the model that this thread builds m
 
 
 def why_not(
-    name: str,
-    config: dict[str, Any],
-    files: Iterable[str],
-    task: str = "",
-    shapes: Shapes | None = None,
+    name: str, config: dict[str, Any], files: Iterable[str], task: str = "", weights: Collection[str] = ()
 ) -> str:
     """Why a model with this configuration and these files cannot be used; empty where it can.
 
-    task: what it has to have a head for; "" where it is to be trained, which makes a head. shapes: see
+    task: what it has to have a head for; "" where it is to be trained, which makes a head. weights: see
     `lacking_head`.
     """
     if config.get("auto_map"):
@@ -69,7 +67,7 @@ def why_not(
         return (
             f"The tokenizer of {name} is a file of SentencePiece, and the package {lacking} is not installed."
         )
-    return lacking_head(name, config, task, shapes) if task else ""
+    return lacking_head(name, config, task, weights) if task else ""
 
 
 def lacking_packages(files: Iterable[str]) -> str:
@@ -179,61 +177,47 @@ def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def lacking_head(name: str, config: dict[str, Any], task: str, shapes: Shapes | None = None) -> str:
-    """Why a model has no head for the task; empty where it has.
+def lacking_head(name: str, config: dict[str, Any], task: str, weights: Collection[str] = ()) -> str:
+    """Why this configuration has no head for the task; "" where it has one.
 
-    shapes: of its weights by their names, which tell it where config.json does not: old ones name no
-    architecture, a BertForPreTraining has a masked-LM head beside another.
+    weights: the names of its weights, as far as they are known: a configuration that names no head, or one of
+    pre-training, which has several, is judged by them; without them it is let through, and judged when it is
+    loaded.
     """
     named = heads(config)
     if task == "features" or any(head.endswith(HEADS[task]) for head in named):
         return ""
-    if shapes and not tells_heads(config) and _holds_head(name, config, task, shapes):
-        return ""
     what = "fill masks" if task == "fill-mask" else "classify"
-    called = f"is a {named[0][:80]}" if named else "has no head that its config.json names,"
-    return f"{name} {called} and does not {what}."
+    if not tells_head(config):
+        if not weights or any(OF_HEAD[task].search(weight) for weight in weights):
+            return ""
+        return f"{name} has no weights of a head that could {what}."
+    return f"{name} is a {named[0][:80]} and does not {what}."
 
 
-def tells_heads(config: Mapping[str, Any]) -> bool:
-    """Whether config.json says which heads a model has: not by naming none, nor one that was pretrained with
-    several, nor a class that transformers has not.
+def tells_head(config: dict[str, Any]) -> bool:
+    """Whether a configuration says which heads there are: not where it names none, a class that is none of
+    transformers', or one that was pretrained with several ("ForPreTraining" is another one for each type).
     """
     named = heads(config)
-    if not named or any(head.endswith(("ForPreTraining", "LMHeadModel")) for head in named):
-        return False
-    return any(hasattr(library(), head) for head in named)
+    several = any(head.endswith(("ForPreTraining", "LMHeadModel")) for head in named)
+    return not several and any(_HEAD.search(head) for head in named)
 
 
-def _holds_head(name: str, config: dict[str, Any], task: str, shapes: Shapes) -> bool:
-    """Whether all the weights are there that transformers' model for the task has."""
-    known = tuple(sorted((key, tuple(shape)) for key, shape in shapes.items()))
-    try:
-        settings = json.dumps(model_config(config, name), sort_keys=True)
-        return not _missing(settings, task, known, name)
-    except (ModelError, ValueError, TypeError, KeyError, AttributeError, RuntimeError):
-        return False  # who loads it says why
+def task_of(config: dict[str, Any], weights: Collection[str] = ()) -> str:
+    """What a model does here, by its configuration, and where that does not say by its weights; "" for a bare
+    encoder and for what is not known."""
+    if tells_head(config) or weights:
+        return next((task for task in HEADS if not lacking_head("", config, task, weights)), "")
+    return ""
 
 
-@lru_cache(maxsize=64)
-def _missing(
-    settings: str, task: str, known: tuple[tuple[str, tuple[int, ...]], ...], name: str
-) -> frozenset[str]:
-    """The weights of the task's model that are not there, built on torch's meta device."""
-    import torch
-
-    shapes, config = dict(known), json.loads(settings)
-    kind = library().AutoConfig.for_model(config.pop("model_type"), **config)
-    auto = getattr(library(), f"AutoModel{HEADS[task]}")
-    with torch.device("meta"), no_larger_than(shapes, name):
-        model = auto.from_config(kind)
-    held = {each.replace("gamma", "weight").replace("beta", "bias") for each in shapes}
-    prefix = wrapper(model, held)
-    held = {each.removeprefix(prefix) for each in held}
-    own = f"{model.base_model_prefix}."
-    tied = set(model.all_tied_weights_keys)
-    wanted = {each for each, _ in model.named_parameters(remove_duplicate=False)} - tied
-    return frozenset(each for each in wanted if each not in held and each.removeprefix(own) not in held)
+def weight_names(folder: Path) -> list[str]:
+    """The names of a folder's weights by their headers, or by the index where they are not here yet."""
+    found = list(shapes_of(folder))
+    if not found and (folder / INDEX).is_file():
+        found = [*weight_map(folder, folder.name)]
+    return found
 
 
 def wrapper(model: PreTrainedModel, names: Iterable[str]) -> str:

@@ -29,7 +29,8 @@ from bertspace.loadable import (
     lacking_head,
     no_larger_than_files,
     shapes_of,
-    tells_heads,
+    tells_head,
+    weight_names,
     why_not,
     wrapper,
 )
@@ -171,7 +172,7 @@ def _check_before_weights(folder: Path, name: str, task: str) -> None:
     """Raises ModelError where a model's small files say that its weights would be of no use."""
     files = [path.name for path in folder.iterdir()]
     config = read_json(folder / CONFIG)
-    if why := why_not(name, config, files, task if tells_heads(config) else ""):
+    if why := why_not(name, config, files, task, weight_names(folder)):
         raise ModelError(why, hint="Choose another model.")
     model_config(config, name)
 
@@ -261,10 +262,7 @@ def misfit(located: Located, task: str) -> str:
     if located.kind == "starter":
         return "" if task == "fill-mask" else "The starter has no classifier yet: fine-tune it first."
     config = located.config
-    why = lacking_head(located.name, config, task)
-    if why and not tells_heads(config):
-        return lacking_head(located.name, config, task, shapes_of(located.path))
-    return why
+    return lacking_head(located.name, config, task, () if tells_head(config) else weight_names(located.path))
 
 
 def meaning(located: Located) -> str:

@@ -12,7 +12,6 @@ import gradio as gr
 from bertspace import hub, hub_room, loadable, models
 from bertspace.errors import BertspaceError
 from bertspace.hub import RIGHTS, Facts
-from bertspace.loadable import HEADS
 from bertspace.policy import Person
 from bertspace.ui import picker, render_hub, who
 from bertspace.ui.errors import told
@@ -99,13 +98,12 @@ def unfit(facts: Facts, task: str = "") -> str:
         )
     if not facts.config:
         return f"The config.json of {facts.repo_id} cannot be read: it is broken, or far too large."
-    return loadable.why_not(facts.repo_id, facts.config, facts.files, task)
+    return loadable.why_not(facts.repo_id, facts.config, facts.files, task, facts.weights)
 
 
 def task_of(facts: Facts) -> str:
     """What the model can do here, by its architecture; "" for a bare encoder."""
-    heads = [str(head) for head in facts.config.get("architectures") or ()]
-    return next((task for task, ending in HEADS.items() if any(head.endswith(ending) for head in heads)), "")
+    return loadable.task_of(facts.config, facts.weights)
 
 
 def _act(task: str) -> Callable[[str | None, gr.EventData, gr.Request], tuple[str, Any]]:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from bertspace import data, hub, hub_names, models, runs
+from bertspace import data, hub, hub_names, loadable, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
 from bertspace.hub_words import config_of
-from bertspace.loadable import HEADS
 from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.schema import TASK_NAMES
@@ -99,9 +98,10 @@ def _hub_misfit(model: str, task: str) -> str:
         return ""
     if not (config := kept(folder / "config.json", lambda: config_of(folder))):
         return "its config.json cannot be read"
-    heads = config["architectures"]
-    if any(head.endswith(HEADS[task]) for head in heads):
+    weights = () if loadable.tells_head(config) else loadable.weight_names(folder)
+    if not loadable.lacking_head(model, config, task, weights):
         return ""
+    heads = config["architectures"]
     return f"{heads[0] if heads else 'it has no head'}, {NOT[task]}"
 
 
