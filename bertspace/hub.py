@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from bertspace import hub_cache, hub_names, hub_room
+from bertspace import hub_adapters, hub_cache, hub_names, hub_room
 from bertspace.errors import HubError, HubUnreachable, ModelError
 from bertspace.hub_cache import Progress, RemoteFile
 from bertspace.hub_client import (
@@ -189,7 +190,7 @@ def facts(name: str) -> Facts:
     try:
         return with_or_without_login(lambda: _facts(repo_id, revision))
     except HubUnreachable as why:
-        if (found := _offline(repo_id, revision)) is None:
+        if (found := _made(_offline(repo_id, revision))) is None:
             raise
         return _facts_on_disk(repo_id, found, why)
 
@@ -201,19 +202,57 @@ def snapshot(
     progress: Callable[[int, int], None] | None = None,
     stopped: Callable[[], bool] | None = None,
     check: Callable[[Path], None] | None = None,
+    check_base: Callable[[Path], None] | None = None,
 ) -> Path:
     """The folder that holds a model repository's configuration, tokenizer and safetensors; the owner's call
-    takes it over (see hub_room).
+    takes it over (see hub_room). An adapter comes with its base, merged into it.
 
     One question with a time-out finds out whether the Hub answers; where it does not, what was brought before
     serves. progress: told bytes so far and in all. stopped: asked between them. check: looks at the folder
-    before the weights come. Raises HubError, Cancelled, ForbiddenError and what check raises.
+    before the weights come, check_base at that
+    of an adapter's base. Raises HubError, Cancelled, ForbiddenError and what check raises.
     """
     check_id(repo_id)
     check_revision(repo_id, revision)
     found = _snapshot(repo_id, revision, Progress(0, repo_id, progress, stopped), check)
     hub_room.take_over(found)
-    return found
+    if not hub_adapters.is_adapter(os.listdir(found)):
+        return found
+    base_id, base_revision = _parts(hub_adapters.read_folder(found, repo_id).base)
+    base = _snapshot(base_id, base_revision, Progress(0, base_id, progress, stopped), check_base)
+    hub_room.take_over(base)
+    return _merged(found, base, repo_id, base_id)
+
+
+def _merged(found: Path, base: Path, repo_id: str, base_id: str) -> Path:
+    """An adapter with its base; raises ModelError, ForbiddenError, HubError."""
+    if hub_adapters.is_adapter(os.listdir(base)):
+        raise ModelError(
+            f"The base of {repo_id}, {base_id}, is an adapter itself.",
+            hint="Merge it into its base by peft's merge_and_unload first.",
+        )
+    own = RIGHTS.get().folder
+    if own and base.is_relative_to(own) and not found.is_relative_to(own):
+        raise HubError(  # the merged weights would lie where everybody's are
+            f"Not everybody may see {base_id}, and everybody may see {repo_id}.",
+            hint="Merge the two by peft's merge_and_unload, and push that to a private repository.",
+        )
+    if not hub_adapters.place(found, base).is_dir():
+        wanted = sum(path.stat().st_size for path in (*base.iterdir(), *found.iterdir()) if path.is_file())
+        hub_room.check_size(repo_id, wanted)
+        hub_room.make_room(found.parents[2], wanted, repo_id, found.name)
+    return hub_adapters.merge(found, base, repo_id)
+
+
+def _made(found: Path | None) -> Path | None:
+    """What can be loaded of what lies here without a network: of an adapter, where it is merged already."""
+    if found is None or not hub_adapters.is_adapter(os.listdir(found)):
+        return found
+    with suppress(HubError, ModelError):
+        base = _offline(*_parts(hub_adapters.read_folder(found, found.name).base))
+        if base and (merged := hub_adapters.place(found, base)).is_dir():
+            return merged
+    return None
 
 
 def _snapshot(
@@ -246,7 +285,7 @@ def on_disk() -> list[str]:
     if rights.guest:
         shared = [repo_id for repo_id in shared if repo_id in _PUBLIC]
     own = list(hub_cache.models_in(rights.folder)) if rights.folder else []
-    return sorted({*shared, *own})
+    return sorted(repo_id for repo_id in {*shared, *own} if _made(_offline(repo_id, None)))
 
 
 def folder_on_disk(name: str) -> Path | None:
@@ -258,7 +297,7 @@ def folder_on_disk(name: str) -> Path | None:
     if RIGHTS.get().guest and repo_id not in _PUBLIC and _PUBLIC.forget(repo_id):
         with suppress(HubError):
             _remote(repo_id, None)
-    return _offline(repo_id, revision)
+    return _made(_offline(repo_id, revision))
 
 
 def whoami() -> Account:
@@ -362,6 +401,9 @@ def _check_small(
     repo_id: str, files: Sequence[RemoteFile], check: Callable[[Path], None] | None, snapshot: Path
 ) -> None:
     """Raises what says that the weights need not come, once all else is there."""
+    if hub_adapters.is_adapter([file.path for file in files]):
+        hub_adapters.read_folder(snapshot, repo_id)
+        return
     if not config_of(snapshot):
         raise HubError(
             f"The config.json of {repo_id} cannot be read: it is broken, or far too large.",
@@ -405,7 +447,8 @@ def _facts(repo_id: str, revision: str | None) -> Facts:
     read = partial(_text, repo_id, remote.commit, there)
     card = info.card_data if isinstance(info.card_data, CardData) else CardData()
     config = parsed(read("config.json"))
-    return Facts(
+    adapter = parsed(read(hub_cache.OF_ADAPTER)) if hub_adapters.is_adapter(there) else {}
+    found = Facts(
         repo_id,
         remote.commit,
         one(info.pipeline_tag),
@@ -422,6 +465,26 @@ def _facts(repo_id: str, revision: str | None) -> Facts:
         tuple(there),
         config,
         () if tells_head(config) else _weights(repo_id, remote.commit, there),
+    )
+    return _with_base(found, hub_adapters.read(adapter, repo_id).base) if adapter else found
+
+
+def _with_base(found: Facts, base_name: str) -> Facts:
+    """The facts of an adapter as those of the model that it makes of its base."""
+    base = _facts(*_parts(base_name))
+    heads = {hub_adapters.plain_name(name): () for name in found.weights}
+    config = hub_adapters.merged_config(base.config, heads)
+    return replace(
+        found,
+        labels=labels(config) if config == base.config else (),
+        base_model=base.repo_id,
+        size=found.size + base.size,
+        here=found.here + base.here,
+        private=found.private or base.private,
+        gated=found.gated or base.gated,
+        files=tuple({*found.files, *base.files}),
+        config=config,
+        weights=() if config != base.config else base.weights,
     )
 
 
@@ -445,7 +508,7 @@ def _facts_on_disk(repo_id: str, found: Path, why: HubUnreachable) -> Facts:
     words = f"Seen as it lies on this machine. {why.message}"
     return Facts(
         repo_id,
-        found.name,
+        hub_cache.commit_of(found),
         "",
         labels(config),
         "",

@@ -27,6 +27,7 @@ from bertspace.layout import CONFIG, INDEX, REWRITTEN, VARIANT, VOCABULARIES, bo
 
 WEIGHTS = ".safetensors"
 MODEL, PROBE = f"model{WEIGHTS}", f"probe{WEIGHTS}"  # the second is what a base knew, see probe.py
+MERGED = "merged-"  # what the folder of a merged adapter is called begins with, see hub_adapters
 ADAPTER, OF_ADAPTER = f"adapter_model{WEIGHTS}", "adapter_config.json"
 # What `layout` makes a model of, and the card. A repository's top has much else: logs, pictures, checkpoints.
 NEEDED = {CONFIG, INDEX, *REWRITTEN, *VOCABULARIES, "README.md"}
@@ -172,10 +173,16 @@ def snapshot_of(cache: Path, repo_id: str, revision: str | None, kind: str = "mo
     return found if "/" not in name and found.is_dir() else None
 
 
+def commit_of(folder: Path) -> str:
+    """The commit of a snapshot, or of an adapter that lies merged within one."""
+    return folder.parent.name if folder.name.startswith(MERGED) else folder.name
+
+
 def is_complete(snapshot: Path) -> bool:
-    """Whether a model can be loaded from the folder; a broken download lacks weights, or has some only."""
-    if not (snapshot / "config.json").is_file():
-        return False
+    """Whether a model can be loaded from the folder, or it is an adapter; a broken download lacks weights, or
+    has some only."""
+    if not (snapshot / CONFIG).is_file():
+        return (snapshot / ADAPTER).is_file() and (snapshot / OF_ADAPTER).is_file()
     if not (snapshot / MODEL).is_file() and (snapshot / INDEX).is_file():
         named = shards(snapshot)
         return bool(named) and all((snapshot / name).is_file() for name in named)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bertspace import hub_cache, runs
+from bertspace import hub_adapters, hub_cache, runs
 from bertspace.errors import BertspaceError, ForbiddenError
 from bertspace.hub_client import RIGHTS
 
@@ -48,6 +48,10 @@ def take_over(snapshot: Path, *, asked: bool = False) -> None:
     asked: by a pull. What a guest brought becomes the owner's by that alone: it may be used because somebody
     sent them a link.
     """
+    if both := hub_adapters.parts(snapshot):
+        for part in both:
+            take_over(part, asked=asked)
+        return
     folder = snapshot.parent.parent
     if not (_is_owners() and _is_common(folder)):
         return
@@ -60,6 +64,8 @@ def take_over(snapshot: Path, *, asked: bool = False) -> None:
 
 def is_trusted(snapshot: Path) -> bool:
     """Whether the owner pulled or used this commit; what others left in the cache is not until then."""
+    if both := hub_adapters.parts(snapshot):
+        return all(map(is_trusted, both))
     folder = snapshot.parent.parent
     return (
         snapshot.parent.name == "snapshots" and _is_common(folder) and _mark(folder, snapshot.name).exists()

@@ -120,7 +120,7 @@ def locate(
         raise ModelError(
             f"There is no folder {name}.", hint="Give a folder that holds config.json and model.safetensors."
         )
-    from bertspace import hub
+    from bertspace import hub, hub_cache
 
     repo_id, _, revision = name.partition("@")
     snapshot = hub.snapshot(
@@ -129,8 +129,9 @@ def locate(
         progress=progress,
         stopped=stopped,
         check=lambda folder: _check_before_weights(folder, name, task),
+        check_base=lambda folder: _check_before_weights(folder, f"The base of {name}", ""),
     )
-    return Located(name, checked_folder(snapshot, name), "hub", snapshot.name)
+    return Located(name, checked_folder(snapshot, name), "hub", hub_cache.commit_of(snapshot))
 
 
 def pinned(name: str, *, seconds: float = 0) -> str:

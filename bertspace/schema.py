@@ -52,10 +52,12 @@ class TrainConfig:
 
     task: str = setting("text-classification", "task", "What the model learns to do.", choices=TASK_NAMES)
     model: str = setting(
-        "starter", "model", "starter, a Hub id (owner/name[@revision]), run:<id>, or a folder."
+        "starter", "model", "starter, a Hub id (owner/name[@revision]) or address, run:<id>, or a folder."
     )
 
-    dataset: str = setting("", "data", "sample:<name>, or a data set on the Hub by id.")
+    dataset: str = setting(
+        "", "data", "sample:<name>, or a data set on the Hub: owner/name[@revision] or its address."
+    )
     dataset_config: str = setting("", "data", "The Hub data set's configuration, where it has several.")
     train_file: str = setting(
         "", "data", "csv, tsv, jsonl, parquet or txt, each also gzipped; zip or tar.gz."

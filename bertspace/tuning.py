@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,9 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str)
         for name, parameter in model.named_parameters()
         if parameter.requires_grad or name.replace(".base_layer", "") in new
     }
-    save_file(kept, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    labels = [str(name) for _, name in sorted(model.config.id2label.items())]
+    metadata = {"format": "pt", "labels": json.dumps(labels)}  # which the base does not know
+    save_file(kept, folder / "adapter_model.safetensors", metadata=metadata)
 
 
 def _for_peft(model: PreTrainedModel) -> tuple[str | None, dict[str, str] | None]:

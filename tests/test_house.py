@@ -21,7 +21,7 @@ PACKAGE = ROOT / "bertspace"
 LAYERS = [
     {"errors", "schema"},
     {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_reasons", "needs"}
-    | {"hub_commit", "hub_names", "loadable", "belongings"}
+    | {"hub_commit", "hub_names", "hub_adapters", "loadable", "belongings"}
     | {"metrics", "hardware", "runs", "scales", "processes", "layout", "wire", "confine"},
     {
         "data",

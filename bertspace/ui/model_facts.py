@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from bertspace import hub, hub_room, loadable, models
-from bertspace.errors import BertspaceError
+from bertspace.errors import BertspaceError, HubError
 from bertspace.hub import RIGHTS, Facts
 from bertspace.policy import Person
 from bertspace.ui import picker, render_hub, who
@@ -90,12 +90,10 @@ def pull_panel(facts: Facts, transfer: Transfer | None, person: Person) -> str:
 
 def unfit(facts: Facts, task: str = "") -> str:
     """Why a model cannot be used for the task ("" for any), found out without its weights."""
-    if "config.json" not in facts.files:
-        return f"{facts.repo_id} has no config.json: it is no model of the transformers library."
-    if not any(name.endswith(".safetensors") for name in facts.files):
-        return (
-            f"{facts.repo_id} has no safetensors weights, and pickled ones can run code when they are read."
-        )
+    try:
+        hub.check_files(facts.repo_id, facts.files)
+    except HubError as error:
+        return error.message
     if not facts.config:
         return f"The config.json of {facts.repo_id} cannot be read: it is broken, or far too large."
     return loadable.why_not(facts.repo_id, facts.config, facts.files, task, facts.weights)
