@@ -215,6 +215,13 @@ def test_nothing_is_told_of_what_is_no_model_of_the_hub(name: str | None) -> Non
     assert (shown, pull, clock.active, known) == ("", "", False, model_facts.NOTHING)
 
 
+def test_a_pasted_address_is_its_model_and_one_that_is_none_says_so(server: Any) -> None:
+    pasted = look("https://huggingface.co/alice/tiny/tree/main?library=transformers")
+    assert pasted[-1][0] == look("alice/tiny")[-1][0]
+    assert "is a data set by its address" in look("https://huggingface.co/datasets/alice/rows")[0][0]
+    assert "the folder sub of alice/tiny" in look("https://huggingface.co/alice/tiny/tree/main/sub")[0][0]
+
+
 def test_a_model_that_does_not_fit_says_why_and_cannot_be_pulled(server: Any) -> None:
     server.put("alice/pickled", {"config.json": b'{"model_type": "bert"}', "pytorch_model.bin": b"x"})
     shown, pull, _, known, _ = look("alice/pickled")[-1]

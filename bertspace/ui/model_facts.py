@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import hub, hub_room, loadable, models
+from bertspace import hub, hub_names, hub_room, loadable, models
 from bertspace.errors import BertspaceError, HubError
 from bertspace.hub import RIGHTS, Facts
 from bertspace.policy import Person
@@ -55,6 +55,11 @@ def build_facts(choice: gr.Dropdown | gr.Textbox, task: str, arrived: gr.State) 
 def _look(task: str) -> Callable[[str | None, gr.Request], Iterator[tuple[Any, ...]]]:
     def look(model: str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The facts and the pull of a model that was chosen; nothing for the starter and a run."""
+        try:
+            hub_names.plain(model or "")  # an address that leads to no model is told; half a name is not
+        except HubError as error:
+            yield render_hub.no_facts(error), "", gr.Timer(active=False), NOTHING, gr.skip()
+            return
         name = picker.known_model(model, who.person(request))
         if not picker.is_hub(name):
             yield "", "", gr.Timer(active=False), NOTHING, gr.skip()
