@@ -202,7 +202,9 @@ def check_id(repo_id: str, kind: str = "model") -> str:
     """The id, if it can be one; raises HubError."""
     if not _REPO_ID.fullmatch(repo_id) or re.search(r"\.\.|--|\.git$", repo_id) or len(repo_id) > 96:
         hint = "Write owner/name as on the Hub, or: starter."
-        if kind != "model":
+        if kind == "data set":
+            hint = "Write owner/name as on the Hub, sample:<name>, or give a train_file."
+        elif kind != "model":
             hint = "Write owner/name; letters, digits and - . _ between them make a name."
         raise HubError(f"{repo_id!r} is no {kind} name.", hint=hint)
     return repo_id

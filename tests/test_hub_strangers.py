@@ -217,7 +217,7 @@ def test_a_configuration_may_say_anything_and_is_told_in_a_line(
         assert len(told) < 3 * hub.LARGEST_TEXT and b"Infinity" not in told
         assert max((abs(each) for each in found.config.values() if isinstance(each, int)), default=0) < 2**53
         with pytest.raises(BertspaceError):  # nor is it found out with a traceback what it is
-            models.locate(name, "fill-mask")
+            models.load_model(models.locate(name, "fill-mask"), "fill-mask")
 
 
 CARDS = {
