@@ -14,6 +14,18 @@ TEXTS = [
     "  two  blanks\tand a tab <new> word",
     "",
 ]
+TINY_WORDS = """
+    the a an and or but not no of in on at to from by with for as is was are were be been has have had do
+    does did it he she they we you i this that there here who what when where which his her their my your
+    our its one two three first last new old good bad great small big long red green blue sea ship light
+    storm keeper lamp night day morning year time man woman child boy girl friend dog cat house door room
+    street city country capital paris france london book film story word page movie music war love life
+    work water fire food bread wine happy sad angry slow fast late early open closed full empty said went
+    came saw made took found gave told walked read wrote like liked love loved hate hated want need know
+    think feel can could will would should may order refund parcel password card account delivery price
+    help question answer very so too more most much many all some any other same only just now then again
+    never always s t ing ed er ly
+""".split()
 SPECIAL_BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 SPECIAL_ROBERTA = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 SIZES = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY_WORDS
+from made_models import TINY_WORDS
 
 from bertspace import apart, loadable, models
 from bertspace.errors import ModelError
