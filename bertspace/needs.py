@@ -10,11 +10,9 @@ RANGES = {  # as requirements.txt has them
     "safetensors": ">=0.8,<1",
     "numpy": ">=2.0,<3",
     "pandas": ">=3.0,<4",
-    "pyarrow": "",  # what datasets brings
-    # For DeBERTa-v3, ALBERT, XLM-R and CamemBERT, where they come with a SentencePiece model alone. With
-    # these two transformers does not fall back to tiktoken.
+    "pyarrow": ">=21,<27",
     "sentencepiece": ">=0.2,<1",
-    "protobuf": ">=4.25",
+    "protobuf": ">=5,<8",
 }
 TOKENIZERS = ("sentencepiece", "protobuf")
 

@@ -145,7 +145,7 @@ def test_the_versions_that_are_written_are_those_of_the_readme_and_of_requiremen
     known = dict(
         found.groups() for line in lines if (found := re.match(r"([\w-]+)(?:\[\w+\])?([<>=].+)", line))
     )
-    assert all(known.get(name, range_) == range_ for name, range_ in needs.RANGES.items())
+    assert {name: known[name] for name in needs.RANGES} == needs.RANGES
 
 
 # A small Space for a model
