@@ -30,8 +30,11 @@ _TYPE_LINE = re.compile(r'"?#TYPE [^\r\n,;\t"]+"?[,;\t]*(?:\r\n|\n|\r|\Z)')  # P
 _LINE_END = re.compile(r"\r\n|\n|\r")
 SAMPLE = 1000  # records by which a separator and a header are judged
 NAMED = 5  # columns that a finding lists
+MAX_COLUMNS = 1000
+MOST_FILLED = 10_000_000  # cells that blank lines are filled up with
 LONGEST_CELL = 2**31 - 1  # Python's default is 128 kB; the file's own limit is enough
 NEVER_CLOSED = 'Close the quote; a quote inside a quoted cell is written twice ("").'
+FEWER_COLUMNS = "Keep the columns with the texts and the labels."
 WRITE_TWICE = 'Write a quote inside a quoted cell twice ("").'
 
 
@@ -253,7 +256,7 @@ def _guess(source: _Source, reading: Reading) -> _Records:
             found = _by_rule(source)
             _shape(found, source)
         except _Broken as error:
-            broken = error
+            broken, found = error, None
     if found and not found.odd:
         return _doubted(found, source)
     if escaped := _fitting(_escaped, source):
@@ -272,9 +275,9 @@ def _fitting(dialect: Callable[[_Source], _Records], source: _Source) -> _Record
         return None
     try:
         found = dialect(source)
+        _shape(found, source)
     except _Broken:
         return None
-    _shape(found, source)
     return None if found.odd else found
 
 
@@ -363,6 +366,7 @@ class _Parser:
     def __init__(self, source: _Source, escapes: bool) -> None:
         self.source, self.escapes, self.string = source, escapes, source.text.string
         self.position, self.width, self.quoted = source.start, 0, False
+        self.line_end, self.may_be_lone = 0, False  # of the record's first line; see _is_lone
         mark = re.escape(source.separator)
         body = r'(?:[^"\\]++|\\.|"")*+' if escapes else r'(?:[^"]++|"")*+'
         text = [rf"[^{mark}\r\n\\]++" if escapes else rf"[^{mark}\r\n]++"]
@@ -375,6 +379,10 @@ class _Parser:
 
     def record(self, found: _Records) -> list[str]:
         row, begin, self.quoted = [], self.position, False
+        ended = self.source.end.search(self.string, begin)
+        self.line_end = ended.start() if ended else len(self.string)
+        separators = self.string.count(self.source.separator, begin, self.line_end)
+        self.may_be_lone = not self.escapes and self.width > 1 and separators == self.width - 1
         while True:
             row.append(self._cell(found, begin))
             if not self.string.startswith(self.source.separator, self.position):
@@ -403,15 +411,16 @@ class _Parser:
         return self._plain(cell)
 
     def _is_lone(self, match: re.Match[str], begin: int) -> bool:
-        """Whether a quote that is closed lines further on is text, as each of the lines is a row."""
-        ended = self.source.end.search(self.string, begin)
-        if self.escapes or self.width < 2 or ended is None or ended.start() >= match.end():
-            return False
-        if self.string.count(self.source.separator, begin, ended.start()) != self.width - 1:
+        """Whether a quote that is closed lines further on is text, as each of the lines is a row.
+
+        Where it is not, no later one of the record is: their lines are these and more.
+        """
+        if match.end() <= self.line_end or not self.may_be_lone:
             return False
         last = self.source.end.search(self.string, match.end())
         record = self.string[begin : last.start() if last else len(self.string)]
-        return self.source.are_lone(record, self.width)
+        self.may_be_lone = self.source.are_lone(record, self.width)
+        return self.may_be_lone
 
     def _check_open(self, at: int) -> None:
         """In a tsv a quote that nothing closes is text; elsewhere the file may have lost its end."""
@@ -514,7 +523,10 @@ def _no_quotes(source: _Source) -> tuple[Remedy, ...]:
 
 
 def _shape(found: _Records, source: _Source) -> None:
-    """Take out empty rows at the end and separators at lines' ends; `odd` keeps what still does not fit."""
+    """Take out empty rows at the end and separators at lines' ends; `odd` keeps what still does not fit.
+
+    Raises _Broken where the table would have far more cells than are written.
+    """
     rows, all_rows = found.rows, len(found.rows)
     while len(rows) > 1 and _is_blank(rows[-1]):
         rows.pop()
@@ -522,7 +534,11 @@ def _shape(found: _Records, source: _Source) -> None:
         plural = "rows" if left > 1 else "row"
         found.notes.append(_Note(f"{left:,} empty {plural} at the end of {source.name} were left out."))
     named = max((place for place, cell in enumerate(rows[0], 1) if cell.strip()), default=1) if rows else 0
-    if (found.odd or named < found.width) and _end_empty(rows, named):
+    blank = [place for place, _ in found.odd if place < len(rows) and _is_blank(rows[place])]
+    if len(blank) * min(found.width, MAX_COLUMNS) > MOST_FILLED:
+        said = f"{source.name} has {len(blank):,} blank lines among rows of {found.width:,} cells."
+        raise _Broken(said, "Take the blank lines out.")
+    if named <= MAX_COLUMNS and (found.odd or named < found.width) and _end_empty(rows, named):
         if named == found.width:
             mark = _ONE.get(source.separator, "a separator")
             found.notes.append(
@@ -530,10 +546,12 @@ def _shape(found: _Records, source: _Source) -> None:
             )
         found.rows, found.odd = [row[:named] + [""] * (named - len(row)) for row in rows], []
         return
+    if found.width > MAX_COLUMNS:
+        said = f"{source.name} has {found.width:,} columns; the limit is {MAX_COLUMNS:,}."
+        raise _Broken(said, FEWER_COLUMNS)
+    for place in blank:
+        rows[place] = [""] * found.width
     odd = [each for each in found.odd if each[0] < len(rows)]
-    for place, _ in odd:
-        if _is_blank(rows[place]):
-            rows[place] = [""] * found.width
     found.odd = [each for each in odd if len(rows[each[0]]) != found.width]
 
 

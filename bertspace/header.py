@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 JUDGED = 1000  # rows that are looked at
 LONG_WORDS, LONG_CHARACTERS = 4, 60  # as long as names of columns hardly are
-_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", re.ASCII)
+# Possessive, so that no cell takes the square of its length.
+_NUMBER = re.compile(r"[+-]?(\d++[.,]?\d*+|[.,]\d++)([eE][+-]?\d++)?", re.ASCII)
+_PLACE = re.compile(r"\d{1,6}")
 
 
 def judge(first: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -30,8 +32,8 @@ def judge(first: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _are_numbered(cells: Sequence[str]) -> bool:
     """Names as programs give them: 0, 1, 2, …, also after other names."""
-    numbers = [int(cell) for cell in cells if cell.isdecimal()]
-    others = [cell for cell in cells if cell and not cell.isdecimal()]
+    numbers = [int(cell) for cell in cells if _PLACE.fullmatch(cell)]
+    others = [cell for cell in cells if cell and not _PLACE.fullmatch(cell)]
     counted = len(numbers) > 1 and numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
     return counted and not any(map(_is_text, others))
 

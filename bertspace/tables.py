@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.decoding import Text, decode
-from bertspace.delimited import read_cells
+from bertspace.delimited import FEWER_COLUMNS, MAX_COLUMNS, read_cells
 from bertspace.errors import DataError, Remedy, without_paths
 from bertspace.layout import bounded_json
 from bertspace.reading import AUTO, Reading, row_words, shortened, written
@@ -35,15 +35,13 @@ __all__ = ["Reading", "Table", "file_kind", "missing_file", "read", "read_table"
 MAX_FILE_BYTES = 2 * 1024**3  # of the file, and of what a gzipped file unpacks to
 # The last two are WikiText's.
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".tokens", ".raw")
-MAX_COLUMNS = 1000
 LONGEST_NAME = 1000  # characters of a column's
 # A frame has a cell for every row and column, a file of objects only those that are written: a table of more
 # cells than that is refused where fewer than one in so many is written, before it is built.
 MANY_CELLS, ONE_WRITTEN_IN = 10_000_000, 20
-FEWER_COLUMNS = "Keep the columns with the texts and the labels."
 # What a spreadsheet takes for a formula, "=cmd|…"; numbers begin so too, and stay numbers.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-_NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-](\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?", re.ASCII)  # possessive: see header
 
 
 @dataclass(frozen=True)
@@ -197,7 +195,10 @@ def unpack(content: bytes, name: str) -> bytes:
 
 
 def _column_names(found: list[str], name: str) -> list[str]:
-    _check_width(len(found), name)
+    if len(found) > MAX_COLUMNS:
+        raise DataError(
+            f"{name} has {len(found):,} columns; the limit is {MAX_COLUMNS:,}.", hint=FEWER_COLUMNS
+        )
     names = [each.strip() or f"Unnamed: {place}" for place, each in enumerate(found)]
     if long := [place for place, each in enumerate(names, 1) if len(each) > LONGEST_NAME]:
         raise DataError(
@@ -209,11 +210,6 @@ def _column_names(found: list[str], name: str) -> list[str]:
             f"Two columns of {name} are named {shortened(doubles[0])}.", hint="Rename one of them."
         )
     return names
-
-
-def _check_width(columns: int, name: str) -> None:
-    if columns > MAX_COLUMNS:
-        raise DataError(f"{name} has {columns:,} columns; the limit is {MAX_COLUMNS:,}.", hint=FEWER_COLUMNS)
 
 
 def _read_csv(content: bytes, name: str, reading: Reading) -> Table:
@@ -228,7 +224,6 @@ def _delimited(text: Text, separator: str, reading: Reading) -> Table:
     import pandas as pd
 
     cells = read_cells(text, separator, reading)
-    _check_width(len(cells.names), text.name)  # a Series a column is made before the names are looked at
     columns = list(zip(*cells.rows, strict=True)) or [()] * len(cells.names)
     frame = pd.concat([pd.Series(column, dtype="str") for column in columns], axis=1)
     frame.index, frame.columns = pd.Index(cells.numbers), pd.Index(cells.names)

@@ -111,7 +111,7 @@ SIGNS = st.text(st.sampled_from([*"\"'\\,;|\t \n\rab", "ä"]), max_size=8)
 ANY = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     name=st.sampled_from(sorted(WRITERS)),
     texts=st.lists(SIGNS | SIGNS | ANY, min_size=1, max_size=5),
@@ -343,3 +343,29 @@ def test_hostile_quotes_take_no_more_time_than_others(tmp_path: Path, line: str,
     except DataError as error:
         assert error.hint
     assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ",".join(['"a"'] * 20_000),
+        "x," + ",".join(['"1\n2"'] * 20_000),
+        "1" * 100_000 + "x,a\n" + "1,a\n" * 5,
+        ",".join(map(str, range(2000))) + "\n" + " \n" * 20_000 + ",x",
+    ],
+    ids=["cells", "cells of several lines", "a number that is none", "blank lines"],
+)
+def test_one_hostile_line_takes_no_more_time_than_others(tmp_path: Path, rows: str) -> None:
+    begun = time.process_time()
+    for content in (rows, f"a,b\n{rows}"):
+        try:
+            read(tmp_path, "csv", content)
+        except DataError as error:
+            assert error.hint
+    assert time.process_time() - begun < 4
+
+
+def test_blank_lines_are_not_filled_up_without_bound(tmp_path: Path) -> None:
+    names = ",".join(f"c{place}" for place in range(1000))
+    with pytest.raises(DataError, match="blank lines among rows of 1,000 cells"):
+        read(tmp_path, "csv", f"{names}\n" + " \n" * 10_001 + "x" + "," * 999)

@@ -1,5 +1,7 @@
 """A first line is a header or a row by what stands below it."""
 
+import time
+
 import pytest
 
 from bertspace.header import judge
@@ -62,3 +64,9 @@ def test_a_header_that_is_repeated_below_is_one() -> None:
 @pytest.mark.parametrize("first", [["text"], [""], []])
 def test_there_may_be_next_to_nothing(first: list[str]) -> None:
     assert judge(first, []) == "names"
+
+
+def test_a_cell_of_thousands_of_digits_is_looked_at_in_no_time() -> None:
+    begun = time.process_time()
+    assert judge(["9" * 100_000, "1" * 100_000 + "x"], ROWS) == "doubt"
+    assert time.process_time() - begun < 1
