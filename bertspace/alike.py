@@ -12,8 +12,7 @@ from bertspace.tables import shortened
 NAMED = 5  # as many labels, and groups of them, as a finding lists
 QUOTED = 40  # characters of a name that is shown by its code points
 SEPARATORS = (";", "|", ",", "/")  # of several labels in one cell
-_PADDED = re.compile(r"0*(\d+)", re.ASCII)
-_LIST = re.compile(r"[\[{(].*,.*[\])}]|\[\s*['\"].*\]", re.DOTALL)
+_QUOTED_FIRST = re.compile(r"\[\s*['\"]")
 
 
 def alike(names: Sequence[str]) -> list[str]:
@@ -32,7 +31,7 @@ def alike(names: Sequence[str]) -> list[str]:
 
 def several(names: Sequence[str]) -> list[str]:
     """A finding where the names are lists: ['joy', 'anger'], or joy;anger beside joy and anger."""
-    lists = [name for name in names if _LIST.fullmatch(name)]
+    lists = [name for name in names if _is_list(name)]
     for mark in SEPARATORS:
         parts = {name: {each.strip() for each in name.split(mark)} - {""} for name in names}
         of = Counter(part for each in parts.values() for part in each)
@@ -48,6 +47,13 @@ def several(names: Sequence[str]) -> list[str]:
     ]
 
 
+def _is_list(name: str) -> bool:
+    """Whether a name is written as a list, in brackets: of several, or of one that is quoted."""
+    if name[:1] not in ("[", "{", "(") or name[-1:] not in ("]", "}", ")"):
+        return False
+    return "," in name or bool(name.endswith("]") and _QUOTED_FIRST.match(name))
+
+
 def hint(label: str, names: Sequence[str]) -> str:
     """What to do where a label is one of the names but for its looks; "" where it is not."""
     alike = next((name for name in names if looks(name) == looks(label)), None)
@@ -60,8 +66,9 @@ def looks(name: str) -> str:
     """A key that names share which a reader can hardly tell apart, or which mean the same truth value."""
     folded = " ".join(_visible(unicodedata.normalize("NFKC", name)).casefold().split())
     folded = unicodedata.normalize("NFKC", folded)
-    padded = _PADDED.fullmatch(folded)  # 01 beside 1
-    return padded[1] if padded else {"true": "1", "false": "0"}.get(folded, folded)
+    if folded.isascii() and folded.isdigit():  # 01 beside 1
+        return folded.lstrip("0") or "0"
+    return {"true": "1", "false": "0"}.get(folded, folded)
 
 
 def _visible(name: str) -> str:

@@ -14,6 +14,7 @@ from bertspace import alike
 from bertspace.alike import NAMED
 from bertspace.columns import is_missing
 from bertspace.errors import DataError, Remedy
+from bertspace.layout import LONGEST_LABEL
 from bertspace.tables import Table, row_words, shortened
 from bertspace.tasks.text_classification import distinct
 
@@ -53,6 +54,11 @@ def parse_names(text: str) -> tuple[str, ...]:
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise DataError(
             f"label_names has an empty name: {shortened(text)}.", hint="Write a name for every label."
+        )
+    if long := next((name for name in names if len(name) > LONGEST_LABEL), ""):
+        raise DataError(
+            f"label_names has a name of {len(long):,} characters; the limit is {LONGEST_LABEL}.",
+            hint="Write a shorter one.",
         )
     if doubles := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"label_names has {shortened(doubles[0])} twice.", hint="Write every name once.")
@@ -170,6 +176,12 @@ def _read(table: Table, column: str, findings: list[str], known: Sequence[str]) 
                 f"Row {row + 1:,} of {table.name} has a {type(value).__name__} as its label "
                 f"(column {column!r}): {shortened(value)}.",
                 hint="Give every row one label, a word or a number: only one a row can be learned here.",
+            )
+        if isinstance(value, str) and len(value) > LONGEST_LABEL:
+            raise DataError(
+                f"The label in row {row + 1:,} of {table.name} has {len(value):,} characters (column "
+                f"{column!r}); the limit is {LONGEST_LABEL}.",
+                hint="Pick the column with the classes as label_column.",
             )
         plain = value.strip() if isinstance(value, str) and value not in as_written else value
         blanks += isinstance(value, str) and plain != value

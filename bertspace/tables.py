@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from bertspace.decoding import Text, decode
 from bertspace.delimited import FEWER_COLUMNS, MAX_COLUMNS, read_cells
 from bertspace.errors import DataError, Remedy, without_paths
-from bertspace.layout import bounded_json
+from bertspace.layout import LONGEST_LABEL, bounded_json
 from bertspace.reading import AUTO, Reading, row_words, shortened, written
 
 if TYPE_CHECKING:
@@ -369,7 +369,7 @@ def _are_names(names: Any) -> bool:
     """Whether it is a list of different names, not too long."""
     return (
         isinstance(names, list)
-        and all(isinstance(name, str) and name.strip() and len(name) <= LONGEST_NAME for name in names)
+        and all(isinstance(name, str) and name.strip() and len(name) <= LONGEST_LABEL for name in names)
         and len(set(names)) == len(names)
     )
 

@@ -1,5 +1,7 @@
 """Labels by their names: what counts as one, what is taken for a place, and what is said of either."""
 
+import json
+import time
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,11 @@ import pandas as pd
 import pytest
 from test_data import config_of, put, refusal, some_rows
 
+from bertspace import alike
 from bertspace.data import load_splits
 from bertspace.errors import DataError, Remedy
-from bertspace.labels import code_known, label_name, model_labels
+from bertspace.labels import code_known, label_name, model_labels, parse_names
+from bertspace.schema import TrainConfig
 from bertspace.tables import Table
 from bertspace.tasks.text_classification import distinct
 
@@ -203,3 +207,25 @@ def test_numbers_and_dates_beside_the_text_are_not_taken_for_the_label(tmp_path:
 def test_two_outputs_of_one_name_are_kept_apart() -> None:
     assert distinct(["a", "b", "a", "a (2)", "a"]) == ("a", "b", "a (3)", "a (2)", "a (4)")
     assert model_labels({"id2label": {"1": "x", "0": "x", "10": "y"}}) == ("x", "x (2)", "y")
+
+
+@pytest.mark.parametrize("label", ["0" * 300_000 + "x", "[" + "," * 300_000, "a" + "\u0300\u0323" * 20_000])
+def test_a_label_that_no_model_can_have_is_refused_before_it_is_looked_at(tmp_path: Path, label: str) -> None:
+    file = tmp_path / "a.jsonl"
+    rows = [{"text": str(place), "label": each} for place, each in enumerate([label, "b"] * 6)]
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    begun = time.process_time()
+    with pytest.raises(DataError, match=r"The label in row 1 of a.jsonl has \d+,\d+ characters"):
+        load_splits(TrainConfig(train_file=str(file)))
+    with pytest.raises(DataError, match="label_names has a name of"):
+        parse_names(json.dumps([label, "b"]))
+    assert time.process_time() - begun < 2
+
+
+def test_names_are_told_to_be_lists_in_no_time() -> None:
+    begun = time.process_time()
+    assert alike.several(["[" + "," * 400 + "a"] * 50 + ["['b']", "{c, d}", "(e)"]) == alike.several(
+        ["['b']", "{c, d}"]
+    )
+    assert alike.looks("0" * 500 + "x") == "0" * 500 + "x" and alike.looks("007") == "7"
+    assert time.process_time() - begun < 1
