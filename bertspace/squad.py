@@ -99,4 +99,4 @@ def _contexts(table: Table) -> Table:
         f"{table.name} holds {len(table.frame):,} questions: their {len(frame):,} contexts are read, each "
         "once. Answering questions is no task here yet."
     )
-    return replace(table, frame=frame, findings=(said,))
+    return replace(table, frame=frame, findings=(*table.findings, said))
