@@ -33,7 +33,7 @@ from bertspace.ui import (
 )
 from bertspace.ui.chart import Line
 from bertspace.ui.look import Lengths, Look
-from bertspace.ui.run_view import RunView, Trail, Trails, view, wilson
+from bertspace.ui.run_view import RunView, Trail, Trails, view
 
 SUPPORT = Look(
     "text-classification",
@@ -473,10 +473,6 @@ def test_the_metrics_axis_has_the_epochs_to_come() -> None:
     assert labels(render_run.metric_chart(before), "x") == [0, 1, 2, 3, 4]
     assert labels(render_run.metric_chart(seen()), "x") == [0, 1, 2, 3, 4]  # 10 of 40 steps an epoch
     assert labels(render_run.metric_chart(seen("stopped")), "x") == [0, 1]
-
-
-def test_wilsons_interval() -> None:
-    assert wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from bertspace import queue, runs
 from bertspace.errors import BertspaceError, RunError
+from bertspace.intervals import wilson
 from bertspace.runs import LOCAL_OWNER, RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS
@@ -103,7 +103,7 @@ class RunView:
         """The tuned value's 95 % interval, where the metric is a share of rows."""
         if self.metric not in SHARES or self.tuned is None or self.config.task == "fill-mask" or not self.n:
             return None
-        return wilson(self.tuned, self.n)
+        return wilson(round(self.tuned * self.n), self.n)
 
     @property
     def publishable(self) -> bool:
@@ -113,13 +113,6 @@ class RunView:
     @property
     def resumable(self) -> bool:
         return self.state.status in RESUMABLE
-
-
-def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's score interval of a share of n (1927): 95 % for z 1.96."""
-    middle, spread = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
 _TRAILS = Trails()
