@@ -289,11 +289,11 @@ def _check_spread(place: str, rows: int, columns: int, cells: int) -> None:
 def _json_lines(text: Text) -> Iterator[tuple[int, Any]]:
     filled = (line for line in text.lines() if line.strip())
     for row, line in enumerate(filled, start=1):
-        yield row, _parsed(line, text.name, f"Row {row:,} of {text.name}")
+        yield row, _parsed(line, f"Row {row:,} of {text.name}")
 
 
 def _json_list(text: Text) -> Iterator[tuple[int, Any]]:
-    return enumerate(_parsed(text.string, text.name, text.name), start=1)
+    return enumerate(_parsed(text.string, text.name), start=1)
 
 
 def _number(written: str) -> float | str:
@@ -308,10 +308,10 @@ _JSON = json.JSONDecoder(parse_float=_number)
 
 def json_document(content: bytes, name: str, reading: Reading = AUTO) -> Any:
     """A whole file as one JSON value; raises DataError."""
-    return _parsed(decode(content, name, reading.encoding).string, name, name)
+    return _parsed(decode(content, name, reading.encoding).string, name)
 
 
-def _parsed(text: str, name: str, place: str) -> Any:
+def _parsed(text: str, place: str) -> Any:
     try:
         value = _JSON.decode(text)
         if "\\u" in text:

@@ -179,12 +179,14 @@ def test_a_half_made_run_does_not_break_the_picker(classifier: str) -> None:
 def test_examples_are_rows_that_were_not_trained_on_one_of_each_label_first(
     classifier: str, masked: str
 ) -> None:
-    assert [text for text, _ in picker.own_examples(classifier)] == [ROWS["text"][n] for n in (0, 1, 2, 3)]
-    assert picker.own_examples(masked) == [
+    assert [text for text, _ in picker.held_out(classifier).examples] == [
+        ROWS["text"][n] for n in (0, 1, 2, 3)
+    ]
+    assert list(picker.held_out(masked).examples) == [
         ("The [MASK] walked to the light.", ""),
         ("He read a [MASK] about the storm.", ""),
     ]
-    assert picker.own_examples("starter") == []
+    assert picker.held_out("starter") == picker.HeldOut()
 
 
 # Fill-mask
@@ -193,7 +195,7 @@ def test_examples_are_rows_that_were_not_trained_on_one_of_each_label_first(
 def test_held_out_rows_that_were_trained_on_too_are_no_examples_and_are_counted(classifier: str) -> None:
     run = picker._run(classifier)
     pd.concat([ROWS.iloc[:1], ROWS.iloc[3:]]).to_parquet(run.path / "data" / "train.parquet")
-    assert [text for text, _ in picker.own_examples(classifier)] == [ROWS["text"][n] for n in (1, 2)]
+    assert [text for text, _ in picker.held_out(classifier).examples] == [ROWS["text"][n] for n in (1, 2)]
     chips = classify.settle(classifier, "", "")[3]
     assert chips.label.endswith("(2 of 4 held-out rows stand among the training rows too)")
     summary = compare.compare_own_rows("", classifier)[0]

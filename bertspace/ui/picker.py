@@ -275,11 +275,6 @@ def _short(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(first["text"], pairs, strict=True))
 
 
-def own_examples(value: str) -> list[tuple[str, str]]:
-    """Short rows that a run was not trained on."""
-    return list(held_out(value).examples)
-
-
 def listed_models(task: str = "", request: gr.Request | None = None) -> list[dict[str, str]]:
     """The models at hand, for the API: value, words, and why one does not fit the task (else "").
 
