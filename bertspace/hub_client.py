@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -103,10 +102,6 @@ def api(token: str | bool | None = None) -> Any:
         os.environ.setdefault(name, value)  # read when hf_xet sends its first file
     _give_up_on_silence()
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
-
-    if not sys.stderr.isatty():  # a log is no place for bars
-        disable_progress_bars()
 
     return HfApi(token=RIGHTS.get().token if token is None else token)
 

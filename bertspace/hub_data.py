@@ -184,8 +184,6 @@ def _builder(config: TrainConfig, place: Path, cache: Path) -> datasets.DatasetB
     import datasets
 
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # else names are told to a host that is not the Hub
-    if not sys.stderr.isatty():
-        datasets.disable_progress_bars()
     if not any(path.is_file() and path.name != hub_confined.CARDS[1] for path in place.rglob("*")):
         raise _no_tables(config)
     name = config.dataset_config or None
