@@ -182,7 +182,7 @@ def search(text: str, task: str = "", limit: int = 20) -> list[Found]:
 
 
 def facts(name: str) -> Facts:
-    """What there is to know of owner/name[@revision] without its weights; raises HubError.
+    """What there is to know of owner/name[@revision] without its weights; raises HubError, ModelError.
 
     Where the Hub does not answer, what is on disk is looked at.
     """
@@ -209,8 +209,8 @@ def snapshot(
 
     One question with a time-out finds out whether the Hub answers; where it does not, what was brought before
     serves. progress: told bytes so far and in all. stopped: asked between them. check: looks at the folder
-    before the weights come, check_base at that
-    of an adapter's base. Raises HubError, Cancelled, ForbiddenError and what check raises.
+    before the weights come, check_base at that of an adapter's base. Raises HubError, ModelError, Cancelled,
+    ForbiddenError and what check raises.
     """
     check_id(repo_id)
     check_revision(repo_id, revision)
@@ -227,10 +227,7 @@ def snapshot(
 def _merged(found: Path, base: Path, repo_id: str, base_id: str) -> Path:
     """An adapter with its base; raises ModelError, ForbiddenError, HubError."""
     if hub_adapters.is_adapter(os.listdir(base)):
-        raise ModelError(
-            f"The base of {repo_id}, {base_id}, is an adapter itself.",
-            hint="Merge it into its base by peft's merge_and_unload first.",
-        )
+        raise _two_adapters(repo_id, base_id)
     own = RIGHTS.get().folder
     if own and base.is_relative_to(own) and not found.is_relative_to(own):
         raise HubError(  # the merged weights would lie where everybody's are
@@ -439,6 +436,24 @@ def check_files(repo_id: str, names: Collection[str]) -> None:
 
 
 def _facts(repo_id: str, revision: str | None) -> Facts:
+    found, adapter = _own_facts(repo_id, revision)
+    if adapter is None:
+        return found
+    base, other = _own_facts(*_parts(adapter.base))
+    if other is not None:
+        raise _two_adapters(repo_id, base.repo_id)
+    return _with_base(found, base)
+
+
+def _two_adapters(repo_id: str, base_id: str) -> ModelError:
+    return ModelError(
+        f"The base of {repo_id}, {base_id}, is an adapter itself.",
+        hint="Merge it into its base by peft's merge_and_unload first.",
+    )
+
+
+def _own_facts(repo_id: str, revision: str | None) -> tuple[Facts, hub_adapters.Adapter | None]:
+    """What the repository itself says; and as an adapter, where it is one."""
     from huggingface_hub import CardData
 
     remote = _remote(repo_id, revision)
@@ -447,7 +462,9 @@ def _facts(repo_id: str, revision: str | None) -> Facts:
     read = partial(_text, repo_id, remote.commit, there)
     card = info.card_data if isinstance(info.card_data, CardData) else CardData()
     config = parsed(read("config.json"))
-    adapter = parsed(read(hub_cache.OF_ADAPTER)) if hub_adapters.is_adapter(there) else {}
+    adapter = None
+    if hub_adapters.is_adapter(there):
+        adapter = hub_adapters.read(parsed(read(hub_cache.OF_ADAPTER)), repo_id)
     found = Facts(
         repo_id,
         remote.commit,
@@ -466,12 +483,11 @@ def _facts(repo_id: str, revision: str | None) -> Facts:
         config,
         () if tells_head(config) else _weights(repo_id, remote.commit, there),
     )
-    return _with_base(found, hub_adapters.read(adapter, repo_id).base) if adapter else found
+    return found, adapter
 
 
-def _with_base(found: Facts, base_name: str) -> Facts:
+def _with_base(found: Facts, base: Facts) -> Facts:
     """The facts of an adapter as those of the model that it makes of its base."""
-    base = _facts(*_parts(base_name))
     heads = {hub_adapters.plain_name(name): () for name in found.weights}
     config = hub_adapters.merged_config(base.config, heads)
     return replace(

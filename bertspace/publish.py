@@ -20,7 +20,7 @@ from bertspace import hub, hub_commit, models, repeat, roundtrip
 from bertspace.belongings import is_models
 from bertspace.card import mark
 from bertspace.card.content import CONFUSION, CURVE
-from bertspace.errors import Cancelled, HubError, HubUnreachable, RunError
+from bertspace.errors import Cancelled, HubError, HubUnreachable, ModelError, RunError
 from bertspace.hub_client import RIGHTS, answered, api, check_id
 from bertspace.hub_commit import There
 from bertspace.hub_reasons import no_token
@@ -418,7 +418,7 @@ def _license_on_hub(run: Run) -> str:
     repo_id, revision = base_on_hub(run.config())
     if not repo_id or repo_id == models.STARTER_HUB_ID:
         return ""
-    with suppress(HubError):
+    with suppress(HubError, ModelError):
         return hub.facts(f"{repo_id}@{revision}" if revision else repo_id).license
     return ""
 

@@ -272,3 +272,9 @@ def looked(name: str) -> Any:
     from bertspace import hub
 
     return hub.facts(name)
+
+
+def test_an_adapter_of_an_adapter_is_looked_at_once(hub: Any, tiny_bert: Path, own: tuple[Path, Any]) -> None:
+    put(hub, tiny_bert, own[0], base_model_name_or_path=NAME)
+    with pytest.raises(ModelError, match="is an adapter itself"):
+        looked(NAME)
