@@ -45,11 +45,10 @@ class Rights:
     token: None is the machine's own login where the client takes it by itself, True the same explicitly,
     False nobody's; a text is the token. folder: where private and gated models go; None: the common cache.
     guest: the machine is not theirs, so that what lies in the common cache is theirs only once the Hub has
-    given it to them. most_bytes: of one model or data set; cache_bytes: of all that guests
-    brought to the common cache;
-    own_bytes: of all in the folder; 0 is no limit. in_calls: whether any call may bring a model that is not
-    here, or only what can be stopped: a pull. who: whose load a call counts as. seconds: what it may take, 0
-    for any.
+    given it to them. most_bytes: of one model or data set; cache_bytes: of all that guests brought to the
+    common cache; own_bytes: of all in the folder; 0 is no limit. in_calls: whether any call may bring a model
+    that is not here, or only what can be stopped: a pull. who: whose load a call counts as. seconds: what it
+    may take, 0 for any.
     """
 
     token: str | bool | None = field(default=None, repr=False)

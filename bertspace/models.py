@@ -322,9 +322,8 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
     """The model in fp32 on the CPU, in evaluation mode; raises ModelError.
 
     new_head: a head that the checkpoint lacks is made at random (seed first!), as fine-tuning wants it;
-    otherwise
-    a missing head is an error. task "features" means the bare encoder. options go to the model's config:
-    num_labels, id2label, hidden_dropout_prob …
+    otherwise a missing head is an error. task "features" means the bare encoder. options go to the model's
+    config: num_labels, id2label, hidden_dropout_prob …
     """
     if not new_head and (why := misfit(located, task)):
         raise ModelError(why, hint="Choose another model.")
@@ -383,8 +382,7 @@ def apply_adapter(model: PreTrainedModel, path: Path) -> None:
     """Add an adapter file to a model in place; see `bertspace.adapter` for how one is made.
 
     `NAME.left` (out, rank) and `NAME.right` (rank, in) are added to the parameter NAME as their product;
-    any other
-    tensor replaces the parameter of its name. Raises ModelError where a name is not the model's.
+    any other tensor replaces the parameter of its name. Raises ModelError where a name is not the model's.
     """
     import torch
     from safetensors.torch import load_file
