@@ -70,7 +70,7 @@ def ask(name: str, **options: Any) -> list[Any]:
 
 
 def names(cache: inference.ModelCache) -> list[str]:
-    return [path.name for path, _ in cache.models]
+    return [path.name for path, *_ in cache.models]
 
 
 def test_the_size_is_that_of_the_parameters_and_buffers(

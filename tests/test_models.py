@@ -236,13 +236,13 @@ def test_an_unknown_name_is_asked_of_the_hub() -> None:
         (
             ["BertForPreTraining"],
             "text-classification",
-            "tiny is a BertForPreTraining and does not classify.",
+            "tiny has no weights of a head that could classify.",
         ),
         (["MyOwnBert"], "fill-mask", ""),
         (
             None,
             "text-classification",
-            "tiny has no head that its config.json names, and does not classify.",
+            "tiny has no weights of a head that could classify.",
         ),
     ],
 )
