@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import apart, hardware, models, unknown
+from bertspace import apart, hardware, loadable, models, unknown
 from bertspace.apart import TimeLimit
 from bertspace.errors import ConfigError, DataError, ModelError
 from bertspace.layout import heads
@@ -127,12 +127,14 @@ def _load(located: models.Located, task: str, written: int) -> Loaded:
 
 
 def task_of(name: str) -> str:
-    """What the model can predict, by what its configuration says; raises ModelError."""
+    """What the model can predict, as `loadable.task_of` has it; raises ModelError."""
     located = models.locate(name)
-    for task in ("text-classification", "fill-mask"):
-        if not models.misfit(located, task):
-            return task
-    head = next(iter(heads(located.config)), "a model without a head")
+    if located.kind == "starter":
+        return "fill-mask"
+    config = located.config
+    if task := loadable.task_of(config, loadable.telling_weights(config, located.path)):
+        return task
+    head = next(iter(heads(config)), "a model without a head")
     raise ModelError(f"{name} is {head}: it neither classifies nor fills masks.", hint="Fine-tune it first.")
 
 

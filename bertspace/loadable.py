@@ -212,6 +212,11 @@ def task_of(config: dict[str, Any], weights: Collection[str] = ()) -> str:
     return ""
 
 
+def telling_weights(config: dict[str, Any], folder: Path) -> Collection[str]:
+    """`weight_names` of the folder, where its configuration does not tell the heads; else none."""
+    return () if tells_head(config) else weight_names(folder)
+
+
 def weight_names(folder: Path) -> list[str]:
     """The names of a folder's weights by their headers, or by the index where they are not here yet."""
     found = list(shapes_of(folder))

@@ -29,7 +29,7 @@ from bertspace.loadable import (
     lacking_head,
     no_larger_than_files,
     shapes_of,
-    tells_head,
+    telling_weights,
     weight_names,
     why_not,
     wrapper,
@@ -263,7 +263,7 @@ def misfit(located: Located, task: str) -> str:
     if located.kind == "starter":
         return "" if task == "fill-mask" else "The starter has no classifier yet: fine-tune it first."
     config = located.config
-    return lacking_head(located.name, config, task, () if tells_head(config) else weight_names(located.path))
+    return lacking_head(located.name, config, task, telling_weights(config, located.path))
 
 
 def meaning(located: Located) -> str:

@@ -98,8 +98,7 @@ def _hub_misfit(model: str, task: str) -> str:
         return ""
     if not (config := kept(folder / "config.json", lambda: config_of(folder))):
         return "its config.json cannot be read"
-    weights = () if loadable.tells_head(config) else loadable.weight_names(folder)
-    if not loadable.lacking_head(model, config, task, weights):
+    if not loadable.lacking_head(model, config, task, loadable.telling_weights(config, folder)):
         return ""
     heads = config["architectures"]
     return f"{heads[0] if heads else 'it has no head'}, {NOT[task]}"
