@@ -51,7 +51,7 @@ def names(place: Path) -> tuple[str, ...]:
         return _listed(_in_folder(place), place)
     if not is_archive(place):
         raise DataError(
-            f"{place.name} is no folder and no archive ({', '.join(SUFFIXES)}).", hint="Give one."
+            f"{place.name} is neither a folder nor an archive ({', '.join(SUFFIXES)}).", hint="Give one."
         )
     found = _status(place)
     return _names(place, found.st_mtime_ns, found.st_size, tables.MAX_FILE_BYTES)

@@ -366,7 +366,7 @@ class _Parser:
     def __init__(self, source: _Source, escapes: bool) -> None:
         self.source, self.escapes, self.string = source, escapes, source.text.string
         self.position, self.width, self.quoted = source.start, 0, False
-        self.line_end, self.may_be_lone = 0, False  # of the record's first line; see _is_lone
+        self.line_end, self.may_be_lone = 0, False  # where the record's first line ends; see _is_lone
         mark = re.escape(source.separator)
         body = r'(?:[^"\\]++|\\.|"")*+' if escapes else r'(?:[^"]++|"")*+'
         text = [rf"[^{mark}\r\n\\]++" if escapes else rf"[^{mark}\r\n]++"]

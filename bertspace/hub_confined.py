@@ -27,12 +27,8 @@ FRONT_BYTES = 128 * 1024  # of a front matter: its parser takes seconds for that
 MOST_CONFIGS, MOST_PATTERNS, MOST_STARS = 500, 1000, 3  # stars: between two slashes, tried in every way
 MOST_UNPACKED = 512 * 1024 * 1024  # bytes: beside them, what is made of the rows takes memory too
 LARGEST_NUMBER = 1000  # of a setting: of rows to be skipped the library makes a list
-_CHARACTERS = (
-    "sep",
-    "delimiter",
-    "quotechar",
-    "escapechar",
-)  # more than one would be a pattern, none a guess
+# More than one would be a pattern, none a guess.
+_CHARACTERS = ("sep", "delimiter", "quotechar", "escapechar")
 _SETTINGS = (
     "header",
     "names",

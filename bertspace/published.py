@@ -195,9 +195,7 @@ def located(typed: str, data_dir: str = "") -> Source:
     """
     base = Path(data_dir).expanduser()
     if data_dir and not os.path.lexists(base):
-        raise DataError(
-            f"There is no folder and no archive {without_paths(data_dir)}.", hint="Check data_dir."
-        )
+        raise DataError(f"There is no folder or archive {without_paths(data_dir)}.", hint="Check data_dir.")
     path = base / Path(typed).expanduser()
     if (there := _there(path)) is None:
         raise tables.missing_file(typed)

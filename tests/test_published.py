@@ -300,7 +300,7 @@ def test_an_empty_archive_is_refused(tmp_path: Path, packed: Packed) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no folder and no archive"):
+    with pytest.raises(DataError, match="no folder or archive"):
         data.load_splits(TrainConfig(data_dir=str(tmp_path / "none.zip"), train_file="a.csv"))
     with pytest.raises(DataError, match="There is no file none.zip"):
         by_file(tmp_path / "none.zip")

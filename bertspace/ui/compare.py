@@ -221,9 +221,8 @@ def compare(
 
 
 def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -> None:
-    unfinished = gr.State(
-        ""
-    )  # what was measured with a model in training: the run's "own" rows, or the "file"
+    # What was measured with a model in training: the run's "own" rows, or the "file".
+    unfinished = gr.State("")
     with gr.Accordion("On held-out rows", open=False, elem_classes="bs-card"):
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
