@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -300,7 +300,12 @@ def _number(written: str) -> float | str:
     """A decimal as a float where that is the same number, else as it is written."""
     number = float(written)
     exact = len(written) < 17 and "e" not in written.lower()
-    return number if exact or Decimal(repr(number)) == Decimal(written) else written
+    if exact:
+        return number
+    try:
+        return number if Decimal(repr(number)) == Decimal(written) else written
+    except InvalidOperation:  # an exponent of more digits than there are
+        return written
 
 
 _JSON = json.JSONDecoder(parse_float=_number)

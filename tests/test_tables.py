@@ -137,9 +137,18 @@ def test_a_key_that_is_left_out_makes_no_decimals(tmp_path: Path) -> None:
 
 
 def test_a_decimal_that_no_float_holds_stays_as_it_is_written(tmp_path: Path) -> None:
-    said = [f"{BIG - 1}.0", f"{BIG}.0", "1e400", "0.1", "2.50", "1E3", "0.1000000000000000055"]
+    said = [
+        f"{BIG - 1}.0",
+        f"{BIG}.0",
+        "1e400",
+        "0.1",
+        "2.50",
+        "1E3",
+        f"1e{'9' * 30}",
+        "0.1000000000000000055",
+    ]
     frame = read_table(written(tmp_path, "a.jsonl", "\n".join(f'{{"text": {each}}}' for each in said)))
-    assert frame["text"].tolist() == [f"{BIG - 1}.0", f"{BIG}.0", "1e400", 0.1, 2.5, 1000.0, said[-1]]
+    assert frame["text"].tolist() == [f"{BIG - 1}.0", f"{BIG}.0", "1e400", 0.1, 2.5, 1000.0, *said[-2:]]
 
 
 def test_whole_numbers_of_a_parquet_stay_so_beside_a_null(tmp_path: Path) -> None:
