@@ -531,8 +531,8 @@ def _shape(found: _Records, source: _Source) -> None:
     while len(rows) > 1 and _is_blank(rows[-1]):
         rows.pop()
     if left := all_rows - len(rows):
-        plural = "rows" if left > 1 else "row"
-        found.notes.append(_Note(f"{left:,} empty {plural} at the end of {source.name} were left out."))
+        rows_were = "rows at the end of {} were" if left > 1 else "row at the end of {} was"
+        found.notes.append(_Note(f"{left:,} empty {rows_were.format(source.name)} left out."))
     named = max((place for place, cell in enumerate(rows[0], 1) if cell.strip()), default=1) if rows else 0
     blank = [place for place, _ in found.odd if place < len(rows) and _is_blank(rows[place])]
     if len(blank) * min(found.width, MAX_COLUMNS) > MOST_FILLED:
@@ -651,14 +651,12 @@ def _told_names(first: list[str], names: list[str], verdict: str, name: str) -> 
         called = zip(names[:NAMED], first, strict=False)
         shown = ", ".join(f"{each} ({shortened(cell, 30)})" for each, cell in called) + more
         words = f"{name} has no header, as its first line is a row like the others; its columns: {shown}."
+        way = remedy("The first line names the columns", "header", "yes")
     else:
         shown = ", ".join(shortened(cell, 30) for cell in first[:NAMED]) + more
         words = f"The first line of {name} is taken for its header, but does not look like one: {shown}."
-    ways = (
-        remedy("The first line is a row", "header", "no"),
-        remedy("The first line names the columns", "header", "yes"),
-    )
-    return _Note(words, (), ways)
+        way = remedy("The first line is a row", "header", "no")
+    return _Note(words, (), (way,))
 
 
 def _told(notes: list[_Note], headless: bool) -> tuple[tuple[str, ...], tuple[Remedy, ...]]:

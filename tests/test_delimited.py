@@ -174,7 +174,7 @@ def test_a_first_line_that_is_a_row_is_one_and_told(tmp_path: Path, first: str) 
         f"a.csv has no header, as its first line is a row like the others; its columns: "
         f"column 1 ({rows[0][0]!r}), column 2 ({rows[0][1]!r}).",
     )
-    assert way(table, "header") == ["no", "yes"]
+    assert way(table, "header") == ["yes"]
     said = read(tmp_path, *by_csv("csv")(rows), header="yes")
     assert len(said.frame) == 7 and not said.findings
     assert not read(tmp_path, *by_csv("csv")(rows), header="no").findings
@@ -270,6 +270,8 @@ def test_empty_rows_at_the_end_of_an_export_are_left_out_and_those_between_kept(
     table = read(tmp_path, "csv", "text;label\na;b\n;;;\nc;d\n;\n;;\n")
     assert table.frame.to_numpy().tolist() == [["a", "b"], ["", ""], ["c", "d"]]
     assert table.findings == ("2 empty rows at the end of a.csv were left out.",)
+    table = read(tmp_path, "csv", "text;label\na;b\nc;d\n;\n")
+    assert table.findings == ("1 empty row at the end of a.csv was left out.",)
 
 
 def test_a_header_that_stands_again_is_left_out_and_rows_keep_their_numbers(tmp_path: Path) -> None:
