@@ -250,6 +250,25 @@ def test_a_way_out_is_a_button_that_sets_the_form_and_reads_again(
     assert "Thé à la menthe" in update[step.shown]
 
 
+def test_columns_found_by_what_is_in_them_are_chosen_and_those_of_the_next_file_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
+    rows = [(f"the tea of day {day} was warm and sweet", "good" if day % 2 else "bad") for day in range(40)]
+    (tmp_path / "a.csv").write_text("".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
+    (tmp_path / "b.csv").write_text("".join(f"{label},{text}\n" for text, label in rows), encoding="utf-8")
+    with gr.Blocks():
+        step = replace(data_step.build_data_step(), task=gr.Radio())
+    values = form_values(source="files", sample=None)
+    for file, columns in (("a.csv", ("column 1", "column 2")), ("b.csv", ("column 2", "column 1"))):
+        values["train_file"] = str(tmp_path / file)
+        update, _ = data_step.read_new(step, values, LOCAL)
+        chosen = {name: update[step.controls[name]]["value"] for name in ("text_column", "label_column")}
+        assert chosen == dict(zip(chosen, columns, strict=True))
+        assert update[step.look].labels == (("bad", 18), ("good", 18))
+        values |= chosen
+
+
 def test_what_was_said_of_one_file_is_not_said_of_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

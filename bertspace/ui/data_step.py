@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -152,6 +152,10 @@ def read(
     except BertspaceError as error:
         yield update | _failed(step, error)
         return
+    found = {f"{role}_column": name for role, name in asdict(splits.columns).items() if name}
+    config = replace(config, **found)  # those too that were found by what is in them
+    for name, value in found.items():
+        update[step.controls[name]] |= {"value": value}
     seen = look.look_at(splits, config)
     update |= {step.problem: "", step.look: seen, step.lengths: None}
     update |= {step.shown: redraw(seen, None, config.max_length, config.chunk_size)}
@@ -162,6 +166,12 @@ def read(
     else:
         lengths = look.measure(config.model, splits.train)
     yield {step.lengths: lengths, step.shown: redraw(seen, lengths, config.max_length, config.chunk_size)}
+
+
+def read_new(step: DataStep, values: dict[str, Any], person: Person) -> Iterator[dict[Any, Any]]:
+    """Read data that is new to the page: what was said of other data, columns too, is not said of it."""
+    values = {**values, **dict.fromkeys(form.COLUMNS, "")}
+    return read(step, values, person, fresh=True, told=untold(values))
 
 
 def untold(values: Mapping[str, Any]) -> dict[str, Any]:

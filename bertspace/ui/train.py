@@ -108,8 +108,7 @@ def _wire_data(
     reading |= {"show_progress_on": rows.shown, "trigger_mode": "always_last", "concurrency_limit": 4}
 
     def read_new(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
-        told = data_step.untold(values)
-        yield from data_step.read(rows, values, who.person(request), fresh=True, told=told)
+        yield from data_step.read_new(rows, values, who.person(request))
 
     def read_loaded(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         task = str(values["task"])  # the recipe's
@@ -202,8 +201,7 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
         return ["sample", EXAMPLE, "quick", *map(form.shown, quick, quick.values())]
 
     def read_example(request: gr.Request, **values: Any) -> dict[Any, Any]:
-        told = data_step.untold(values)
-        return next(data_step.read(rows, values, who.person(request), fresh=True, told=told))
+        return next(data_step.read_new(rows, values, who.person(request)))
 
     filled = [rows.source, rows.sample, settings.preset, *(inputs[name] for name in quick)]
     run.example.click(fill_example, None, filled, **QUIET).then(
