@@ -437,10 +437,10 @@ def test_a_done_run_says_what_was_learned_in_the_core_s_words() -> None:
     result = {
         "headline": "accuracy", "base": {"validation": {"accuracy": 0.5}}, "best_step": 10,
         "validation": {"accuracy": 1.0}, "test": None, "rows": {"validation": 20},
-        "verdict": found.to_dict(), "hints": ["Try more."],
+        "verdict": found.to_dict(), "kept": "The model is that of epoch 1.", "hints": ["Try more."],
     }  # fmt: skip
     told = render_run.learned(seen("done", result=result))
-    assert told == f"After 160 rows of tea.csv. {found.words} Try more."
+    assert told == f"After 160 rows of tea.csv. {found.words} The model is that of epoch 1. Try more."
     assert "Fine-tuning helped: accuracy 1.000 on 20 validation rows, against 0.500 for" in told
     assert "Only 20 rows were measured" in told
 

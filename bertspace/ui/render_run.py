@@ -122,7 +122,7 @@ def closed(words: str) -> str:
 
 
 def learned(view: RunView) -> str:
-    """The verdict after what was trained on; of a run that was stopped, up to where; and what to try."""
+    """The verdict after what was trained on, of a stopped run up to where; what is kept, and what to try."""
     if (found := view.verdict) is None:
         return ""
     rows = f"{view.source.get('rows', {}).get('train', 0):,} rows of "
@@ -131,7 +131,9 @@ def learned(view: RunView) -> str:
     if view.state.status == "stopped" and trail.step < trail.total_steps:
         epoch = f" (epoch {trail.epochs[-1].epoch:.3g})" if trail.epochs else ""
         where = f"Stopped at step {trail.step:,} of {trail.total_steps:,}{epoch}, with {rows}."
-    return " ".join((where, found.words, *(view.result or {}).get("hints", ())))
+    result = view.result or {}
+    kept = str(result.get("kept") or "")
+    return " ".join(filter(None, (where, found.words, kept, *result.get("hints", ()))))
 
 
 def base_words(view: RunView) -> str:
