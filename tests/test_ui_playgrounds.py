@@ -1,6 +1,8 @@
 """The playgrounds' handlers, called directly, on a tiny classifier and a tiny masked language model."""
 
+import html
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -406,6 +408,45 @@ def test_a_held_out_file_gives_metrics_a_verdict_and_all_rows(classifier: str, t
     assert isinstance(rows.visible, bool)
     path = download.value["path"] if isinstance(download.value, dict) else download.value
     assert list(pd.read_csv(path)) == ["text", "label", "base", "tuned", "verdict"]
+
+
+def pressed(panel: str, name: str) -> gr.EventData:
+    """A click on the panel's button that sets this."""
+    found = re.search(rf'data-settings="([^>]*{name}[^>]*)">', html.unescape(panel))
+    assert found, panel
+    return gr.EventData(None, {"settings": found[1]})
+
+
+def test_a_refused_file_has_its_ways_out_as_buttons_in_both_tabs(classifier: str, tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_bytes("Objet;label\nthé en retard;delivery\nreçu deux fois;billing\n".encode("cp1252"))
+    with pytest.raises(gr.Error, match=r"m\.csv"):
+        classify.classify_file(str(file), classifier)
+    panel = classify.why_refused(str(file), classifier)
+    read = pressed(panel, "windows-1252")
+    summary, table, _, told = classify.classify_remedied(str(file), classifier, {}, read)
+    assert told == {"encoding": "windows-1252"}
+    assert "2 rows of m.csv" in summary and "thé en retard" in table.value
+
+    file.write_text("text,label\nlate,delivery\nwrong,billing\nhere,\n")
+    panel = compare.why_refused(str(file), classifier)
+    leave_out = pressed(panel, "unlabelled_rows")
+    summary, *_, told = compare.compare_remedied(str(file), classifier, "", {}, leave_out)
+    assert told == {"unlabelled_rows": "leave out"}
+    assert "Measured on 2 rows" in summary
+    assert classify.forget_file()[-1] == compare.forget_file()[-1] == {}
+
+
+def test_what_was_guessed_of_a_file_can_be_said_otherwise_beside_its_answers(
+    classifier: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "m.csv"
+    lines = [f"the parcel of day {day} is late,{'good' if day % 2 else 'bad'}" for day in range(8)]
+    file.write_text("\n".join(lines))
+    summary, *_ = classify.classify_file(str(file), classifier)
+    assert "8 rows of m.csv" in summary
+    summary, *_, told = classify.classify_remedied(str(file), classifier, {}, pressed(summary, "header"))
+    assert told == {"header": "yes"} and "7 rows of m.csv" in summary
 
 
 def test_the_runs_own_rows_need_no_file(classifier: str) -> None:

@@ -73,7 +73,7 @@ def test_no_text_of_a_visitor_is_markup_or_template() -> None:
         render.mask_panel(f"{HOSTILE} [MASK]", [side]),
         render.mask_panel(HOSTILE, [side]),
         render.comparison(render.verdict([found], [found]), ""),
-        render.metric_table(HOSTILE, HOSTILE, {HOSTILE: 1.0}, {HOSTILE: 2.0}, HOSTILE),
+        render.metric_table(HOSTILE, HOSTILE, {HOSTILE: 1.0}, {HOSTILE: 2.0}, HOSTILE, True),
         render.rows_table(HOSTILE, ["Text"], [[HOSTILE]]),
         render.note(HOSTILE, HOSTILE),
         render.failed(HOSTILE, HOSTILE),
@@ -159,13 +159,15 @@ def test_the_metric_table_says_what_is_better_by_words_and_sign() -> None:
         {"loss": 0.5, "accuracy": 0.8, "perplexity": 4.0},
         {"loss": 0.4, "accuracy": 0.7, "perplexity": 4.0},
     )
-    drawn = render.metric_table("starter", "mine", base, tuned, "19 rows")
+    drawn = render.metric_table("starter", "mine", base, tuned, "19 rows", True)
     assert re.findall(r"<td title=[^>]+>([^<]+)<span class=\"pg-word\">(\w+)", drawn) == [
         ("−0.100 ", "better"),
         ("−0.100 ", "worse"),
     ]
     assert '<td title="0.0">–</td>' in drawn
     assert "Measured on 19 rows. Base: starter. Fine-tuned: mine." in drawn
+    unclear = render.metric_table("starter", "mine", base, tuned, "19 rows", False)
+    assert "pg-word" not in unclear and "−0.100" in unclear
 
 
 def test_a_commit_in_a_models_name_is_cut_to_seven_signs() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from bertspace.archives import ACCEPTED
 from bertspace.errors import BertspaceError, DataError
 from bertspace.policy import Person
 from bertspace.schema import MEANINGS, TrainConfig
-from bertspace.ui import as_code, picker, render, who
+from bertspace.ui import as_code, picker, remedies, render, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.model_picker import model_picker, page_opens
@@ -210,28 +211,62 @@ def _build_file_part(model: gr.Dropdown) -> None:
                 )
                 start = gr.Button("Classify every row", variant="primary", elem_classes="bs-small")
             with gr.Column(scale=6, min_width=320):
-                summary = gr.HTML(render.note(*BEFORE_A_FILE))
+                summary = gr.HTML(render.note(*BEFORE_A_FILE), js_on_load=remedies.CLICK)
                 download = gr.DownloadButton(
                     "Download all rows as csv", visible=False, elem_classes="bs-small"
                 )
         table = gr.HTML(elem_classes="pg-rows", visible=False)
-    answers = [summary, table, download]
-    emptying: dict[str, Any] = {"fn": no_file_yet, "outputs": answers, "queue": False}
-    emptying |= {"show_progress": "hidden", "api_visibility": "private"}
+    told_of_it = gr.State({})  # the settings that buttons beside the answers have set for this file
+    answers: dict[str, Any] = {"outputs": [summary, table, download], "show_progress": "minimal"}
+    answers |= {"show_progress_on": summary}
+    unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    emptying = {"fn": forget_file, "outputs": [*answers["outputs"], told_of_it], "queue": False, **unseen}
     whenever([model.change, file.change], **emptying)
-    start.click(**emptying).then(
-        classify_file,
-        inputs=[file, model],
-        outputs=answers,
-        show_progress="minimal",
-        show_progress_on=summary,
-        api_name="classify_file",
+    asked = start.click(**emptying).then(
+        classify_file, inputs=[file, model], api_name="classify_file", **answers
     )
+    asked.failure(why_refused, [file, model], summary, **unseen)
+    summary.click(
+        classify_remedied,
+        inputs=[file, model, told_of_it],
+        api_visibility="private",
+        **answers | {"outputs": [*answers["outputs"], told_of_it]},
+    )
+
+
+def forget_file() -> tuple[Any, ...]:
+    """No answers, and nothing told of a file."""
+    return *no_file_yet(), {}
 
 
 def no_file_yet() -> tuple[Any, ...]:
     """The answers to a file taken away: those to another one, or of another model, would be taken for its."""
     return render.note(*BEFORE_A_FILE), gr.HTML(visible=False), gr.DownloadButton(visible=False)
+
+
+def why_refused(file: str | None, model: str | None, request: gr.Request | None = None) -> Any:
+    """Why the file could not be read, with the ways out as buttons, beside the toast that says it."""
+    try:
+        _read(file, model, who.person(request), {})
+    except BertspaceError as error:
+        return remedies.refused(error)
+    return gr.skip()
+
+
+def classify_remedied(
+    file: str | None,
+    model: str | None,
+    told_of_it: dict[str, str] | None,
+    event: gr.EventData,
+    request: gr.Request | None = None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by this default
+) -> tuple[Any, ...]:
+    """The answers with what a pressed button says of the file, and all that has been said of it."""
+    settings = {**(told_of_it or {}), **remedies.chosen(event, remedies.OF_A_FILE)}
+    try:
+        return *_classified(file, model, who.person(request), progress, settings), settings
+    except BertspaceError as error:
+        return remedies.refused(error), *no_file_yet()[1:], settings
 
 
 @told
@@ -242,13 +277,29 @@ def classify_file(
     progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by this default
 ) -> tuple[Any, ...]:
     """A summary, the first 100 rows, and a csv of all: the file's columns, predicted_label, score_<label>."""
+    return _classified(file, model, who.person(request), progress, {})
+
+
+def _read(
+    file: str | None, model: str | None, person: Person, settings: Mapping[str, Any]
+) -> tuple[str, held_out.FileRows]:
+    """The model, and the file's rows as it is to read them under these settings; raises BertspaceError."""
     if not file:
         raise DataError("No file is chosen.", hint="Pick a csv, tsv, jsonl, parquet or txt file first.")
-    person = who.person(request)
     model = picker.checked_model(model, person)
     path = Path(file)
     policy.check_file(person, path.name)
-    found = held_out.read(model, path, TrainConfig(task=TASK), labelled=False)
+    return model, held_out.read(model, path, TrainConfig(task=TASK, **settings), labelled=False)
+
+
+def _classified(
+    file: str | None,
+    model: str | None,
+    person: Person,
+    progress: gr.Progress,
+    settings: Mapping[str, Any],
+) -> tuple[Any, ...]:
+    model, found = _read(file, model, person, settings)
     chosen = found.frame["text"].tolist()
     pairs = found.frame["pair"].tolist() if "pair" in found.frame else None
     policy.check_rows(person, len(found.table.frame))
@@ -275,14 +326,15 @@ def classify_file(
         TUNED if picker.is_tuned(model) else BASE,
     )
     by = f" by {title}" if title != picker.model_name(model) else ""
-    words = " ".join([f"{render.counted(len(chosen), 'row')} of {path.name}{by}.", *found.findings])
+    words = " ".join([f"{render.counted(len(chosen), 'row')} of {found.table.name}{by}.", *found.findings])
     if said := MEANINGS[answers[0][0].meaning]:
         words, shares = f"{words} {said}", ""
     else:
         words = f"{words} The share of each label:"
-    name = f"{path.name.split('.')[0]}-classified.csv"
+    name = f"{found.table.name.split('.')[0]}-classified.csv"
+    ways = remedies.open_to(found.table.remedies, TrainConfig(**settings))
     return (
-        render.comparison(words, shares),
+        render.comparison(words, shares + remedies.draw(ways)),
         gr.HTML(shown_rows(chosen, pairs, scores), visible=True),
         gr.DownloadButton(value=written_csv(whole, name), visible=True),
     )

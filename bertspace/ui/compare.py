@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from bertspace import comparison, held_out, inference, policy
+from bertspace import comparison, held_out, inference, policy, verdict
 from bertspace.errors import BertspaceError, DataError
 from bertspace.policy import Person
 from bertspace.schema import TrainConfig
-from bertspace.ui import as_code, picker, render, who
+from bertspace.ui import as_code, picker, remedies, render, who
 from bertspace.ui.classify import FILE_TYPES, IN_TRAINING, chips_of, example_chips, labels_of
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
@@ -223,6 +224,7 @@ def compare(
 def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -> None:
     # What was measured with a model in training: the run's "own" rows, or the "file".
     unfinished = gr.State("")
+    told_of_it = gr.State({})  # the settings that buttons beside the answers have set for this file
     with gr.Accordion("On held-out rows", open=False, elem_classes="bs-card"):
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
@@ -237,7 +239,7 @@ def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -
                 )
                 start = gr.Button("Compare on this file", elem_classes="bs-small")
             with gr.Column(scale=6, min_width=320):
-                summary = gr.HTML(render.note(*BEFORE_ROWS))
+                summary = gr.HTML(render.note(*BEFORE_ROWS), js_on_load=remedies.CLICK)
                 download = gr.DownloadButton(
                     "Download all rows as csv", visible=False, elem_classes="bs-small"
                 )
@@ -248,11 +250,23 @@ def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -
         "show_progress_on": summary,
     }
     hidden: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    whenever([base.change, tuned.change, file.change], no_rows_yet, None, outputs["outputs"], **hidden)
+    with_told = [*outputs["outputs"], told_of_it]
+    whenever([base.change, tuned.change, file.change], forget_file, None, with_told, **hidden)
     finished: dict[str, Any] = {"api_visibility": "private", **outputs}
-    whenever(again.change, renew_rows, [unfinished, file, tuned, base], **finished)
+    whenever(again.change, renew_rows, [unfinished, file, tuned, base, told_of_it], **finished)
     own.click(compare_own_rows, [base, tuned], **outputs, api_visibility="private")
-    start.click(compare_file, [file, tuned, base], **outputs, api_name="compare_file")
+    asked = start.click(forget_file, None, with_told, **hidden).then(
+        compare_file, [file, tuned, base], **outputs, api_name="compare_file"
+    )
+    unseen = {"show_progress": "hidden", "api_visibility": "private"}
+    asked.failure(why_refused, [file, tuned], summary, **unseen)
+    remedied: dict[str, Any] = outputs | {"outputs": with_told, "api_visibility": "private"}
+    summary.click(compare_remedied, [file, tuned, base, told_of_it], **remedied)
+
+
+def forget_file() -> tuple[Any, ...]:
+    """Nothing measured, and nothing told of a file."""
+    return *no_rows_yet(), {}
 
 
 def no_rows_yet() -> tuple[Any, ...]:
@@ -266,6 +280,7 @@ def renew_rows(
     file: str | None,
     tuned: str | None,
     base: str | None,
+    told_of_it: dict[str, str] | None = None,
     request: gr.Request | None = None,
 ) -> tuple[Any, ...]:
     """What was measured while the model was in training, once it is finished."""
@@ -275,7 +290,7 @@ def renew_rows(
         return (gr.skip(),) * 4
     if unfinished == "own":
         return compare_own_rows(base, tuned, request)
-    return compare_file(file, tuned, base, request)
+    return _file_compared(file, tuned, base, person, told_of_it or {})
 
 
 @told
@@ -301,33 +316,72 @@ def compare_file(
     file: str | None, tuned: str | None, base: str | None = None, request: gr.Request | None = None
 ) -> tuple[Any, ...]:
     """Both models on a file with labels: a summary, the rows fixed and broken, and a csv of all rows."""
+    return _file_compared(file, tuned, base, who.person(request), {})
+
+
+def why_refused(file: str | None, tuned: str | None, request: gr.Request | None = None) -> Any:
+    """Why the file could not be read, with the ways out as buttons, beside the toast that says it."""
+    try:
+        model = picker.checked_model(tuned, who.person(request))
+        policy.check_file(who.person(request), file or "")
+        if file:
+            held_out.read(model, Path(file), TrainConfig(task=inference.task_of(model)))
+    except BertspaceError as error:
+        return remedies.refused(error)
+    return gr.skip()
+
+
+def compare_remedied(
+    file: str | None,
+    tuned: str | None,
+    base: str | None,
+    told_of_it: dict[str, str] | None,
+    event: gr.EventData,
+    request: gr.Request | None = None,
+) -> tuple[Any, ...]:
+    """Both models on the file with what a pressed button says of it, and all that has been said of it."""
+    settings = {**(told_of_it or {}), **remedies.chosen(event, remedies.OF_A_FILE)}
+    try:
+        return *_file_compared(file, tuned, base, who.person(request), settings), settings
+    except BertspaceError as error:
+        return remedies.refused(error), *no_rows_yet()[1:], settings
+
+
+def _file_compared(
+    file: str | None, tuned: str | None, base: str | None, person: Person, settings: Mapping[str, Any]
+) -> tuple[Any, ...]:
     if not file:
         raise DataError("No file is chosen.", hint="Pick a csv, tsv, jsonl, parquet or txt file first.")
-    person = who.person(request)
     base, tuned = checked(base, tuned, person)
     policy.check_file(person, file)
     task = inference.task_of(tuned)
-    check_rows(person, Path(file), tuned, task, max(labels_of(tuned, task), labels_of(base, "")))
-    return _compared(base, tuned, Path(file), Path(file).name, "file")
+    config = TrainConfig(task=task, **settings)
+    check_rows(person, Path(file), tuned, config, max(labels_of(tuned, task), labels_of(base, "")))
+    return _compared(base, tuned, Path(file), Path(file).name, "file", settings)
 
 
-def check_rows(person: Person, file: Path, tuned: str, task: str, labels: int) -> None:
+def check_rows(person: Person, file: Path, tuned: str, config: TrainConfig, labels: int) -> None:
     """Raises ForbiddenError where the file has more rows, or longer ones, than the person may send."""
     if not policy.limits(person).rows and not policy.limits(person).characters:
         return
-    found = held_out.read(tuned, file, TrainConfig(task=task), labelled=False)
+    found = held_out.read(tuned, file, config, labelled=False)
     policy.check_rows(person, len(found.table.frame))
     policy.check_scores(person, len(found.table.frame), labels)
     read = [found.frame[name].tolist() for name in ("text", "pair") if name in found.frame]
     policy.check_texts(person, found.frame.index, *read)
 
 
-def _compared(base: str, tuned: str, file: Path, source: str, kind: str) -> tuple[Any, ...]:
+def _compared(
+    base: str, tuned: str, file: Path, source: str, kind: str, settings: Mapping[str, Any] | None = None
+) -> tuple[Any, ...]:
+    settings = settings or {}
     title, name = base_title(base, tuned), picker.model_title(tuned)  # as they are now
     unfinished = kind if picker.training(base) or picker.training(tuned) else ""
-    found = comparison.compare_file(base, tuned, file)
+    found = comparison.compare_file(base, tuned, file, **settings)
     measured = ". ".join([f"{rows_words(found)}, {source}", *found.findings]).removesuffix(".")
-    metrics = render.metric_table(title, name, found.base_metrics, found.tuned_metrics, measured)
+    clear = found.verdict.outcome in (verdict.BETTER, verdict.WORSE)
+    metrics = render.metric_table(title, name, found.base_metrics, found.tuned_metrics, measured, clear)
+    metrics += remedies.draw(remedies.open_to(found.remedies, TrainConfig(**settings)))
     tables = changed_rows(found)
     return (
         render.comparison(file_verdict(found), metrics),

@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bertspace.errors import Remedy
-from bertspace.ui.render import text
+from bertspace.errors import BertspaceError, Remedy
+from bertspace.reading import READING
+from bertspace.ui.render import failed, text
 
 # A click on a button tells the page which settings it stands for; see gr.HTML, js_on_load.
 CLICK = """element.addEventListener('click', event => {
@@ -15,6 +16,8 @@ CLICK = """element.addEventListener('click', event => {
     if (pressed) trigger('click', {settings: pressed.dataset.settings});
 });"""
 LONGEST = 10_000  # characters of the settings of one button
+# What can be said of a file that a model is asked on.
+OF_A_FILE = ("text_column", "pair_column", "label_column", "unlabelled_rows", *READING)
 
 
 def draw(remedies: Sequence[Remedy]) -> str:
@@ -38,6 +41,11 @@ def chosen(event: Any, settings: Sequence[str]) -> dict[str, str]:
         found = None
     named = found if isinstance(found, dict) else {}
     return {name: value for name, value in named.items() if name in settings and isinstance(value, str)}
+
+
+def refused(error: BertspaceError) -> str:
+    """The panel of a file that could not be read: what happened, what to do, and buttons that do it."""
+    return failed(error.message, error.hint) + draw(error.remedies)
 
 
 def open_to(remedies: Sequence[Remedy], config: Any) -> tuple[Remedy, ...]:

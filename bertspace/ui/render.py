@@ -228,10 +228,18 @@ def comparison(sentence: str, pictures: str) -> str:
 
 
 def metric_table(
-    base_name: str, tuned_name: str, base: Mapping[str, float], tuned: Mapping[str, float], n: str
+    base_name: str,
+    tuned_name: str,
+    base: Mapping[str, float],
+    tuned: Mapping[str, float],
+    n: str,
+    clear: bool,
 ) -> str:
-    """Both models' metrics and their difference; `n` says on what, in words."""
-    rows = "".join(_metric_row(name, base[name], tuned[name]) for name in base if name in tuned)
+    """Both models' metrics and their difference; `n` says on what, in words.
+
+    clear: whether a difference may be called better or worse, which few rows do not tell.
+    """
+    rows = "".join(_metric_row(name, base[name], tuned[name], clear) for name in base if name in tuned)
     return (
         '<div class="pg-scroll"><table class="pg-table">'
         f"<caption>Measured on {text(n)}. Base: {text(base_name)}. Fine-tuned: {text(tuned_name)}.</caption>"
@@ -241,23 +249,25 @@ def metric_table(
     )
 
 
-def _metric_row(name: str, before: float, after: float) -> str:
+def _metric_row(name: str, before: float, after: float, clear: bool) -> str:
     words, meaning = METRIC_WORDS.get(name, (name, ""))
     cells = "".join(f'<td title="{value!r}">{number(value)}</td>' for value in (before, after))
     return (
         f'<tr><th scope="row" title="{text(meaning)}">{text(words)}</th>{cells}'
-        f'<td title="{after - before!r}">{_difference(name, before, after)}</td></tr>'
+        f'<td title="{after - before!r}">{_difference(name, before, after, clear)}</td></tr>'
     )
 
 
-def _difference(name: str, before: float, after: float) -> str:
+def _difference(name: str, before: float, after: float, clear: bool) -> str:
     change = after - before
     if number(before) == number(after) or not math.isfinite(change):
         return "–"
     lower = any(name in task.lower_is_better for task in TASKS.values())
     better = (change < 0) == lower
-    sign = "+" if change > 0 else ""
-    return f'{sign}{number(change)} <span class="pg-word">{"better" if better else "worse"}</span>'
+    shown = f"{'+' if change > 0 else ''}{number(change)}"
+    if not clear:
+        return shown
+    return f'{shown} <span class="pg-word">{"better" if better else "worse"}</span>'
 
 
 def rows_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
