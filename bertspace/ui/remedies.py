@@ -45,7 +45,7 @@ def chosen(event: Any, settings: Sequence[str]) -> dict[str, str]:
 
 def refused(error: BertspaceError) -> str:
     """The panel of a file that could not be read: what happened, what to do, and buttons that do it."""
-    return failed(error.message, error.hint) + draw(error.remedies)
+    return failed(error.message, error.hint, draw(error.remedies))
 
 
 def open_to(remedies: Sequence[Remedy], config: Any) -> tuple[Remedy, ...]:

@@ -289,9 +289,9 @@ def note(title: str, body: str = "") -> str:
     return f'<div class="pg-note"><p class="pg-title">{text(title)}</p><p>{text(body)}</p></div>'
 
 
-def failed(message: str, hint: str = "") -> str:
-    """A panel that could not be filled: what happened, and what to do."""
+def failed(message: str, hint: str = "", buttons: str = "") -> str:
+    """A panel that could not be filled: what happened, and what to do. buttons: markup that does it."""
     return (
         '<div class="bs-problem" role="status"><span aria-hidden="true">!</span>'
-        f"<div><b>{text(message)}</b><p>{text(hint)}</p></div></div>"
+        f"<div><b>{text(message)}</b><p>{text(hint)}</p>{buttons}</div></div>"
     )
