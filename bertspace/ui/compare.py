@@ -378,7 +378,7 @@ def _compared(
     title, name = base_title(base, tuned), picker.model_title(tuned)  # as they are now
     unfinished = kind if picker.training(base) or picker.training(tuned) else ""
     found = comparison.compare_file(base, tuned, file, **settings)
-    measured = ". ".join([f"{rows_words(found)}, {source}", *found.findings]).removesuffix(".")
+    measured = " ".join([f"{rows_words(found)}, {source}.", *found.findings]).removesuffix(".")
     clear = found.verdict.outcome in (verdict.BETTER, verdict.WORSE)
     metrics = render.metric_table(title, name, found.base_metrics, found.tuned_metrics, measured, clear)
     metrics += remedies.draw(remedies.open_to(found.remedies, TrainConfig(**settings)))
