@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bertspace import data, models, run_data, squad
-from bertspace.columns import Columns, blank_rows, found_words, guess_columns, pick_columns, texts
+from bertspace.columns import (
+    OFFERED,
+    Columns,
+    blank_rows,
+    found_words,
+    guess_columns,
+    pick_columns,
+    texts,
+)
 from bertspace.errors import DataError, ModelError, Remedy
 from bertspace.labels import code_known
 from bertspace.layout import CONFIG, read_json
@@ -187,21 +195,38 @@ def _missing(missing: Sequence[str], wanted: dict[str, str], config: TrainConfig
     """What is not there, what there is, and the guess as a way out."""
     found = [str(name) for name in table.frame.columns]
     lacking = " and ".join(shortened(wanted[role]) for role in missing)
-    guess: dict[str, str] = {}
-    with suppress(DataError):
-        labelled = "label" in wanted
-        columns = pick_columns(config, table) if labelled else _guessed_texts(config, table)
-        guess = {role: getattr(columns, role) for role in missing}
-    remedies: tuple[Remedy, ...] = ()
-    if guess and all(guess.values()):
+    remedies = []
+    for guess in _guesses(missing, wanted, config, table):
         title = " and ".join(f"{shortened(name)} as the {ROLES[role]}" for role, name in guess.items())
-        remedies = (Remedy(f"Read {title}", tuple((f"{role}_column", name) for role, name in guess.items())),)
+        settings = tuple((f"{role}_column", name) for role, name in guess.items())
+        remedies.append(Remedy(f"Read {title}", settings))
     flags = " and ".join(f"{role}_column" for role in missing)
     return DataError(
         f"{table.name} has no column {lacking}, which the model was trained on; {found_words(found)}",
         hint=f"Name what is to be read instead by {flags}, or rename the columns in the file.",
-        remedies=remedies,
+        remedies=tuple(remedies),
     )
+
+
+def _guesses(
+    missing: Sequence[str], wanted: dict[str, str], config: TrainConfig, table: Table
+) -> list[dict[str, str]]:
+    """What the missing columns could be: the guess, or where none is sure any column as the label."""
+    with suppress(DataError):
+        labelled = "label" in wanted
+        columns = pick_columns(config, table) if labelled else _guessed_texts(config, table)
+        guess = {role: getattr(columns, role) for role in missing}
+        return [guess] if all(guess.values()) else []
+    if "label" not in missing:
+        return []
+    with suppress(DataError):
+        columns = _guessed_texts(config, table)
+        guess = {role: getattr(columns, role) for role in missing}
+        taken = {*guess.values(), *wanted.values()}
+        others = [str(name) for name in table.frame.columns if name not in taken]
+        guesses = [{**guess, "label": name} for name in others[:OFFERED]]
+        return guesses if all(all(each.values()) for each in guesses) else []
+    return []
 
 
 def _said(columns: Columns, asked: dict[str, str], wanted: dict[str, str]) -> str:

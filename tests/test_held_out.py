@@ -14,6 +14,7 @@ from bertspace.errors import DataError, Remedy
 from bertspace.held_out import Trained
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
+from bertspace.tables import Table
 
 TITLES = Trained(Columns("title", "", "stars"), False)
 PAIRS = Trained(Columns("one", "two", "label"), True)
@@ -30,8 +31,6 @@ def a_run(folder: Path, columns: dict[str, list], **settings: Any) -> Run:
 
 
 def picked(known: Trained, columns: list[str], labelled: bool = True, **settings: str) -> tuple[Columns, str]:
-    from bertspace.tables import Table
-
     frame = pd.DataFrame({name: [f"{name} {place}" for place in range(4)] for name in columns})
     config = TrainConfig(**settings)
     found, said = held_out.pick(known, config, Table("new.csv", frame), labelled=labelled)
@@ -72,6 +71,25 @@ def test_a_file_without_the_columns_of_the_training_is_refused_with_what_there_i
     )
     with pytest.raises(DataError, match="no column 'two', which the model was trained on; found: one, label"):
         picked(PAIRS, ["one", "label"])
+
+
+def test_where_no_guess_of_the_label_is_sure_each_column_is_offered_for_it() -> None:
+    frame = pd.DataFrame(
+        {
+            "id": list("12345"),
+            "klasse": list("abaab"),
+            "body": [f"the parcel of day {day} is late again" for day in range(5)],
+        }
+    )
+    with pytest.raises(DataError) as caught:
+        held_out.pick(TITLES, TrainConfig(), Table("new.csv", frame), labelled=True)
+    assert [each.title for each in caught.value.remedies] == [
+        "Read 'body' as the text and 'id' as the label",
+        "Read 'body' as the text and 'klasse' as the label",
+    ]
+    with pytest.raises(DataError) as caught:
+        held_out.pick(TITLES, TrainConfig(), Table("new.csv", frame), labelled=False)
+    assert [each.title for each in caught.value.remedies] == ["Read 'body' as the text"]
 
 
 def test_single_texts_are_not_scored_as_pairs_nor_pairs_as_single_texts() -> None:
