@@ -36,9 +36,15 @@ def is_cased(words: Iterable[str]) -> bool:
 
 def fit(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, name: str) -> None:
     """Make it pad on the right, so that no text's answer depends on those beside it; raises ModelError where
-    it has tokens that the model has no embeddings for.
+    it knows no words, or has tokens that the model has no embeddings for.
     """
     known = tokenizer.get_vocab()
+    if not _has_words(tokenizer):
+        raise ModelError(
+            f"The tokenizer of {name} has special tokens alone: its files hold no vocabulary that a "
+            f"{type(tokenizer).__name__} reads.",
+            hint="Add the tokenizer.json that the model was trained with, or choose another model.",
+        )
     size = getattr(config, "vocab_size", None)
     if size and (beyond := sorted(token for token, number in known.items() if number >= size)):
         few = ", ".join(token[:40] for token in beyond[:3])
@@ -50,6 +56,16 @@ def fit(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, name: str)
     tokenizer.padding_side = "right"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = _padding(tokenizer, known, config, name)
+
+
+def _has_words(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether any token but the special ones has a letter or a digit. transformers makes a tokenizer of
+    special tokens alone where it finds no file of the kind that this one reads.
+    """
+    own: Iterable[str] = tokenizer._tokenizer.get_vocab(with_added_tokens=False)
+    added = tokenizer._tokenizer.get_added_tokens_decoder().values()
+    special = {*tokenizer.all_special_tokens, *(token.content for token in added)}
+    return any(any(map(str.isalnum, token)) for token in own if token not in special)
 
 
 def _padding(

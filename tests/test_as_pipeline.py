@@ -284,6 +284,24 @@ def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused_when_it_is_load
     assert "resize_token_embeddings" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [("bert", "vocab.json"), ("roberta", "vocab.txt"), ("deberta-v2", "vocab.txt"), ("albert", "vocab.json")],
+)
+def test_a_vocabulary_of_another_kind_is_refused_where_every_word_would_be_unknown(
+    kind: str, file: str, tmp_path: Path
+) -> None:
+    folder = made(kind, tmp_path / "model")
+    for old in (*folder.glob("*token*.json"), *folder.glob("vocab*")):
+        old.unlink()
+    words = ["[UNK]", "the", "ship"]
+    lines = json.dumps({word: number for number, word in enumerate(words)}), "\n".join(words)
+    (folder / file).write_text(lines[file == "vocab.txt"])
+    with pytest.raises(ModelError, match="has special tokens alone") as caught:
+        models.load_tokenizer(models.locate(str(folder)))
+    assert "tokenizer.json" in caught.value.hint
+
+
 @pytest.mark.parametrize("cased", [True, False])
 @pytest.mark.parametrize("kind", ["bert", "distilbert", "electra"])
 def test_a_vocabulary_alone_says_whether_letters_are_lowered(kind: str, cased: bool, tmp_path: Path) -> None:
