@@ -185,7 +185,7 @@ def test_every_command_that_reads_a_file_can_be_told_how(command: list[str]) -> 
         (["runs", "show", "nope"], "There is no run 'nope'"),
         (["predict", "20260101-000000-abcdef", "hello"], "There is no run '20260101-000000-abcdef'"),
         (["predict", "starter", "hello", "--top-k", "0"], "'0' is no whole number from 1 on"),
-        (["predict", "starter", "hello", "--json", "--file", "none.csv"], "Both texts and --file are given"),
+        (["predict", "starter", "hello", "--file", "none.csv"], "Both texts and --file are given"),
         (["predict", "./nowhere", "hello"], "There is no folder ./nowhere"),
     ],
 )
@@ -196,6 +196,25 @@ def test_bad_input_is_said_in_one_line(
         "bertspace.inference.task_of", lambda name: "fill-mask"
     ) if "starter" in arguments else None
     assert says in refused(arguments, capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "hint"),
+    [
+        (["predict", "./nowhere", "hello"], "There is no folder ./nowhere.", "config.json"),
+        (["runs", "show", "20260101-000000-abcdef"], "There is no run '20260101-000000-abcdef'", ""),
+        (["train", "--train-file", "none.csv"], "none.csv", ""),
+        (["train", "--recipe", "x"], "'x'", "cola"),
+    ],
+)
+def test_also_what_is_refused_is_one_json_document_where_that_is_asked_for(
+    arguments: list[str], error: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*arguments, "--json"]) == 2
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert list(told) == ["error", "hint"] and error in told["error"] and hint in told["hint"]
+    assert err == f"error: {told['error']} {told['hint']}".strip() + "\n"
 
 
 def test_a_model_without_a_classifier_or_a_text_without_a_mask_is_bad_input(

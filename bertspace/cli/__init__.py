@@ -1,6 +1,7 @@
 """`bertspace …` and `python -m bertspace …`: train, evaluate, predict, compare, push, pull, import, runs.
 
-A command returns an Outcome; only this module writes to stdout, so that `--json` is one document, alone.
+A command returns an Outcome; only this module writes to stdout, so that `--json` is one document, alone; of
+an error {"error", "hint"}.
 Exit codes: 0 done, 2 bad input (one line on stderr), 1 failure, 3 trained (or pushed) but what was to be
 published after that was not, 130 left by Ctrl-C.
 """
@@ -42,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BertspaceError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         words.say_findings((), error.remedies)
-        return BAD_INPUT
+        outcome = Outcome({"error": error.message, "hint": error.hint}, code=BAD_INPUT)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        return LEFT
+        outcome = Outcome({"error": "Interrupted.", "hint": ""}, code=LEFT)
     _write(outcome, arguments.json)
     return outcome.code
 
