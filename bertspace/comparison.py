@@ -88,7 +88,15 @@ def _needs_probe(base: str, tuned: str, task: str) -> bool:
     located = models.locate(base)
     if models.misfit(located, task) or models.meaning(located):
         return True
-    return bool(_unshared(base, tuned)) and base_known(tuned) == base and _probe_file(tuned).is_file()
+    return bool(_unshared(base, tuned)) and _is_base(base, tuned) and _probe_file(tuned).is_file()
+
+
+def _is_base(base: str, tuned: str) -> bool:
+    """Whether the tuned model was trained from this one; a name of the Hub means the commit that it is at."""
+    if (known := base_known(tuned)) == base:
+        return True
+    located = models.locate(base)
+    return located.kind == "hub" and known == "@".join(located.on_hub)
 
 
 def base_known(tuned: str) -> str:
@@ -121,7 +129,7 @@ def _probe_file(tuned: str) -> Path:
 def _probe(base: str, tuned: str) -> Probe:
     """The probe that was fitted on the tuned model's base; raises ModelError where there is none."""
     file = _probe_file(tuned)
-    if not file.is_file() or base_of(tuned) != base:
+    if not file.is_file() or not _is_base(base, tuned):
         if not models.misfit(located := models.locate(base), "text-classification"):
             models.check_one_label(located)
         raise ModelError(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import hub_names
 from bertspace.errors import HubError, ModelError
-from bertspace.hub_cache import ADAPTER, MERGED, MODEL, NEEDED, OF_ADAPTER, WEIGHTS
+from bertspace.hub_cache import ADAPTER, MERGED, MODEL, NEEDED, OF_ADAPTER, PROBE, WEIGHTS
 from bertspace.layout import CONFIG, INDEX, MOST_COUNTED, laid_out, library, read_json
 from bertspace.loadable import HEADS, OF_HEAD, TOKENIZERS
 
@@ -148,6 +148,8 @@ def _write(adapter: Adapter, snapshot: Path, base: Path, folder: Path, name: str
     for file in NEEDED - {CONFIG, INDEX, "README.md"}:
         if (source := (snapshot if own else base) / file).is_file():
             shutil.copyfile(source, folder / file)
+    if (probe := snapshot / PROBE).is_file():  # what the base knew
+        shutil.copyfile(probe, folder / PROBE)
 
 
 def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

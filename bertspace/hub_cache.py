@@ -226,7 +226,7 @@ def weights_of(names: Collection[str]) -> list[str]:
         ]
         return [name for name in plain if _SHARD.fullmatch(name)] or plain
     if {ADAPTER, OF_ADAPTER} <= set(names):
-        return [ADAPTER]
+        return [ADAPTER, *({PROBE} & set(names))]
     return sorted(name for name in names if VARIANT.fullmatch(name))[:1]
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from bertspace import apart, hub_adapters, hub_room, loadable, models, tuning
+from bertspace import apart, comparison, hub_adapters, hub_room, loadable, models, tuning
 from bertspace.errors import BertspaceError, HubError, ModelError
 from bertspace.hub_client import Rights, acting
+from bertspace.probe import Probe
 
 BASE, NAME = "alice/base", "alice/adapter"
 LABELS = ("asks", "tells", "thanks")
@@ -266,6 +268,21 @@ def test_a_private_base_is_not_laid_where_everybody_may_read(
         with pytest.raises(HubError, match="Not everybody may see alice/base"):
             models.locate(NAME)
     assert merged.is_relative_to(cache)
+
+
+def test_what_the_base_knew_comes_with_an_adapter_and_answers_for_the_base_by_any_name(
+    hub: Any, tiny_bert: Path, own: tuple[Path, Any], tmp_path: Path
+) -> None:
+    put(hub, tiny_bert, own[0])
+    commit = hub.repo(BASE).refs["main"]
+    features = np.random.default_rng(0).normal(size=(9, 32)).astype(np.float32)
+    Probe.fit(features, np.arange(9) % 3, 3).save(tmp_path / "probe.safetensors", f"{BASE}@{commit}")
+    hub.put(NAME, {"probe.safetensors": (tmp_path / "probe.safetensors").read_bytes()})
+    by_commit, by_name = (comparison.compare(name, NAME, TEXTS) for name in (f"{BASE}@{commit}", BASE))
+    assert [pair.base for pair in by_name] == [pair.base for pair in by_commit]
+    hub.put(BASE, {"config.json": hub.files(BASE)["config.json"] + b"\n"})  # the name is another commit's now
+    with pytest.raises(ModelError, match="no probe of it"):
+        comparison.compare(BASE, NAME, TEXTS)
 
 
 def looked(name: str) -> Any:
