@@ -95,6 +95,7 @@ class Facts:
 
     size, here: bytes that a pull fetches, and those of them that are on disk. words: the card's first lines.
     config: config.json. weights: the names of its weights, where config.json does not tell its heads.
+    is_adapter: whether it is LoRA's alone, which is merged into its base.
     """
 
     repo_id: str
@@ -113,6 +114,7 @@ class Facts:
     files: tuple[str, ...]
     config: dict[str, Any]
     weights: tuple[str, ...] = ()
+    is_adapter: bool = False
 
     @property
     def is_here(self) -> bool:
@@ -501,6 +503,7 @@ def _with_base(found: Facts, base: Facts) -> Facts:
         files=tuple({*found.files, *base.files}),
         config=config,
         weights=() if config != base.config else base.weights,
+        is_adapter=True,
     )
 
 

@@ -177,6 +177,19 @@ def check_config(config: TrainConfig, destination: Destination) -> None:
             "The base of the run is not on the Hub, and an adapter is nothing without it.",
             hint="Push the whole model.",
         )
+    if config.model != "starter" and _is_adapter(config.model):
+        raise RunError(
+            f"The base of the run, {config.model.partition('@')[0]}, is an adapter itself, and no adapter "
+            "can be loaded onto another.",
+            hint="Push the whole model.",
+        )
+
+
+def _is_adapter(base: str) -> bool:
+    """Whether a model of the Hub is an adapter; not known where the Hub does not answer."""
+    with suppress(HubError):
+        return hub.facts(base).is_adapter
+    return False
 
 
 def base_on_hub(config: TrainConfig) -> tuple[str, str]:

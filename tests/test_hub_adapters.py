@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertspace import apart, comparison, hub_adapters, hub_room, loadable, models, tuning
-from bertspace.errors import BertspaceError, HubError, ModelError
+from bertspace import apart, comparison, hub_adapters, hub_room, loadable, models, publish, tuning
+from bertspace.errors import BertspaceError, HubError, ModelError, RunError
 from bertspace.hub_client import Rights, acting
 from bertspace.probe import Probe
+from bertspace.schema import TrainConfig
 
 BASE, NAME = "alice/base", "alice/adapter"
 LABELS = ("asks", "tells", "thanks")
@@ -283,6 +284,16 @@ def test_what_the_base_knew_comes_with_an_adapter_and_answers_for_the_base_by_an
     hub.put(BASE, {"config.json": hub.files(BASE)["config.json"] + b"\n"})  # the name is another commit's now
     with pytest.raises(ModelError, match="no probe of it"):
         comparison.compare(BASE, NAME, TEXTS)
+
+
+def test_no_adapter_is_pushed_onto_an_adapter(hub: Any, tiny_bert: Path, own: tuple[Path, Any]) -> None:
+    put(hub, tiny_bert, own[0])
+    where = publish.Destination("alice/more", adapter=True)
+    publish.check_config(TrainConfig(model=BASE, lora_rank=2), where)
+    config = TrainConfig(model=f"{NAME}@{hub.repo(NAME).refs['main']}", lora_rank=2)
+    with pytest.raises(RunError, match="alice/adapter, is an adapter itself"):
+        publish.check_config(config, where)
+    publish.check_config(config, publish.Destination("alice/more"))
 
 
 def looked(name: str) -> Any:
