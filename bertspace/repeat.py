@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def texts(run: Run, *, rows: bool) -> dict[str, str]:
     environment = (result or {}).get("environment", {})
     lines = [*_comments(repeat, environment), "", yaml.safe_dump(dict(repeat.settings), sort_keys=False)]
     if not rows:
-        about["findings"] = [unquoted(str(finding)) for finding in about.get("findings", ())]
+        about["findings"] = [unquoted(str(each), columns(about)) for each in about.get("findings", ())]
     found = {CONFIG: "\n".join(lines), DATA: _json(about)}
     return found | ({ENVIRONMENT: _json(environment)} if environment else {})
 
@@ -149,6 +149,14 @@ def _json(value: Mapping[str, Any]) -> str:
     return without_paths(json.dumps(value, ensure_ascii=False, indent=1)) + "\n"
 
 
-def unquoted(sentence: str) -> str:
-    """The sentence with an ellipsis for all that it quotes: of a person's own file that may be a row."""
-    return _QUOTED.sub("“…”", sentence)
+def columns(about: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the columns that are published of a run's data anyway."""
+    listed = [str(name) for file in origin.read(about).files.values() for name in file.get("columns", ())]
+    picked = about.get("columns")
+    return frozenset([*listed, *(map(str, picked.values()) if isinstance(picked, Mapping) else ())])
+
+
+def unquoted(sentence: str, shown: Collection[str] = ()) -> str:
+    """The sentence with an ellipsis for all that it quotes and is not shown anyway: of a person's own file
+    that may be a row."""
+    return _QUOTED.sub(lambda found: found[0] if found[0][1:-1] in shown else "“…”", sentence)

@@ -162,3 +162,12 @@ def test_files_of_one_name_are_told_apart_and_a_moved_seed_claims_nothing(tmp_pa
 )
 def test_what_a_finding_quotes_of_a_persons_rows_is_left_out(said: str, shown: str) -> None:
     assert repeat.unquoted(said) == shown
+
+
+def test_the_names_of_columns_which_are_published_anyway_stay_in_a_finding() -> None:
+    file = {"name": "rows.csv", "columns": ["id", "title"], "sha256": ""}
+    about = {"columns": {"text": "title", "pair": "", "label": "kind"}, "origin": {"files": {"train": file}}}
+    said = "The column 'kind' is taken for the label, not “id”: 'I love it' stands twice."
+    shown = "The column 'kind' is taken for the label, not “id”: “…” stands twice."
+    assert repeat.unquoted(said, repeat.columns(about)) == shown
+    assert repeat.columns({}) == frozenset()

@@ -55,7 +55,8 @@ def describe(
     texts = shows_rows(run) if texts is None else texts
     card = _recorded(run, repo_id, result)
     if not texts:
-        card = replace(card, findings=tuple(map(repeat.unquoted, card.findings)))
+        shown: frozenset[str] = parts.get("the columns", lambda: repeat.columns(about), frozenset())
+        card = replace(card, findings=tuple(repeat.unquoted(each, shown) for each in card.findings))
     card = replace(card, repeat=parts.get("how to repeat it", lambda: repeat.of_run(run), repeat.Repeat()))
     if config.task == "fill-mask":
         token = parts.get("the mask token", lambda: examples.mask_token(run.path / "model"), "")
