@@ -144,8 +144,7 @@ def compare(
 ) -> list[Compared]:
     """Both models' answers to the same texts; raises BertspaceError."""
     task = inference.task_of(tuned)
-    if task == "text-classification":
-        models.check_one_label(models.locate(tuned))
+    _check_scored(tuned, task)
     after = inference.predict(tuned, texts, task=task, pairs=pairs, top_k=top_k)
     length = models.locate(tuned).max_length  # both read as much of a text
     if _needs_probe(base, tuned, task):
@@ -174,6 +173,7 @@ def evaluate_file(
     settings: of TrainConfig, how the file is read.
     """
     task = task or inference.task_of(model)
+    _check_scored(model, task)
     config = reading_config(model, task, settings)
     found = held_out.read(model, Path(file), config, _label_names(model))
     frame = found.frame.head(max_rows) if max_rows else found.frame
@@ -184,6 +184,12 @@ def evaluate_file(
     about |= {"max_length": inference.longest(model)} if config.text_length else {}
     said = {"findings": list(found.findings), "remedies": found.table.remedies}
     return about | {"metrics": metrics} | said
+
+
+def _check_scored(model: str, task: str) -> None:
+    """Raises ModelError for what no file's labels could be compared with, before any is read."""
+    if task == "text-classification":
+        models.check_one_label(models.locate(model))
 
 
 def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingProxyType({})) -> TrainConfig:
@@ -202,6 +208,7 @@ def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingP
 def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComparison:
     """Both models on the same held-out rows; raises BertspaceError. settings: how the file is read."""
     task = inference.task_of(tuned)
+    _check_scored(tuned, task)
     config = reading_config(tuned, task, settings)
     if task == "fill-mask":
         _check_vocabularies(base, tuned)

@@ -118,9 +118,13 @@ def test_such_a_head_is_neither_scored_nor_compared_and_trains_as_any_base(head:
 
     name = str(classifier("bert", tmp_path, **HEADS[head]))
     frame = pd.DataFrame({"text": TEXTS, "label": [0, 0, 0, 0]})
+    file = tmp_path / "of other labels.csv"
+    frame.replace({"label": {0: "good"}}).to_csv(file, index=False)
     for act in (
         lambda: evaluation.evaluate(models.locate(name), frame, TrainConfig(model=name)),
         lambda: comparison.compare(name, name, TEXTS),
+        lambda: comparison.evaluate_file(name, file),
+        lambda: comparison.compare_file(name, name, file),
     ):
         with pytest.raises(ModelError, match="cannot be scored or compared as one that chooses one of its"):
             act()
