@@ -18,10 +18,10 @@ _PLACE = re.compile(r"\d{1,6}")
 def judge(first: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """ "names", "row" or "doubt": by what stands below the first line's cells, never by what they mean."""
     cells = [cell.strip() for cell in first]
-    below = [[row[place].strip() for row in rows[:JUDGED] if row != first] for place in range(len(cells))]
-    filled = [[cell for cell in column if cell] for column in below]
+    others = [row for row in rows[:JUDGED] if len(first) == 1 or row != first]
+    filled = [[cell for row in others if (cell := row[place].strip())] for place in range(len(cells))]
     if _are_numbered(cells):
-        return "names"
+        return "doubt" if any(" " in cell for cell in cells) and _are_numbers(cells, filled) else "names"
     if any(_is_number_of_many(cell, column) for cell, column in zip(cells, filled, strict=True)):
         return "row"
     if any(_is_label_of_many(cell, column) for cell, column in zip(cells, filled, strict=True)):
@@ -33,9 +33,15 @@ def judge(first: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _are_numbered(cells: Sequence[str]) -> bool:
     """Names as programs give them: 0, 1, 2, …, also after other names."""
     numbers = [int(cell) for cell in cells if _PLACE.fullmatch(cell)]
-    others = [cell for cell in cells if cell and not _PLACE.fullmatch(cell)]
+    others = cells[: len(cells) - len(numbers)]
     counted = len(numbers) > 1 and numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
-    return counted and not any(map(_is_text, others))
+    return counted and not any(_PLACE.fullmatch(cell) or _is_text(cell) for cell in others)
+
+
+def _are_numbers(cells: Sequence[str], filled: Sequence[Sequence[str]]) -> bool:
+    """Whether numbers alone stand below each of the cells that are numbers."""
+    numbered = [column for cell, column in zip(cells, filled, strict=True) if _PLACE.fullmatch(cell)]
+    return all(column and all(map(_NUMBER.fullmatch, column)) for column in numbered)
 
 
 def _is_number_of_many(cell: str, column: Sequence[str]) -> bool:

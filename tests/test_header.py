@@ -44,6 +44,22 @@ def test_columns_named_by_numbers_are_named() -> None:
     assert judge(["text", "0", "1"], rows) == judge(["text", "1", "2"], rows) == "names"
 
 
+@pytest.mark.parametrize("first", [["0", "Nice food", "1"], ["1", "Nice food", "2"], ["0", "1", "Nice food"]])
+def test_numbers_on_both_sides_of_a_text_are_no_names(first: list[str]) -> None:
+    at = first.index("Nice food")
+    rows = [[str(place), str(place % 2)][:at] + [text] + ["0", "1"][at:] for place, text in enumerate(TEXTS)]
+    assert judge(first, rows) == "row"
+
+
+def test_several_words_before_numbers_are_a_doubt() -> None:
+    rows = [[text, str(place % 2), str(place % 3 // 2)] for place, text in enumerate(TEXTS)]
+    assert judge(["Nice food", "0", "1"], rows) == "doubt"
+
+
+def test_a_lone_column_whose_first_line_stands_below_again_has_no_name() -> None:
+    assert judge(["soup"], [["soup"], ["bread"], ["guide"]] * 10) == "row"
+
+
 @pytest.mark.parametrize(
     "first",
     [
