@@ -29,7 +29,7 @@ from bertspace.published import read_table
 from bertspace.run_data import write_splits
 from bertspace.schema import TrainConfig
 from bertspace.splitting import draw_rows, split_rows
-from bertspace.tables import Reading, Table, row_words, shortened
+from bertspace.tables import Reading, Table, guesses_told, row_words, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,6 +126,11 @@ def load_splits(config: TrainConfig) -> Splits:
     Where there is no validation part, `validation_share` of the training rows is held out, by label.
     """
     source, tables = _sources(config)
+    with guesses_told(tables.values()):
+        return _as_written(_checked(config, source, tables), config)
+
+
+def _checked(config: TrainConfig, source: str, tables: dict[str, Table]) -> Splits:
     tables = {part: squad.for_task(table, config) for part, table in tables.items()}
     columns = pick_columns(config, tables["train"])
     findings = [finding for table in tables.values() for finding in table.findings]
@@ -152,8 +157,7 @@ def load_splits(config: TrainConfig) -> Splits:
     parts = {part: frame.reset_index(drop=True) for part, frame in parts.items()}
     named = (label_names, source, tuple(findings), origin(config, tables), tuple(dict.fromkeys(found + ways)))
     read_from = Columns("") if is_headless(tables["train"]) else columns
-    splits = Splits(parts["train"], parts["validation"], parts.get("test"), *named, read_from)
-    return _as_written(splits, config)
+    return Splits(parts["train"], parts["validation"], parts.get("test"), *named, read_from)
 
 
 def with_labels(table: Table, column: str, config: TrainConfig, findings: list[str]) -> Table:

@@ -26,7 +26,7 @@ from bertspace.errors import DataError, ModelError, Remedy
 from bertspace.labels import code_known
 from bertspace.layout import CONFIG, read_json
 from bertspace.schema import TrainConfig
-from bertspace.tables import Table, shortened
+from bertspace.tables import Table, guesses_told, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +93,13 @@ def read(
     """
     labelled = labelled and config.task == "text-classification"
     table = data.read_file(file, config)
+    with guesses_told([table]):
+        return _rows(model, file, table, config, names, labelled)
+
+
+def _rows(
+    model: str, file: Path, table: Table, config: TrainConfig, names: Sequence[str], labelled: bool
+) -> FileRows:
     if labelled or config.task == "fill-mask":
         table = squad.for_task(table, config)
     columns, findings = pick(trained(model), config, table, labelled=labelled, own=bool(run_data.about(file)))

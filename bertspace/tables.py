@@ -14,8 +14,8 @@ import re
 import stat
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -60,6 +60,21 @@ class Table:
     revision: str = ""
     findings: tuple[str, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+
+
+@contextmanager
+def guesses_told(tables: Iterable[Table]) -> Iterator[None]:
+    """Within the block a DataError also tells what was guessed of the tables, and how to say otherwise."""
+    try:
+        yield
+    except DataError as error:
+        guessed = [table for table in tables if table.remedies]
+        said = dict.fromkeys(finding for table in guessed for finding in table.findings)
+        ways = dict.fromkeys(remedy for table in guessed for remedy in table.remedies)
+        if not ways:
+            raise
+        hint = " ".join(filter(None, (error.hint, *said)))
+        raise DataError(error.message, hint, tuple(dict.fromkeys((*error.remedies, *ways)))) from error
 
 
 def read(path: str | Path, reading: Reading = AUTO) -> Table:

@@ -664,3 +664,12 @@ def test_messages_stay_short_whatever_labels_there_are(tmp_path: Path) -> None:
     assert "differ in case" in findings and len(findings) < 500
     put(tmp_path, "validation.csv", some_rows(40, labels=(*long, "b" * 500)))
     assert len(refusal(config_of(tmp_path, train_file="train.csv", validation_file="validation.csv"))) < 500
+
+
+def test_a_refusal_tells_what_was_guessed_before_it(tmp_path: Path) -> None:
+    lines = "".join(f"the cake at table {place} was good,{place % 3}\n" for place in range(30))
+    (tmp_path / "train.csv").write_text(f"text,2024\n{lines}")
+    with pytest.raises(DataError, match="The label '2024' stands in one row only") as caught:
+        load_splits(config_of(tmp_path))
+    assert "train.csv has no header, as its first line is a row like the others" in caught.value.hint
+    assert [each.settings for each in caught.value.remedies] == [(("header", "no"),), (("header", "yes"),)]
