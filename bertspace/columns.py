@@ -207,6 +207,9 @@ def look_at(picked: Columns, config: TrainConfig, table: Table) -> tuple[list[st
         if name and twins:
             findings.append(f"{table.name} has the columns {name!r} and {twins[0]!r}: {name!r} is read.")
             remedies.append(Remedy(f"Read {twins[0]!r}", ((key, twins[0]),)))
+    known = {*TEXT_NAMES, *(name for names in PAIR_NAMES for name in names)}
+    if len(names) > 1 and not config.text_column and _folded(picked.text) not in known:
+        findings.append(f"The column {picked.text!r} of {table.name} is taken for the text.")
     if not picked.label:
         return findings, remedies
     if not config.label_column and _folded(picked.label) not in LABEL_NAMES:

@@ -673,3 +673,11 @@ def test_a_refusal_tells_what_was_guessed_before_it(tmp_path: Path) -> None:
         load_splits(config_of(tmp_path))
     assert "train.csv has no header, as its first line is a row like the others" in caught.value.hint
     assert [each.settings for each in caught.value.remedies] == [(("header", "no"),), (("header", "yes"),)]
+
+
+def test_the_column_that_is_taken_for_the_text_is_told_where_its_name_does_not_say_so(tmp_path: Path) -> None:
+    lines = [f"{place}\tthe cake is good {place}\tno, it is not {place}\t{place % 2}" for place in range(30)]
+    (tmp_path / "train.tsv").write_text("\n".join(lines))
+    findings = load_splits(config_of(tmp_path, train_file="train.tsv")).findings
+    assert "The column 'column 2' of train.tsv is taken for the text." in findings
+    assert "The column 'column 4' of train.tsv is taken for the label." in findings
