@@ -13,6 +13,7 @@ NAMED = 5  # as many labels, and groups of them, as a finding lists
 QUOTED = 40  # characters of a name that is shown by its code points
 SEPARATORS = (";", "|", ",", "/")  # of several labels in one cell
 _QUOTED_FIRST = re.compile(r"\[\s*['\"]")
+_NUMBER = re.compile(r"([+-]?)(\d++)(?:\.0*+)?(?:e[+-]?0++)?", re.ASCII)  # 01, +1, 1., 1.0 and 1e0 beside 1
 
 
 def alike(names: Sequence[str]) -> list[str]:
@@ -66,8 +67,9 @@ def looks(name: str) -> str:
     """A key that names share which a reader can hardly tell apart, or which mean the same truth value."""
     folded = " ".join(_visible(unicodedata.normalize("NFKC", name)).casefold().split())
     folded = unicodedata.normalize("NFKC", folded)
-    if folded.isascii() and folded.isdigit():  # 01 beside 1
-        return folded.lstrip("0") or "0"
+    if number := _NUMBER.fullmatch(folded.replace("\N{MINUS SIGN}", "-")):
+        digits = number[2].lstrip("0") or "0"
+        return f"-{digits}" if number[1] == "-" and digits != "0" else digits
     return {"true": "1", "false": "0"}.get(folded, folded)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ FEW_ROWS = 10  # a label with fewer training rows is rarely learned
 LEAVE_OUT = Remedy("Leave these rows out", (("unlabelled_rows", "leave out"),))
 # What has more than 100 digits is a word: Python reads no number of more than 4,300.
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d{,99})(?:\.0+)?", re.ASCII)
+_NUMBER = re.compile(r"[+\-−]?\d[\d.,]*(?:[eE][+-]?\d+)?", re.ASCII)  # however it is written: 01, +1, 1.
 _DECIMAL = re.compile(r"-?(?:0|[1-9]\d{,99})(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
 
 
@@ -257,7 +258,7 @@ def _numbered(
     if len(brought) == len(numbers) and all(name in index for name in brought):
         found = dict(zip(numbers, (index[name] for name in brought), strict=True))
         said = "go by the names that the data brings"
-    elif len(own) == len(names) or not (set(numbers) & index.keys() or any(map(_is_whole, names))):
+    elif len(own) == len(names) or not (set(numbers) & index.keys() or _are_meant(names, numbers.values())):
         _check_places(labels, names, of)
         found, said = numbers, f"are places among the {of}"
     else:
@@ -271,6 +272,18 @@ def _numbered(
     return found
 
 
+def _are_meant(names: Sequence[str], numbers: Iterable[int]) -> bool:
+    """Whether the numbers may mean what stands in the names, 1 star and 2 stars or 01 and 02: no places."""
+    return any(map(_NUMBER.fullmatch, names)) or set(numbers) <= _numbers_in(names).keys()
+
+
+def _numbers_in(names: Sequence[str]) -> dict[int, str]:
+    """{number: the name that it stands in} where that is another number for each, and no name's place."""
+    found = [re.findall(r"\d{1,15}", name, re.ASCII) for name in names]
+    numbers = {int(each[0]): name for each, name in zip(found, names, strict=True) if len(each) == 1}
+    return numbers if len(numbers) == len(names) and list(numbers) != [*range(len(names))] else {}
+
+
 def _check_places(labels: _Labels, names: Sequence[str], of: str) -> None:
     for position, value in enumerate(labels.values):
         if not 0 <= _whole(value) < len(names):
@@ -282,11 +295,14 @@ def _check_places(labels: _Labels, names: Sequence[str], of: str) -> None:
 
 
 def _not_known(names: Sequence[str], labels: _Labels, position: int) -> DataError:
-    label = label_name(labels.values[position])
+    value = labels.values[position]
+    label = label_name(value)
+    meant = _numbers_in(names).get(_whole(value)) if _is_whole(value) else None
+    said = f"Write it as {shortened(meant)}, if that is meant." if meant else ""
     return DataError(
         f"The label {shortened(label)} in {labels.place(position)} is none of the model's; "
         f"known: {_known(names)}.",
-        hint=alike.hint(label, names) or "Pick the column with the model's labels as label_column.",
+        hint=alike.hint(label, names) or said or "Pick the column with the model's labels as label_column.",
     )
 
 

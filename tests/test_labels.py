@@ -204,6 +204,34 @@ def test_numbers_and_dates_beside_the_text_are_not_taken_for_the_label(tmp_path:
     assert refusal(config_of(tmp_path)) == "No column of train.csv looks like the label; found: id, text."
 
 
+@pytest.mark.parametrize("names", [("01", "02", "03"), ("1.", "2.", "3."), ("+1", "-1", "x"), ("1e0", "2e0")])
+@pytest.mark.parametrize("label", ["1", 1, 1.0])
+def test_a_number_is_no_place_among_names_that_are_numbers_however_written(
+    names: tuple[str, ...], label: Any
+) -> None:
+    with pytest.raises(DataError, match="The label '1' in row 1 of new.csv is none of the model's") as caught:
+        known(names, label, label)
+    assert caught.value.hint == f"Write it as {names[0]!r}: the two are alike."
+
+
+def test_a_number_that_a_name_has_in_it_is_no_place_of_another() -> None:
+    stars = ("1 star", "2 stars", "3 stars")
+    with pytest.raises(DataError, match="The label '1' in row 1 of new.csv is none of") as caught:
+        known(stars, 1, 2)
+    assert caught.value.hint == "Write it as '1 star', if that is meant."
+    said = "places among the model's labels: 0 is '1 star', 2 is '3 stars'."
+    codes, (finding,) = known(stars, 0, 2)
+    assert codes == [0, 2] and finding.endswith(said)
+    assert known(("LABEL_0", "LABEL_1"), 1, 1)[0] == [1, 1]
+
+
+@pytest.mark.parametrize("spelled", ["+1", "01", "1.", "1.0", "1e0", "+1.00"])
+def test_spellings_of_one_number_look_alike(spelled: str) -> None:
+    assert alike.looks(spelled) == alike.looks("1") != alike.looks("-1")
+    assert alike.looks("\N{MINUS SIGN}1") == alike.looks("-1.0") == alike.looks("-01")
+    assert alike.looks("1.5") != alike.looks("1") and alike.looks("10") != alike.looks("1")
+
+
 def test_two_outputs_of_one_name_are_kept_apart() -> None:
     assert distinct(["a", "b", "a", "a (2)", "a"]) == ("a", "b", "a (3)", "a (2)", "a (4)")
     assert model_labels({"id2label": {"1": "x", "0": "x", "10": "y"}}) == ("x", "x (2)", "y")
