@@ -6,6 +6,7 @@ that a model that was pushed and pulled knows them too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KEY = "training_columns"  # of config.json
+_UNNAMED = re.compile(r"column \d+")  # as columns of a file without a header are called
 ROLES = {"text": "text", "pair": "second text", "label": "label"}
 
 
@@ -203,7 +205,10 @@ def _missing(missing: Sequence[str], wanted: dict[str, str], config: TrainConfig
     found = [str(name) for name in table.frame.columns]
     lacking = " and ".join(shortened(wanted[role]) for role in missing)
     remedies = []
-    for guess in _guesses(missing, wanted, config, table):
+    unnamed = all(_UNNAMED.fullmatch(wanted[role]) for role in missing)
+    if unnamed and not any(map(_UNNAMED.fullmatch, found)):
+        remedies.append(Remedy("The first line is a row", (("header", "no"),)))
+    for guess in [] if unnamed else _guesses(missing, wanted, config, table):
         title = " and ".join(f"{shortened(name)} as the {ROLES[role]}" for role, name in guess.items())
         settings = tuple((f"{role}_column", name) for role, name in guess.items())
         remedies.append(Remedy(f"Read {title}", settings))
@@ -223,7 +228,8 @@ def _guesses(
         labelled = "label" in wanted
         columns = pick_columns(config, table) if labelled else _guessed_texts(config, table)
         guess = {role: getattr(columns, role) for role in missing}
-        return [guess] if all(guess.values()) else []
+        sure = all(guess.values()) and guess.get("label") not in wanted.values()
+        return [guess] if sure else []
     if "label" not in missing:
         return []
     with suppress(DataError):

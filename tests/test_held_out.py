@@ -92,6 +92,23 @@ def test_where_no_guess_of_the_label_is_sure_each_column_is_offered_for_it() -> 
     assert [each.title for each in caught.value.remedies] == ["Read 'body' as the text"]
 
 
+def test_no_text_of_the_training_is_offered_as_the_label() -> None:
+    with pytest.raises(DataError, match="no column 'stars', which the model was trained on") as caught:
+        picked(TITLES, ["title", "text"])
+    assert caught.value.remedies == ()
+
+
+def test_a_model_of_unnamed_columns_offers_to_take_the_first_line_for_a_row() -> None:
+    unnamed = Trained(Columns("column 1", "", "column 2"), False)
+    for columns, labelled in ((["good one yes"], False), (["good one yes", "pos"], True)):
+        with pytest.raises(DataError, match="has no column 'column 1'") as caught:
+            picked(unnamed, columns, labelled)
+        assert caught.value.remedies == (Remedy("The first line is a row", (("header", "no"),)),)
+    with pytest.raises(DataError, match="has no column 'column 2'") as caught:
+        picked(unnamed, ["column 1"])
+    assert caught.value.remedies == ()
+
+
 def test_single_texts_are_not_scored_as_pairs_nor_pairs_as_single_texts() -> None:
     single, pairs = Trained(pairs=False), Trained(pairs=True)
     assert picked(single, ["text1", "text2", "label"])[0] == Columns("text1", "", "label")
