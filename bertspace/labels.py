@@ -211,11 +211,19 @@ def _check_whole(found: Sequence[_Labels]) -> None:
     for labels in found:
         for position, value in enumerate(labels.values):
             if not _is_whole(value):
-                raise DataError(
-                    f"The label in {labels.place(position)} is {value}, a number with a fraction "
-                    f"(column {labels.column!r}).",
-                    hint="Classes are words or whole numbers: group the numbers, or pick another column.",
-                )
+                raise _not_whole(labels, position)
+
+
+def _not_whole(labels: _Labels, position: int) -> DataError:
+    value = labels.values[position]
+    whole = float(value).is_integer()  # 1e+05, as R writes 100000
+    said = "a number with an exponent" if whole else "a number with a fraction"
+    return DataError(
+        f"The label in {labels.place(position)} is {value}, {said} (column {labels.column!r}).",
+        hint=f"Write whole numbers out: {float(value):.0f}."
+        if whole
+        else "Classes are words or whole numbers: group the numbers, or pick another column.",
+    )
 
 
 def _is_whole(value: Any) -> bool:

@@ -225,6 +225,13 @@ def test_a_number_that_a_name_has_in_it_is_no_place_of_another() -> None:
     assert known(("LABEL_0", "LABEL_1"), 1, 1)[0] == [1, 1]
 
 
+def test_a_whole_number_with_an_exponent_is_refused_as_what_it_is(tmp_path: Path) -> None:
+    put(tmp_path, "train.csv", some_rows(labels=("1e+05", "200000")))
+    with pytest.raises(DataError, match=r"row 1 of train.csv is 1e\+05, a number with an exponent") as caught:
+        load_splits(config_of(tmp_path))
+    assert caught.value.hint == "Write whole numbers out: 100000."
+
+
 @pytest.mark.parametrize("spelled", ["+1", "01", "1.", "1.0", "1e0", "+1.00"])
 def test_spellings_of_one_number_look_alike(spelled: str) -> None:
     assert alike.looks(spelled) == alike.looks("1") != alike.looks("-1")
