@@ -1,6 +1,7 @@
 """Text -> cells: comma-separated and the like, in the dialects that programs write.
 
-The rule is RFC 4180: a cell may be quoted, and a quote in it is doubled. Where a file breaks the rule, or may
+The rule is RFC 4180: a cell may be quoted, and a quote in it is doubled. An empty line is no row, but in a
+table of one column, where it is how spreadsheets write an empty cell. Where a file breaks the rule, or may
 be meant otherwise, `_guess` says which dialect is taken: that is a finding, with the setting that says
 otherwise. What no dialect fits is refused with its row and the cause.
 """
@@ -95,13 +96,12 @@ class _Source:
         return 1 + sum(1 for _ in self.end.finditer(self.text.string, 0, position))
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """(number, cells) of every line that is not empty, where no quote counts."""
+        """(number, cells) of every line, where no quote counts."""
         position, string, number = self.start, self.text.string, self.skipped
         while position < len(string):
             found, number = self.end.search(string, position), number + 1
             last = found.start() if found else len(string)
-            if last > position:
-                yield number, string[position:last].split(self.separator)
+            yield number, string[position:last].split(self.separator)
             position = found.end() if found else last
 
     def are_lone(self, record: str, width: int) -> bool:
@@ -290,9 +290,10 @@ def _by_rule(source: _Source) -> _Records:
     try:
         for row in reader:
             line = reader.line_num
-            if not row:
+            if not row and width != 1:
                 before = line
                 continue
+            row = row or [""]
             if line != before + 1 and width > 1 and _are_rows(separator.join(row), separator, width):
                 found.spread.append((len(rows), source.skipped + before + 1, source.skipped + line))
             before, width = line, width or len(row)
@@ -323,6 +324,8 @@ def _without_quotes(source: _Source) -> _Records:
     """Every quote is text, every line a row."""
     found = _Records()
     for number, row in source.rows():
+        if row == [""] and found.width != 1:
+            continue
         if found.rows and len(row) != found.width:
             found.odd.append((len(found.rows), number))
         found.rows.append(row)
@@ -350,7 +353,7 @@ def _cell_by_cell(source: _Source, *, escapes: bool) -> _Records:
     while parser.position < len(source.text.string):
         begin = parser.position
         row = parser.record(found)
-        if row == [""] and not parser.quoted:
+        if row == [""] and not parser.quoted and found.width != 1:
             continue
         if found.rows and len(row) != found.width:
             found.odd.append((len(found.rows), begin))

@@ -81,8 +81,8 @@ def read(path: str | Path, reading: Reading = AUTO) -> Table:
     """The file's rows under its (stripped) column names; a txt has one column, `text`, with a row a line.
 
     Cells stay as they are written: "NA", "null" and "nan" are texts, an empty cell is an empty text. Blank
-    lines of csv and jsonl are no rows. What is guessed, and what `reading` can say otherwise, is among the
-    table's findings. Raises DataError, which names the file and the row or byte concerned.
+    lines of jsonl, and of csv with several columns, are no rows. What is guessed, and what `reading` can say
+    otherwise, is among the table's findings. Raises DataError, which names the file and the row or byte.
     """
     path = Path(path)
     file_kind(path.name)

@@ -371,3 +371,16 @@ def test_blank_lines_are_not_filled_up_without_bound(tmp_path: Path) -> None:
     names = ",".join(f"c{place}" for place in range(1000))
     with pytest.raises(DataError, match="blank lines among rows of 1,000 cells"):
         read(tmp_path, "csv", f"{names}\n" + " \n" * 10_001 + "x" + "," * 999)
+
+
+@pytest.mark.parametrize("quoting", ["auto", "quotes", "backslash", "none"])
+@pytest.mark.parametrize("more", ["", 'and "so" on', '"loose'])
+def test_an_empty_line_in_a_lone_column_is_a_row(tmp_path: Path, quoting: str, more: str) -> None:
+    if more == '"loose' and quoting in ("quotes", "backslash"):
+        return  # never closed
+    text = f"\ntext\nthe cake is good\n\nthe lamp is out\n{more or 'a'}\nb\n"
+    table = read(tmp_path, "tsv", text, quoting=quoting)
+    assert table.frame["text"].tolist() == ["the cake is good", "", "the lamp is out", more or "a", "b"]
+    assert list(table.frame.index) == [0, 1, 2, 3, 4]
+    several = f"\ntext\tlabel\nthe cake is good\tx\n\n{more or 'a'}\ty\n"
+    assert len(read(tmp_path, "tsv", several, quoting=quoting).frame) == 2
