@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bertspace.delimited import SEPARATORS, WORDS
 from bertspace.errors import DataError, Remedy
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table, shortened
@@ -60,6 +61,7 @@ LABEL_NAMES = (
 MEASURED = 1000  # rows in which it is looked up what a column holds
 FEW = 20  # rows, among which classes may be as many as half
 OFFERED = 5  # columns that an error or a finding lists
+_DELIMITED = re.compile(r"\.(csv|tsv|txt)\b", re.IGNORECASE)  # files with a separator
 NUMBER = re.compile(r"-?\d{1,15}(\.0+)?", re.ASCII)
 TRUTHS = ({"0", "1"}, {"False", "True"}, {"FALSE", "TRUE"}, {"false", "true"})
 
@@ -177,11 +179,25 @@ def _no_label(picked: Columns, table: Table) -> DataError:
     if len(truths := [name for name in rest if _is_truth(table.frame[name])]) > 1:
         hint = f"{_several(truths)} Name one of them by label_column, or make one column of them."
     offered = [name for name in rest if _repeats(table.frame[name])][:OFFERED]
+    ways = [Remedy(f"Take {name!r} as the label", (("label_column", name),)) for name in offered]
+    if len(found) == 1 and _DELIMITED.search(table.name):
+        hint = (
+            "Separate the parts of a line by commas, semicolons, tabs or vertical bars; "
+            "fill-mask is the task that needs no labels."
+        )
+        marks = [name for name in WORDS if _has_everywhere(SEPARATORS[name], table.frame[found[0]])]
+        ways = [Remedy(f"Separate at {WORDS[name]}", (("separator", name),)) for name in marks]
     return DataError(
         f"No column of {table.name} looks like the label; {found_words(found)}",
         hint=hint,
-        remedies=tuple(Remedy(f"Take {name!r} as the label", (("label_column", name),)) for name in offered),
+        remedies=tuple(ways),
     )
+
+
+def _has_everywhere(mark: str, values: pd.Series) -> bool:
+    """Whether every text that is not blank has the mark in it, as lines of several parts would."""
+    filled = [str(value) for value in values.head(MEASURED) if str(value).strip()]
+    return bool(filled) and all(mark in each for each in filled)
 
 
 def _is_truth(values: pd.Series) -> bool:

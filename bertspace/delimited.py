@@ -24,7 +24,8 @@ from bertspace.reading import Reading, row_words, shortened
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|", "none": "\x1f"}
 _NAMES = {mark: name for name, mark in SEPARATORS.items()}
-_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+WORDS = {"comma": "commas", "semicolon": "semicolons", "tab": "tabs", "bar": "vertical bars"}
+_WORDS = {SEPARATORS[name]: words for name, words in WORDS.items()}
 _ONE = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 _SEP_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[ ;,\t]*(?:\r\n|\n|\r|\Z)', re.IGNORECASE)  # Excel's
 _TYPE_LINE = re.compile(r'"?#TYPE [^\r\n,;\t"]+"?[,;\t]*(?:\r\n|\n|\r|\Z)')  # PowerShell's

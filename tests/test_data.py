@@ -681,3 +681,27 @@ def test_the_column_that_is_taken_for_the_text_is_told_where_its_name_does_not_s
     findings = load_splits(config_of(tmp_path, train_file="train.tsv")).findings
     assert "The column 'column 2' of train.tsv is taken for the text." in findings
     assert "The column 'column 4' of train.tsv is taken for the label." in findings
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "mark", "way"),
+    [
+        ("train.csv", "sep=;\n", ",", "comma"),
+        ("train.txt", "", ";", "semicolon"),
+        ("train.txt", "", "\t", "tab"),
+        ("train.csv", "", "^", ""),
+    ],
+)
+def test_lines_that_stayed_whole_are_told_what_can_separate_them(
+    tmp_path: Path, name: str, start: str, mark: str, way: str
+) -> None:
+    lines = [f"text{mark}label", *(f"the cake is good {place}{mark}{'ab'[place % 2]}" for place in range(30))]
+    (tmp_path / name).write_text(start + "\n".join(lines))
+    with pytest.raises(DataError, match="No column of train.* looks like the label") as caught:
+        load_splits(config_of(tmp_path, train_file=name))
+    assert caught.value.hint.startswith(
+        "Separate the parts of a line by commas, semicolons, tabs or vertical"
+    )
+    assert [each.settings for each in caught.value.remedies] == ([(("separator", way),)] if way else [])
+    if way:
+        assert load_splits(config_of(tmp_path, train_file=name, separator=way)).label_names == ("a", "b")
