@@ -584,6 +584,12 @@ def _misfit(found: _Records, source: _Source, reading: Reading) -> _Broken:
             f"row {number:,} (line {line:,}).",
             f'Put double quotes (") around a text with {mark} in it; let nothing stand above the names.',
         )
+    if len(row) > width and (cells_split := _split_by(source.separator, row)):
+        return _Broken(
+            f"Row {number:,} of {source.name} (line {line:,}) has {cells}; the {names} has {width}: "
+            f"{shortened(cells_split)} has {mark} in it, and single quotes are text.",
+            'Put double quotes (") around such texts instead of single ones.',
+        )
     widths = Counter(len(each) for each in islice(found.rows, 1, None) if not _is_blank(each))
     if len(widths) == 1 and len(found.rows) > 2:
         return _Broken(
@@ -604,6 +610,12 @@ def _misfit(found: _Records, source: _Source, reading: Reading) -> _Broken:
     return _Broken(
         said, "Fill in the missing cells; put double quotes around a text with a line break in it."
     )
+
+
+def _split_by(separator: str, row: Sequence[str]) -> str:
+    """A text in single quotes that the separator cuts into several of the row's cells; "" where none is."""
+    found = re.search(rf"(?<!\w)'[^']*{re.escape(separator)}[^']*'(?!\w)", separator.join(row))
+    return found[0] if found else ""
 
 
 def _ways_out(source: _Source, reading: Reading) -> tuple[Remedy, ...]:

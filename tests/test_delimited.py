@@ -384,3 +384,13 @@ def test_an_empty_line_in_a_lone_column_is_a_row(tmp_path: Path, quoting: str, m
     assert list(table.frame.index) == [0, 1, 2, 3, 4]
     several = f"\ntext\tlabel\nthe cake is good\tx\n\n{more or 'a'}\ty\n"
     assert len(read(tmp_path, "tsv", several, quoting=quoting).frame) == 2
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_texts_in_single_quotes_are_the_cause_that_is_named(tmp_path: Path, every: bool) -> None:
+    quoted = "'good, and cheap','pos'"
+    rows = [quoted if every or place == 3 else "fine,pos" for place in range(5)]
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "csv", "\n".join(["text,label", *rows]))
+    assert "\"'good, and cheap'\" has a comma in it, and single quotes are text." in caught.value.message
+    assert caught.value.hint == 'Put double quotes (") around such texts instead of single ones.'
