@@ -11,6 +11,7 @@ from bertspace.tables import shortened
 
 NAMED = 5  # as many labels, and groups of them, as a finding lists
 QUOTED = 40  # characters of a name that is shown by its code points
+_MISSING = {"nan", "-nan", "null", "none", "na", "<na>", "n/a", "#n/a", "nat"}
 SEPARATORS = (";", "|", ",", "/")  # of several labels in one cell
 _QUOTED_FIRST = re.compile(r"\[\s*['\"]")
 _NUMBER = re.compile(r"([+-]?)(\d++)(?:\.0*+)?(?:e[+-]?0++)?", re.ASCII)  # 01, +1, 1., 1.0 and 1e0 beside 1
@@ -53,6 +54,18 @@ def _is_list(name: str) -> bool:
     if name[:1] not in ("[", "{", "(") or name[-1:] not in ("]", "}", ")"):
         return False
     return "," in name or bool(name.endswith("]") and _QUOTED_FIRST.match(name))
+
+
+def missing(names: Sequence[str]) -> list[str]:
+    """A finding where names are what programs write for want of a value."""
+    found = [name for name in names if name.casefold() in _MISSING]
+    if not found:
+        return []
+    said = " and ".join(map(shortened, found[:NAMED]))
+    return [
+        f"What programs write where a value is missing is a label like the others here: {said}. "
+        "Leave the cells empty where there is no label."
+    ]
 
 
 def hint(label: str, names: Sequence[str]) -> str:

@@ -144,6 +144,7 @@ def code_labels(
     _check_learnable(found, codes, names)
     findings.extend(alike.alike(names))
     findings.extend(alike.several(names))
+    findings.extend(alike.missing(names))
     return codes, names
 
 

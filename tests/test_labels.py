@@ -225,6 +225,15 @@ def test_a_number_that_a_name_has_in_it_is_no_place_of_another() -> None:
     assert known(("LABEL_0", "LABEL_1"), 1, 1)[0] == [1, 1]
 
 
+def test_what_programs_write_for_a_missing_value_is_a_label_and_told(tmp_path: Path) -> None:
+    put(tmp_path, "train.csv", some_rows(labels=("nan", "yes", "no", "N/A")))
+    findings = load_splits(config_of(tmp_path)).findings
+    assert findings[0].startswith("What programs write where a value is missing is a label like the others")
+    assert "'N/A' and 'nan'." in findings[0]
+    put(tmp_path, "train.csv", some_rows(labels=("nano", "yes")))
+    assert not load_splits(config_of(tmp_path)).findings
+
+
 def test_a_whole_number_with_an_exponent_is_refused_as_what_it_is(tmp_path: Path) -> None:
     put(tmp_path, "train.csv", some_rows(labels=("1e+05", "200000")))
     with pytest.raises(DataError, match=r"row 1 of train.csv is 1e\+05, a number with an exponent") as caught:
