@@ -237,25 +237,40 @@ def look_at(picked: Columns, config: TrainConfig, table: Table) -> tuple[list[st
     return findings, remedies
 
 
-def names_beside(column: str, table: Table) -> tuple[str, dict[int, str]]:
+def names_beside(picked: Columns, table: Table) -> tuple[str, dict[int, str]]:
     """The column that has a name for every number of the label column, and {number: name}; or "" and none.
 
-    So label_text beside label, where each of the numbers has one name, and another.
+    So label_text beside label, or another column of words: each number has one name, and another.
     """
-    values = [str(value) for value in table.frame[column].tolist()]
+    values = [str(value) for value in table.frame[picked.label].tolist()]
     if not all(NUMBER.fullmatch(value) for value in set(values)):
         return "", {}
     numbers = [int(value.partition(".")[0]) for value in values]
-    stem = _folded(column)
-    beside = {f"{stem}_text", f"{stem}_name", f"{stem} name", f"{stem}name", "label_text", "label_name"}
-    for other in map(str, table.frame.columns):
-        if _folded(other) in beside and other != column:
-            names = [str(value).strip() for value in table.frame[other].tolist()]
-            named = dict(zip(numbers, names, strict=True))
-            pairs = set(zip(numbers, names, strict=True))
-            if all(names) and len(pairs) == len(named) == len(set(names)):
-                return other, named
+    others = [name for name in map(str, table.frame.columns) if name not in dataclasses.astuple(picked)]
+    sure = {name for name in others if _is_named_after(name, picked.label)}
+    for other in sorted(others, key=lambda name: name not in sure):
+        named = _named(numbers[:MEASURED], table.frame[other].head(MEASURED)) and _named(
+            numbers, table.frame[other]
+        )
+        if named and (other in sure or 2 * len(named) <= len(numbers)):
+            return other, named
     return "", {}
+
+
+def _named(numbers: Sequence[int], values: pd.Series) -> dict[int, str]:
+    """{number: name} where each number has one name beside it that no other has, a word; else none."""
+    names = [str(value).strip() for value in values.tolist()]
+    named = dict(zip(numbers, names, strict=True))
+    words = all(names) and not any(map(NUMBER.fullmatch, named.values()))
+    one_each = len(set(zip(numbers, names, strict=True))) == len(named) == len(set(names))
+    return named if words and one_each else {}
+
+
+def _is_named_after(other: str, column: str) -> bool:
+    """label_text beside label, target_names beside target."""
+    stem = _folded(column)
+    endings = ("_text", "_name", "_names", " name", "name")
+    return _folded(other) in {"label_text", "label_name", *(stem + ending for ending in endings)}
 
 
 def check_column(name: str, table: Table) -> None:

@@ -147,7 +147,7 @@ def _checked(config: TrainConfig, source: str, tables: dict[str, Table]) -> Spli
         )
         for part, codes in zip(parts, labels, strict=True):
             parts[part] = parts[part].assign(label=int64(codes, parts[part]))
-        ways.extend(_names_beside(columns.label, config, tables["train"], findings))
+        ways.extend(_names_beside(columns, config, tables["train"], findings))
     if "validation" not in parts:
         parts["train"], parts["validation"] = split_rows(
             parts["train"], tables["train"].name, label_names, config.validation_share, config.seed
@@ -171,11 +171,12 @@ def is_headless(table: Table) -> bool:
     return list(table.frame.columns) == ["text"] and table.name.lower().removesuffix(".gz").endswith(".txt")
 
 
-def _names_beside(column: str, config: TrainConfig, table: Table, findings: list[str]) -> list[Remedy]:
+def _names_beside(picked: Columns, config: TrainConfig, table: Table, findings: list[str]) -> list[Remedy]:
     """The setting that names numbers by a column beside them, where there is one; said as a finding."""
+    column = picked.label
     if config.label_names or column in table.class_names:
         return []
-    other, named = names_beside(column, table)
+    other, named = names_beside(picked, table)
     if not other:
         return []
     places = sorted(named)

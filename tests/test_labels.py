@@ -172,6 +172,20 @@ def test_names_beside_the_numbers_are_offered(tmp_path: Path) -> None:
     assert load_splits(config_of(tmp_path)).findings == ()
 
 
+@pytest.mark.parametrize(
+    ("label", "other"), [("label", "sentiment"), ("target", "target_names"), ("class", "class_label")]
+)
+def test_a_column_of_words_that_goes_with_the_numbers_is_offered(
+    tmp_path: Path, label: str, other: str
+) -> None:
+    texts, numbers = some_rows(labels=(0, 1)).values()
+    put(tmp_path, "train.csv", {"text": texts, label: numbers, "id": list(range(40)), other: ["a", "b"] * 20})
+    (remedy,) = load_splits(config_of(tmp_path, label_column=label)).remedies
+    assert remedy == Remedy(f"Name the labels by {other!r}", (("label_names", "a,b"),))
+    put(tmp_path, "train.csv", {"text": texts, label: numbers, other: ["x", *["a", "b"] * 19, "y"]})
+    assert load_splits(config_of(tmp_path, label_column=label)).remedies == ()
+
+
 def test_names_in_a_parquets_schema_are_used(tmp_path: Path) -> None:
     import datasets
 
