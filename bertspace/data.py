@@ -137,6 +137,7 @@ def _checked(config: TrainConfig, source: str, tables: dict[str, Table]) -> Spli
     found = [remedy for table in tables.values() for remedy in table.remedies]
     said, ways = look_at(columns, config, tables["train"])
     findings.extend(said)
+    tables = {part: _named_alike(table, columns, findings) for part, table in tables.items()}
     if columns.label:
         tables = {part: with_labels(table, columns.label, config, findings) for part, table in tables.items()}
     parts = {part: text_frame(table, columns, findings) for part, table in tables.items()}
@@ -158,6 +159,21 @@ def _checked(config: TrainConfig, source: str, tables: dict[str, Table]) -> Spli
     named = (label_names, source, tuple(findings), origin(config, tables), tuple(dict.fromkeys(found + ways)))
     read_from = Columns("") if is_headless(tables["train"]) else columns
     return Splits(parts["train"], parts["validation"], parts.get("test"), *named, read_from)
+
+
+def _named_alike(table: Table, columns: Columns, findings: list[str]) -> Table:
+    """The table with the training part's names for columns that differ from them in case or blanks only."""
+    found = [str(name) for name in table.frame.columns]
+    renamed = {}
+    for name in filter(None, (columns.text, columns.pair, columns.label)):
+        twins = [each for each in found if each.strip().lower() == name.strip().lower()]
+        if name not in found and len(twins) == 1:
+            renamed[twins[0]] = name
+            findings.append(f"The column {twins[0]!r} of {table.name} is read as {name!r}.")
+    if not renamed:
+        return table
+    names = {renamed.get(name, name): kinds for name, kinds in table.class_names.items()}
+    return replace(table, frame=table.frame.rename(columns=renamed), class_names=names)
 
 
 def with_labels(table: Table, column: str, config: TrainConfig, findings: list[str]) -> Table:

@@ -172,6 +172,18 @@ def test_names_beside_the_numbers_are_offered(tmp_path: Path) -> None:
     assert load_splits(config_of(tmp_path)).findings == ()
 
 
+def test_columns_of_a_test_file_may_differ_from_the_trainings_in_case(tmp_path: Path) -> None:
+    texts, labels = some_rows().values()
+    put(tmp_path, "train.csv", {"text": texts, "label": labels})
+    put(tmp_path, "test.csv", {"Label": labels[:9], "TEXT": texts[:9], "id": list(range(9))})
+    splits = load_splits(config_of(tmp_path, test_file="test.csv"))
+    assert splits.test is not None and splits.test["text"].tolist() == texts[:9]
+    said = "The column 'TEXT' of test.csv is read as 'text'."
+    assert splits.findings[:2] == (said, "The column 'Label' of test.csv is read as 'label'.")
+    put(tmp_path, "test.csv", {"Label": labels[:9], "TEXT": texts[:9], "Text": texts[:9]})
+    assert refusal(config_of(tmp_path, test_file="test.csv")).startswith("No column 'text' in test.csv")
+
+
 @pytest.mark.parametrize(
     ("label", "other"), [("label", "sentiment"), ("target", "target_names"), ("class", "class_label")]
 )
