@@ -304,14 +304,11 @@ def _check_places(labels: _Labels, names: Sequence[str], of: str) -> None:
 
 
 def _not_known(names: Sequence[str], labels: _Labels, position: int) -> DataError:
-    value = labels.values[position]
-    label = label_name(value)
-    meant = _numbers_in(names).get(_whole(value)) if _is_whole(value) else None
-    said = f"Write it as {shortened(meant)}, if that is meant." if meant else ""
+    label = label_name(labels.values[position])
     return DataError(
         f"The label {shortened(label)} in {labels.place(position)} is none of the model's; "
         f"known: {_known(names)}.",
-        hint=alike.hint(label, names) or said or "Pick the column with the model's labels as label_column.",
+        hint=_twin(label, names) or "Pick the column with the model's labels as label_column.",
     )
 
 
@@ -319,9 +316,16 @@ def _not_learned(train: _Labels, names: Sequence[str], labels: _Labels, position
     return _unknown(labels, position, label_name(labels.values[position]), train.table.name, names)
 
 
+def _twin(label: str, names: Sequence[str]) -> str:
+    """What to do where a label is one of the names but for its looks, or the number in one of them; or ""."""
+    number = _numbers_in(names).get(_whole(label)) if _is_whole(label) else None
+    said = f"Write it as {shortened(number)}, if that is meant." if number else ""
+    return alike.hint(label, names) or said
+
+
 def _unknown(labels: _Labels, position: int, label: str, train: str, names: Sequence[str]) -> DataError:
     known = f"known: {_known(names)}"
-    twin = alike.hint(label, names)
+    twin = _twin(label, names)
     if labels.table.name == train:
         return DataError(
             f"The label {shortened(label)} in {labels.place(position)} is none of label_names; {known}.",

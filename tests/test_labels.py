@@ -13,7 +13,7 @@ from test_data import config_of, put, refusal, some_rows
 from bertspace import alike
 from bertspace.data import load_splits
 from bertspace.errors import DataError, Remedy
-from bertspace.labels import code_known, label_name, model_labels, parse_names
+from bertspace.labels import code_known, code_labels, label_name, model_labels, parse_names
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table
 from bertspace.tasks.text_classification import distinct
@@ -240,12 +240,20 @@ def test_a_number_is_no_place_among_names_that_are_numbers_however_written(
     assert caught.value.hint == f"Write it as {names[0]!r}: the two are alike."
 
 
+def refused_test_labels(train: tuple[str, ...], *labels: Any) -> str:
+    """The advice where a test part has these labels beside a training part."""
+    with pytest.raises(DataError) as caught:
+        code_labels([a_table(*train, *train), a_table(*labels)], "label", (), [])
+    return caught.value.hint
+
+
 def test_a_number_that_a_name_has_in_it_is_no_place_of_another() -> None:
     stars = ("1 star", "2 stars", "3 stars")
     with pytest.raises(DataError, match="The label '1' in row 1 of new.csv is none of") as caught:
         known(stars, 1, 2)
     assert caught.value.hint == "Write it as '1 star', if that is meant."
     said = "places among the model's labels: 0 is '1 star', 2 is '3 stars'."
+    assert refused_test_labels(stars, "1") == "Write it as '1 star', if that is meant."
     codes, (finding,) = known(stars, 0, 2)
     assert codes == [0, 2] and finding.endswith(said)
     assert known(("LABEL_0", "LABEL_1"), 1, 1)[0] == [1, 1]
