@@ -287,14 +287,14 @@ def _by_rule(source: _Source) -> _Records:
     csv.field_size_limit(LONGEST_CELL)
     found = _Records()
     rows, odd, separator, width, before = found.rows, found.odd, source.separator, 0, 0
-    reader = csv.reader(source.lines(), delimiter=separator, strict=True)
+    reader, blank = csv.reader(source.lines(), delimiter=separator, strict=True), [""]
     try:
         for row in reader:
             line = reader.line_num
             if not row and width != 1:
                 before = line
                 continue
-            row = row or [""]
+            row = row or blank
             if line != before + 1 and width > 1 and _are_rows(separator.join(row), separator, width):
                 found.spread.append((len(rows), source.skipped + before + 1, source.skipped + line))
             before, width = line, width or len(row)
@@ -614,8 +614,8 @@ def _misfit(found: _Records, source: _Source, reading: Reading) -> _Broken:
 
 def _split_by(separator: str, row: Sequence[str]) -> str:
     """A text in single quotes that the separator cuts into several of the row's cells; "" where none is."""
-    found = re.search(rf"(?<!\w)'[^']*{re.escape(separator)}[^']*'(?!\w)", separator.join(row))
-    return found[0] if found else ""
+    found = re.finditer(r"(?<!\w)'[^']*+'(?!\w)", separator.join(row))
+    return next((each[0] for each in found if separator in each[0]), "")
 
 
 def _ways_out(source: _Source, reading: Reading) -> tuple[Remedy, ...]:

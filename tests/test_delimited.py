@@ -354,8 +354,9 @@ def test_hostile_quotes_take_no_more_time_than_others(tmp_path: Path, line: str,
         "x," + ",".join(['"1\n2"'] * 20_000),
         "1" * 100_000 + "x,a\n" + "1,a\n" * 5,
         ",".join(map(str, range(2000))) + "\n" + " \n" * 20_000 + ",x",
+        "'" + "," * 100_000 + "'x",
     ],
-    ids=["cells", "cells of several lines", "a number that is none", "blank lines"],
+    ids=["cells", "cells of several lines", "a number that is none", "blank lines", "a single quote"],
 )
 def test_one_hostile_line_takes_no_more_time_than_others(tmp_path: Path, rows: str) -> None:
     begun = time.process_time()
