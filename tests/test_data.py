@@ -672,7 +672,7 @@ def test_a_refusal_tells_what_was_guessed_before_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="The label '2024' stands in one row only") as caught:
         load_splits(config_of(tmp_path))
     assert "train.csv has no header, as its first line is a row like the others" in caught.value.hint
-    assert [each.settings for each in caught.value.remedies] == [(("header", "no"),), (("header", "yes"),)]
+    assert [each.settings for each in caught.value.remedies] == [(("header", "yes"),)]
 
 
 def test_the_column_that_is_taken_for_the_text_is_told_where_its_name_does_not_say_so(tmp_path: Path) -> None:
