@@ -309,7 +309,8 @@ def test_trouble_that_stays_is_told_in_the_end(
     told: list[str] = []
     with pytest.raises(HubUnreachable) as caught:
         publish.push(run, Destination(NAME), tell=told.append)
-    assert caught.value.message == f"The Hub has trouble of its own with {NAME} (status 503)."
+    said = f"The Hub has trouble of its own with {NAME} (status 503): a fault was asked for (503)."
+    assert caught.value.message == said
     assert caught.value.hint.endswith(publish.KEPT)
     assert f"{caught.value.message} Trying again in 1 s" in told
     hub.calm()

@@ -409,7 +409,7 @@ def test_it_ends_after_max_steps_or_a_part_of_an_epoch(
     assert [event.total_steps for event in found.of("step")] == [steps] * steps
     assert [event.epoch for event in found.of("epoch")] == epochs
     assert found.result["steps"] == steps and found.result["test"] is None
-    assert found.of("step")[-1].learning_rate == pytest.approx(0)
+    assert found.of("step")[-1].learning_rate == pytest.approx(base.learning_rate / steps)
     assert found.of("done")[0].metrics == found.result["validation"]
     assert (found.run.path / "model" / "model.safetensors").is_file()
 
@@ -437,12 +437,16 @@ def test_long_gradients_are_shortened(
     assert max(seen) > 0.1
 
 
-def test_label_smoothing_raises_the_training_loss_only(base: TrainConfig, tmp_path: Path) -> None:
-    config = replace(base, epochs=1, learning_rate=0.0, dropout=0.0)
+@pytest.mark.parametrize("rate", [0.0, 2e-3])
+def test_label_smoothing_changes_what_is_learned_and_not_how_losses_are_counted(
+    rate: float, base: TrainConfig, tmp_path: Path
+) -> None:
+    config = replace(base, max_steps=4, learning_rate=rate, dropout=0.0)
     plain = Trained(tmp_path / "plain", config)
     smooth = Trained(tmp_path / "smooth", replace(config, label_smoothing=0.5))
-    assert smooth.losses != plain.losses
-    assert smooth.result["validation"] == plain.result["validation"]
+    assert smooth.losses[0] == plain.losses[0]
+    assert (smooth.losses == plain.losses) == (rate == 0)
+    assert (smooth.result["validation"] == plain.result["validation"]) == (rate == 0)
 
 
 def test_a_learning_rate_left_empty_is_the_models_own_and_is_written_down(
