@@ -252,5 +252,6 @@ def test_export_writes_a_folder_a_zip_or_both(
     assert f"{run.id}/data/train.parquet" in zipfile.ZipFile("run.zip").namelist()
     said = told(["runs", "export", run.id], capsys)
     assert said.startswith(f"In {tmp_path / run.id}:  python train.py")
-    assert sorted(os.listdir(run.id)) == ["base", "command.txt", "data", "settings.yaml", "train.py"]
+    files = ["base", "command.txt", "data", "requirements.txt", "settings.yaml", "train.py"]
+    assert sorted(os.listdir(run.id)) == files
     assert "is not empty" in refused(["runs", "export", run.id], capsys)
