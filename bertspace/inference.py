@@ -22,7 +22,7 @@ from bertspace.probe import Probe
 from bertspace.schema import MEANINGS, Prediction
 from bertspace.tasks import TASKS
 from bertspace.tasks.base import encodings
-from bertspace.tasks.text_classification import pair_inputs, ranked
+from bertspace.tasks.text_classification.task import pair_inputs, ranked
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from bertspace.columns import is_missing
 from bertspace.errors import DataError, Remedy
 from bertspace.layout import LONGEST_LABEL
 from bertspace.tables import Table, row_words, shortened
-from bertspace.tasks.text_classification import distinct
+from bertspace.tasks.text_classification.task import distinct
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from bertspace.runs import Run
 from bertspace.schema import Prediction
 from bertspace.session import load_for_training
 from bertspace.tasks import TASKS
-from bertspace.tasks.fill_mask import masked_sentences
+from bertspace.tasks.fill_mask.task import masked_sentences
 
 _log = logging.getLogger(__name__)
 ROWS = 20

@@ -13,7 +13,7 @@ from bertspace import comparison, evaluation, inference, models
 from bertspace.cli import words
 from bertspace.errors import ModelError
 from bertspace.schema import MEANINGS, Prediction, TrainConfig
-from bertspace.tasks.fill_mask import names_of
+from bertspace.tasks.fill_mask.task import names_of
 from bertspace.ui import render
 
 TEXTS = [

@@ -16,7 +16,7 @@ from bertspace.errors import DataError, Remedy
 from bertspace.labels import code_known, code_labels, label_name, model_labels, parse_names
 from bertspace.schema import TrainConfig
 from bertspace.tables import Table
-from bertspace.tasks.text_classification import distinct
+from bertspace.tasks.text_classification.task import distinct
 
 
 def a_table(*labels: Any, names: tuple[str, ...] = ()) -> Table:

@@ -320,7 +320,7 @@ def test_another_batch_size_goes_on_with_the_rows_that_the_epoch_has_left(
 def test_a_loss_that_is_not_finite_ends_the_run_with_step_and_rows_and_the_checkpoint_stays(
     base: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertspace.tasks.text_classification import TextClassification
+    from bertspace.tasks.text_classification.task import TextClassification
 
     run = made_run(tmp_path, replace(base, checkpoint_steps=2))
     loss, calls = TextClassification.loss, []

@@ -21,7 +21,7 @@ from test_training import made_run
 from bertspace import processes, sharding, tuning
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
-from bertspace.tasks.fill_mask import logits_at
+from bertspace.tasks.fill_mask.task import logits_at
 
 WORKER = Path(__file__).with_name("sharded_worker.py")
 ASKED: Any = SimpleNamespace(reshard_after_forward=True, cpu_offload=None)

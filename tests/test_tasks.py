@@ -14,7 +14,7 @@ from bertspace import hardware
 from bertspace.errors import DataError
 from bertspace.schema import TASK_NAMES, TrainConfig
 from bertspace.tasks import TASKS, Rows
-from bertspace.tasks.fill_mask import choose, logits_at, with_mask_token
+from bertspace.tasks.fill_mask.task import choose, logits_at, with_mask_token
 
 FILL, CLASSIFY = TASKS["fill-mask"], TASKS["text-classification"]
 MASKING = TrainConfig(task="fill-mask", chunk_size=16, max_length=16)

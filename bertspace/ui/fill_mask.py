@@ -9,7 +9,7 @@ import gradio as gr
 
 from bertspace import inference
 from bertspace.errors import BertspaceError
-from bertspace.tasks.fill_mask import MASK
+from bertspace.tasks.fill_mask.task import MASK
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told_plainly
 from bertspace.ui.model_picker import model_picker, page_opens

@@ -19,7 +19,7 @@ from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.schema import TASK_NAMES
 from bertspace.tasks import TASKS
-from bertspace.tasks.fill_mask import masked_sentences
+from bertspace.tasks.fill_mask.task import masked_sentences
 from bertspace.ui import render, who
 from bertspace.ui.kept import kept, stamp
 from bertspace.ui.run_view import owned, run_at_work, training_words

@@ -1,0 +1,1 @@
+"""One text, or a pair of texts, and one label of several."""
