@@ -25,7 +25,6 @@ from bertspace.ui import (
     connections,
     entrance,
     files,
-    gate,
     sites,
     states,
     turns,
@@ -35,6 +34,7 @@ from bertspace.ui import (
 from bertspace.ui.admission import OWNER, Places, WrongKeys
 from bertspace.ui.entrance import Entrance
 from bertspace.ui.gate import Page
+from bertspace.ui.needs import needs
 from bertspace.ui.who import Door
 
 KEY = "a-key-for-the-tests-0123456789"
@@ -157,19 +157,23 @@ def test_without_a_caller_there_is_no_address() -> None:
 RELEASE, FIRST = threading.Event(), threading.Event()
 
 
+@needs("try models")
 def slow(text: str) -> str:
     (FIRST if text == "first" else RELEASE).wait(20)
     return text
 
 
+@needs("try models")
 def quick(text: str) -> str:
     return text
 
 
+@needs("try models", urgent=True)
 def stop(text: str) -> str:
     return text
 
 
+@needs("try models")
 def read(file: str | None) -> str:
     return Path(file or "").read_text()
 
@@ -262,9 +266,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         patch.setenv("FORWARDED_ALLOW_IPS", "")
         patch.setenv("BERTSPACE_MAX_QUEUE", "12")
         patch.setattr(who, "_door", Door(KEY, share=True))
-        for name in NAMES:
-            patch.setitem(gate.NEEDS, f"{__name__}.{name}", "try models")
-        patch.setattr(gate, "URGENT", (f"{__name__}.stop",))
         with Page(analytics_enabled=False) as built:
             box, file = gr.Textbox(), gr.File()
             for handler in (slow, quick, stop):

@@ -21,11 +21,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from bertspace import policy
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
-from bertspace.ui import gate
 from bertspace.ui.app import build_app
-from bertspace.ui.gate import Page, needed
+from bertspace.ui.gate import Page
+from bertspace.ui.needs import needs_of
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-key-for-the-tests-0123456789"
@@ -344,7 +345,7 @@ def test_a_visitor_is_refused_by_every_event_that_needs_more_by_number_and_by_na
 ) -> None:
     asked = 0
     for index, each in page.fns.items():
-        if each.fn is not None and "visitor" in gate.policy.RIGHTS[needed(each)]:
+        if for_visitors(each):
             continue
         asked += 1
         answer = apps.shared.event(index, [None] * len(each.inputs), {"run": apps.ids["local"]})
@@ -410,9 +411,14 @@ def test_what_everybody_is_sent_names_no_run(apps: Both) -> None:
         assert apps.ids["ada"] not in shown.text and f"run:{apps.ids['local']}" not in shown.text
 
 
+def for_visitors(event: Any) -> bool:
+    """Whether a visitor may ask the server for it."""
+    return event.fn is not None and "visitor" in policy.RIGHTS[needs_of(event.fn).right]
+
+
 def test_a_visitors_page_holds_nothing_of_others(apps: Both, page: Page) -> None:
     for index, each in page.fns.items():
-        by_itself = each.fn is not None and not each.inputs and "visitor" in gate.policy.RIGHTS[needed(each)]
+        by_itself = not each.inputs and for_visitors(each)
         if by_itself:
             answer = apps.shared.event(index, [])
             for run_id in apps.ids.values():
@@ -471,7 +477,7 @@ def test_a_choice_that_is_no_text_is_refused_by_every_handler_that_takes_one(
 ) -> None:
     asked = 0
     for index, each in page.fns.items():
-        visitors = each.fn is not None and "visitor" in gate.policy.RIGHTS[needed(each)]
+        visitors = for_visitors(each)
         kinds = [type(block).__name__ for block in each.inputs] if visitors else []
         for place in [place for place, kind in enumerate(kinds) if kind == "Dropdown"]:
             sent = [value if number == place else None for number in range(len(kinds))]

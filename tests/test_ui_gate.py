@@ -20,7 +20,8 @@ from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
 from bertspace.ui import app as page
 from bertspace.ui import files, gate, train, who
 from bertspace.ui.admission import Places
-from bertspace.ui.gate import NEEDS, Page
+from bertspace.ui.gate import Page
+from bertspace.ui.needs import needs, needs_of
 from bertspace.ui.turns import Turns
 from bertspace.ui.who import Door
 
@@ -130,30 +131,30 @@ def test_the_owners_way_in_is_printed_but_not_a_key_that_was_given(monkeypatch: 
 # The gate
 
 
-def test_every_handler_has_an_entry_and_every_entry_a_handler() -> None:
+def test_every_right_is_needed_by_some_handler() -> None:
     built = page.build_app()
-    handlers = (each.fn for each in built.fns.values() if each.fn)
-    names = {gate.name_of(handler) for handler in handlers}
-    assert names == set(NEEDS)
-    assert set(NEEDS.values()) <= set(policy.ACTIONS)
+    assert {needs_of(each.fn).right for each in built.fns.values()} == set(policy.ACTIONS)
 
 
-def test_a_handler_without_an_entry_keeps_the_app_from_being_built() -> None:
+def test_a_handler_that_says_nothing_keeps_the_app_from_being_built() -> None:
     with Page() as built:
         gr.Button().click(lambda: None)
-    with pytest.raises(KeyError, match="has no entry in gate.NEEDS"):
+    with pytest.raises(KeyError, match="does not say what a person must be allowed"):
         built.check()
 
 
-def test_a_generator_that_yields_nothing_leaves_its_outputs_as_they_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_right_that_there_is_not_is_no_right() -> None:
+    with pytest.raises(KeyError, match="no right 'tarin'"):
+        needs("tarin")
+
+
+def test_a_generator_that_yields_nothing_leaves_its_outputs_as_they_are() -> None:
     """gradio makes None of what such a handler does not say, which would empty a form."""
 
+    @needs("try models")
     def nothing() -> Iterator[str]:
         yield from ()
 
-    monkeypatch.setitem(NEEDS, gate.name_of(nothing), "try models")
     for count in (1, 2):
         with Page() as built:
             boxes = [gr.Textbox(f"kept {each}") for each in range(count)]

@@ -14,8 +14,9 @@ import pytest
 from bertspace import policy
 from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub_client import RIGHTS, Rights, acting
-from bertspace.ui import account, gate, header, sessions, sign_in, who
+from bertspace.ui import account, header, sessions, sign_in, who
 from bertspace.ui.gate import Page
+from bertspace.ui.needs import needs, needs_of
 from bertspace.ui.sessions import Login, OwnersLogin, Sessions
 from bertspace.ui.sign_in import SignIn
 from bertspace.ui.transfers import Job, Transfers
@@ -261,6 +262,7 @@ def test_everybody_has_rights_of_their_own(ada: Any, home: Path, monkeypatch: py
     assert who.rights(None) == Rights(None)
 
 
+@needs("try models")
 def whose() -> str:
     """The token with whose rights the handler acts, told once another call is in its handler too."""
     BOTH.wait(30)
@@ -270,12 +272,9 @@ def whose() -> str:
 BOTH = threading.Barrier(2)
 
 
-def test_simultaneous_calls_act_with_their_own_rights(
-    own_sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_simultaneous_calls_act_with_their_own_rights(own_sessions: Sessions) -> None:
     from gradio.state_holder import SessionState
 
-    monkeypatch.setitem(gate.NEEDS, gate.name_of(whose), "try models")
     with Page() as page:
         gr.Button().click(whose, None, gr.Textbox())
     requests = []
@@ -397,7 +396,7 @@ def test_nobody_but_the_owner_gives_a_token(ada: Any) -> None:
         assert not fold.visible and said == gr.skip()
         with pytest.raises(policy.ForbiddenError, match="Giving a token is not open to you"):
             account.use_token("hf_some_token", request)
-    assert {gate.NEEDS[f"account.{name}"] for name in ("use_token", "forget_token")} == {"give a token"}
+    assert {needs_of(each).right for each in (account.use_token, account.forget_token)} == {"give a token"}
 
 
 def test_the_fold_without_any_account_says_what_to_do(local: None) -> None:

@@ -10,6 +10,7 @@ import gradio as gr
 from bertspace import policy
 from bertspace.errors import HubError
 from bertspace.ui import render_run, who
+from bertspace.ui.needs import needs
 from bertspace.ui.render import text
 from bertspace.ui.sessions import OWNERS, Login
 from bertspace.ui.settings_step import QUIET
@@ -54,6 +55,7 @@ def build_account_fold() -> AccountFold:
     return AccountFold(opening, (used, forgotten))
 
 
+@needs("try models")
 def opened(request: gr.Request) -> tuple[Any, Any, Any]:
     """The fold as it is for this person."""
     if not policy.allowed(who.person(request), "give a token"):
@@ -63,6 +65,7 @@ def opened(request: gr.Request) -> tuple[Any, Any, Any]:
     return gr.Accordion(label=label, visible=True), draw(login), gr.Button(visible=OWNERS.pasted is not None)
 
 
+@needs("give a token")
 def use_token(token: str, request: gr.Request) -> tuple[Any, ...]:
     """Ask the Hub whose token it is, and act with it from now on; the box is emptied in any case."""
     who.allowed(request, "give a token")
@@ -73,6 +76,7 @@ def use_token(token: str, request: gr.Request) -> tuple[Any, ...]:
     return "", *opened(request)
 
 
+@needs("give a token")
 def forget_token(request: gr.Request) -> tuple[Any, ...]:
     """Forget the pasted token, and end what acts with it; the machine's own login serves again."""
     who.allowed(request, "give a token")

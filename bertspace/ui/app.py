@@ -26,6 +26,7 @@ from bertspace.ui.header import build_header
 from bertspace.ui.hub_tab import HubTab, build_hub_tab
 from bertspace.ui.model_facts import Known
 from bertspace.ui.model_picker import chosen_or_newest
+from bertspace.ui.needs import needs
 from bertspace.ui.run_step import chosen_run
 from bertspace.ui.run_view import find_run, first_run
 from bertspace.ui.settings_step import QUIET
@@ -196,25 +197,30 @@ def _lead_on_from_hub(
     publishing.then(None, None, None, js=TO_PUBLISH)
 
 
+@needs("see runs")
 def to_run(event: gr.EventData) -> tuple[Any, str]:
     """The Fine-tune tab with the run that was clicked in the header."""
     return gr.Tabs(selected="fine-tune"), chosen_run(event)
 
 
+@needs("try models")
 def to_fine_tune() -> Any:
     return gr.Tabs(selected="fine-tune")
 
 
+@needs("try models")
 def no_model() -> None:
     """An emptied picker."""
 
 
+@needs("see runs")
 @told
 def compare_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any]:
     """The Compare tab with the run's model."""
     return gr.Tabs(selected="compare"), _model(find_run(run_id, who.person(request).owner), "", request)
 
 
+@needs("see runs")
 @told
 def empty_picker(run_id: str, request: gr.Request | None = None) -> list[Any]:
     """The pickers of Fill-mask and Classify: the one of the run's task emptied."""
@@ -222,6 +228,7 @@ def empty_picker(run_id: str, request: gr.Request | None = None) -> list[Any]:
     return [None if name == own else gr.skip() for name in ("fill-mask", "classify")]
 
 
+@needs("see runs")
 @told
 def try_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any, Any]:
     """The tab in which the run's model is tried, and the two pickers, its own with the model in it."""
@@ -232,6 +239,7 @@ def try_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any, A
     return gr.Tabs(selected=TRIES[task]), filled["fill-mask"], filled["classify"]
 
 
+@needs("try models")
 def try_model(known: Known) -> tuple[Any, Any, Any]:
     """The tab in which a model of the Hub is tried, and the two pickers, its own with the model in it."""
     name, task, _ = known
@@ -239,16 +247,19 @@ def try_model(known: Known) -> tuple[Any, Any, Any]:
     return gr.Tabs(selected=TRIES[task]), *filled
 
 
+@needs("train")
 def tune_model(known: Known) -> tuple[Any, str, Any]:
     """The Fine-tune tab with the model as the base."""
     return gr.Tabs(selected="fine-tune"), known[0], gr.Accordion(open=True)
 
 
+@needs("try models")
 def compare_model(known: Known) -> tuple[Any, str]:
     """The Compare tab with the model as the fine-tuned one."""
     return gr.Tabs(selected="compare"), known[0]
 
 
+@needs("publish")
 @told
 def publish_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any]:
     """The Hub tab with the run chosen to be published."""
@@ -263,6 +274,7 @@ def _model(run: Run, task: str, request: gr.Request | None) -> Any:
     return gr.update(choices=choices, value=picker.value_of(run))
 
 
+@needs("try models")
 def open_page(request: gr.Request) -> tuple[Any, ...]:
     """What the address asks for by `?tab=`, `?run=`, `?model=`; else the run at work, or the newest.
 

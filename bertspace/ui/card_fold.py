@@ -16,6 +16,7 @@ from bertspace.errors import DataError
 from bertspace.runs import Run
 from bertspace.ui import files, who
 from bertspace.ui.errors import told
+from bertspace.ui.needs import needs
 from bertspace.ui.run_view import find_run
 from bertspace.ui.settings_step import QUIET
 from bertspace.ui.whenever import whenever
@@ -46,6 +47,7 @@ def build_card_fold(run: gr.Dropdown, controls: Mapping[str, Any]) -> gr.Textbox
     return given
 
 
+@needs("publish")
 def make(run_id: str | None, request: gr.Request, **values: Any) -> tuple[Any, ...]:
     """The card of the run, made anew: source, rendered, what could not be made, its folder."""
     run = find_run(run_id or "", who.allowed(request, "publish").owner)
@@ -67,6 +69,7 @@ def make(run_id: str | None, request: gr.Request, **values: Any) -> tuple[Any, .
     return written.text, rendered(written.text, folder), missing, written.text, folder, ""
 
 
+@needs("publish", long_text=True)
 def changed(text: str, made: str, folder: str) -> tuple[str, str]:
     """The rendered card as its source is now; and that source, where it is another than the made one."""
     check_length(text or "")
@@ -91,6 +94,7 @@ def rendered(text: str, folder: str) -> str:
     return _PICTURE.sub(shown, body)
 
 
+@needs("publish")
 def away() -> tuple[Any, ...]:
     """Another run's card is not this one's."""
     return gr.Accordion(open=False), "", "", "", "", ""

@@ -19,6 +19,7 @@ from bertspace.ui import as_code, picker, remedies, render, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.model_picker import model_picker, page_opens
+from bertspace.ui.needs import needs
 from bertspace.ui.news import build_news
 from bertspace.ui.render import BASE, TUNED, Side
 from bertspace.ui.whenever import whenever
@@ -110,11 +111,13 @@ def example_chips(text: gr.Textbox, pair: gr.Textbox) -> gr.Dataset:
     return chips
 
 
+@needs("try models")
 def chosen_row(chosen: list[str]) -> tuple[str, ...]:
     """The texts of the row that was clicked."""
     return tuple(chosen)
 
 
+@needs("try models")
 def show_pair(on: bool) -> Any:
     return gr.Textbox(visible=on)
 
@@ -130,6 +133,7 @@ def chips_of(held_out: picker.HeldOut) -> Any:
     return gr.Dataset(label=label, samples=[list(row) for row in rows], sample_labels=labels, visible=True)
 
 
+@needs("try models")
 def settle(model: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
     """What a chosen model changes around the panel: second text, examples, the way to a classifier."""
     model = picker.known_model(model, who.person(request))
@@ -147,6 +151,7 @@ def settle(model: str | None, text: str, pair: str, request: gr.Request | None =
     )
 
 
+@needs("try models")
 def answer(
     text: str, model: str | None, pair: str, two: bool, request: gr.Request | None = None
 ) -> tuple[str, ...]:
@@ -188,6 +193,7 @@ def _side(model: str, text: str, pair: str) -> Side:
     return Side(title, TUNED if picker.is_tuned(model) else BASE, found)
 
 
+@needs("try models")
 @told_plainly
 def classify(text: str, model: str, pair: str = "", request: gr.Request | None = None) -> dict[str, Any]:
     """Every label's probability for a text (or a pair of texts): {"text", "pair", "label", "scores"}."""
@@ -234,6 +240,7 @@ def _build_file_part(model: gr.Dropdown) -> None:
     )
 
 
+@needs("try models")
 def forget_file() -> tuple[Any, ...]:
     """No answers, and nothing told of a file."""
     return *no_file_yet(), {}
@@ -244,6 +251,7 @@ def no_file_yet() -> tuple[Any, ...]:
     return render.note(*BEFORE_A_FILE), gr.HTML(visible=False), gr.DownloadButton(visible=False)
 
 
+@needs("try models")
 def why_refused(file: str | None, model: str | None, request: gr.Request | None = None) -> Any:
     """Why the file could not be read, with the ways out as buttons, beside the toast that says it."""
     try:
@@ -253,6 +261,7 @@ def why_refused(file: str | None, model: str | None, request: gr.Request | None 
     return gr.skip()
 
 
+@needs("try models")
 def classify_remedied(
     file: str | None,
     model: str | None,
@@ -269,6 +278,7 @@ def classify_remedied(
         return remedies.refused(error), *no_file_yet()[1:], settings
 
 
+@needs("try models")
 @told
 def classify_file(
     file: str | None,

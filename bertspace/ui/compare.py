@@ -18,6 +18,7 @@ from bertspace.ui.classify import FILE_TYPES, IN_TRAINING, chips_of, example_chi
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.files import written_csv
 from bertspace.ui.model_picker import model_picker, page_opens
+from bertspace.ui.needs import needs
 from bertspace.ui.news import build_news
 from bertspace.ui.render import BASE, TUNED, Side
 from bertspace.ui.whenever import whenever
@@ -97,6 +98,7 @@ def build_compare_tab(news: gr.Textbox) -> CompareTab:
     return CompareTab(base, tuned, text, pair, to_fine_tune)
 
 
+@needs("try models")
 def settle(tuned: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
     """What a chosen run brings with it: its base, a second text, rows to try, a text that fits its task."""
     tuned = picker.known_model(tuned, who.person(request))
@@ -117,6 +119,7 @@ def settle(tuned: str | None, text: str, pair: str, request: gr.Request | None =
     )
 
 
+@needs("try models")
 def settle_arrived(
     arrived: str, tuned: str | None, text: str, pair: str, request: gr.Request | None = None
 ) -> tuple[Any, ...]:
@@ -126,6 +129,7 @@ def settle_arrived(
     return settle(tuned, text, pair, request)
 
 
+@needs("try models")
 def answer(
     text: str, tuned: str | None, base: str | None, pair: str, request: gr.Request | None = None
 ) -> tuple[str, ...]:
@@ -194,6 +198,7 @@ def base_title(base: str, tuned: str) -> str:
     return comparison.base_words(base, tuned).replace(base, picker.model_title(base), 1)
 
 
+@needs("try models")
 @told_plainly
 def compare(
     text: str,
@@ -264,6 +269,7 @@ def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -
     summary.click(compare_remedied, [file, tuned, base, told_of_it], **remedied)
 
 
+@needs("try models")
 def forget_file() -> tuple[Any, ...]:
     """Nothing measured, and nothing told of a file."""
     return *no_rows_yet(), {}
@@ -274,6 +280,7 @@ def no_rows_yet() -> tuple[Any, ...]:
     return render.note(*BEFORE_ROWS), gr.HTML(visible=False), gr.DownloadButton(visible=False), ""
 
 
+@needs("try models")
 @told
 def renew_rows(
     unfinished: str,
@@ -293,6 +300,7 @@ def renew_rows(
     return _file_compared(file, tuned, base, person, told_of_it or {})
 
 
+@needs("try models")
 @told
 def compare_own_rows(
     base: str | None, tuned: str | None, request: gr.Request | None = None
@@ -311,6 +319,7 @@ def seen_words(tuned: str) -> str:
     return f", of which {held_out.seen:,} {verb} among the training rows too" if held_out.seen else ""
 
 
+@needs("try models")
 @told
 def compare_file(
     file: str | None, tuned: str | None, base: str | None = None, request: gr.Request | None = None
@@ -319,6 +328,7 @@ def compare_file(
     return _file_compared(file, tuned, base, who.person(request), {})
 
 
+@needs("try models")
 def why_refused(file: str | None, tuned: str | None, request: gr.Request | None = None) -> Any:
     """Why the file could not be read, with the ways out as buttons, beside the toast that says it."""
     try:
@@ -331,6 +341,7 @@ def why_refused(file: str | None, tuned: str | None, request: gr.Request | None 
     return gr.skip()
 
 
+@needs("try models")
 def compare_remedied(
     file: str | None,
     tuned: str | None,

@@ -15,6 +15,7 @@ from bertspace.reading import READING
 from bertspace.schema import TrainConfig
 from bertspace.ui import form, look, picker, remedies, render_data, render_run
 from bertspace.ui.look import Lengths, Look
+from bertspace.ui.needs import needs
 from bertspace.ui.whenever import whenever
 
 TITLE = "1 · Data"
@@ -99,6 +100,7 @@ def build_data_step() -> DataStep:
     )  # fmt: skip
 
 
+@needs("read data")
 def show_source(chosen: str) -> list[Any]:
     """The panels, of which the chosen source's is seen."""
     return [gr.Column(visible=name == chosen) for name in form.SOURCES]
@@ -236,6 +238,7 @@ def _failed(step: DataStep, error: BertspaceError) -> dict[Any, Any]:
     }
 
 
+@needs("read data")
 def redraw(
     seen: Look | None, lengths: Lengths | None, max_length: float | None, chunk_size: float | None
 ) -> Any:

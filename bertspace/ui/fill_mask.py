@@ -13,6 +13,7 @@ from bertspace.tasks.fill_mask.task import MASK
 from bertspace.ui import as_code, picker, render, who
 from bertspace.ui.errors import told_plainly
 from bertspace.ui.model_picker import model_picker, page_opens
+from bertspace.ui.needs import needs
 from bertspace.ui.news import build_news
 from bertspace.ui.render import BASE, TUNED, Side
 from bertspace.ui.whenever import whenever
@@ -89,6 +90,7 @@ def build_fill_mask_tab(news: gr.Textbox) -> FillMaskTab:
     return FillMaskTab(model, text, beside, second)
 
 
+@needs("try models")
 def answer(
     text: str,
     model: str | None,
@@ -130,11 +132,13 @@ def _sides(models: list[str], text: str, top_k: int) -> list[Side]:
     ]
 
 
+@needs("try models")
 def chosen_text(chosen: list[str]) -> str:
     """The text of the example that was clicked."""
     return chosen[0]
 
 
+@needs("try models")
 def show_second(beside: bool, second: str | None, request: gr.Request | None = None) -> Any:
     """The second picker, beginning with the newest run that fills masks."""
     person = who.person(request)
@@ -142,6 +146,7 @@ def show_second(beside: bool, second: str | None, request: gr.Request | None = N
     return gr.Dropdown(visible=beside, **({"value": newest} if newest else {}))
 
 
+@needs("try models")
 @told_plainly
 def fill_mask(
     text: str, model: str = "starter", top_k: int = 5, request: gr.Request | None = None

@@ -10,6 +10,7 @@ from bertspace import policy
 from bertspace.policy import Person
 from bertspace.ui import warm, who
 from bertspace.ui.entrance import LOG_OUT
+from bertspace.ui.needs import needs
 from bertspace.ui.news import news_field, news_of
 from bertspace.ui.render import text
 from bertspace.ui.run_view import RunView, run_at_work
@@ -47,10 +48,12 @@ def build_header(sign_in: gr.LoginButton | None = None) -> tuple[gr.HTML, gr.Tex
     return header, news
 
 
+@needs("try models")
 def first_look(request: gr.Request) -> tuple[object, ...]:
     return look("", request)
 
 
+@needs("try models")
 def look(seen: str, request: gr.Request | None = None) -> tuple[object, ...]:
     """The header as it is now for this person; nothing where it is as it was.
 

@@ -10,6 +10,7 @@ import gradio as gr
 
 from bertspace.errors import HubError
 from bertspace.publish import Destination
+from bertspace.ui.needs import needs
 from bertspace.ui.settings_step import QUIET
 
 LICENSES = ("apache-2.0", "mit", "bsd-3-clause", "gpl-3.0", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "other")
@@ -115,5 +116,6 @@ def suggested_name(words: str) -> str:
     return "-".join(kept.split())[:80] or "model"
 
 
+@needs("publish")
 def show_branch(where: str) -> Any:
     return gr.Textbox(visible=where == "branch")

@@ -17,6 +17,7 @@ from bertspace.ui import card_fold, picker, render_hub, render_publish, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.hub_form import build_form, destination, suggested_name
 from bertspace.ui.hub_pull import told_transfer
+from bertspace.ui.needs import needs
 from bertspace.ui.run_view import RunView, find_run, owned, state_of, view
 from bertspace.ui.settings_step import QUIET
 from bertspace.ui.transfers import TRANSFERS, Job, Transfer
@@ -85,6 +86,7 @@ def build_hub_publish() -> HubPublish:
 # What is shown
 
 
+@needs("try models")
 def opened(run_id: str | None, account: Account | None, request: gr.Request) -> tuple[Any, ...]:
     """The tab as it is for this person: the form, or why there is none; runs and account read anew."""
     person = who.person(request)
@@ -130,6 +132,7 @@ def _has_or_gets_model(run: Run) -> bool:
     return status not in ENDED or (status in ("done", "stopped") and there)
 
 
+@needs("publish")
 def chosen(run_id: str | None, account: Account | None, request: gr.Request) -> list[Any]:
     """The form for the run that was chosen, with what can be known filled in, and where its push stands."""
     person = who.person(request)
@@ -163,6 +166,7 @@ def waits(seen: RunView) -> bool:
     return seen.state.status not in ENDED
 
 
+@needs("publish")
 def follow(run_id: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
     """How far the push is; the clock stops with it."""
     person = who.person(request)
@@ -201,6 +205,7 @@ def _standing(run: Run, seen: RunView, person: Person) -> tuple[str, Any, Any]:
 # Publishing
 
 
+@needs("publish", long_text=True)
 def start(run_id: str | None, when: str, card: str, request: gr.Request, **values: Any) -> tuple[Any, ...]:
     """Look at the write access, then publish in a thread: now, or when the run is done."""
     person = who.allowed(request, "publish")
@@ -247,6 +252,7 @@ def begin_push(
     return TRANSFERS.start(person.owner, "push", run.id, send, asked=(where, card, each_epoch))
 
 
+@needs("publish")
 def act(run_id: str | None, event: gr.EventData, request: gr.Request) -> tuple[Any, ...]:
     """Cancel the push, or make a Space for what was published: the buttons of the panel."""
     person = who.allowed(request, "publish")
@@ -279,6 +285,7 @@ def space_of(run: Run) -> str:
 # For programs
 
 
+@needs("publish")
 def publish_run(
     run_id: str,
     repo_id: str,
@@ -294,6 +301,7 @@ def publish_run(
     return told_transfer(begin_push(find_run(run_id, person.owner), person, where))
 
 
+@needs("publish")
 def publications(run_id: str, request: gr.Request | None = None) -> dict[str, Any]:
     """{"published": what was published of a run, the newest first; "push": how the one at work stands}."""
     from dataclasses import asdict

@@ -16,6 +16,7 @@ from bertspace.ui import model_facts, picker, render_hub, who
 from bertspace.ui.errors import told_plainly
 from bertspace.ui.model_facts import Known, build_facts, puller
 from bertspace.ui.model_picker import searched
+from bertspace.ui.needs import needs
 from bertspace.ui.settings_step import QUIET
 from bertspace.ui.transfers import TRANSFERS, Transfer
 from bertspace.ui.whenever import whenever
@@ -94,6 +95,7 @@ def _add_endpoints() -> None:
     gr.api(told_plainly(pulling), api_name="pulling")
 
 
+@needs("try models")
 def look_for(words: str, task: str, chosen: str) -> tuple[str, Any]:
     """The results for what is typed; for nothing, what stood there at first."""
     words = words.strip()[:96]
@@ -107,6 +109,7 @@ def look_for(words: str, task: str, chosen: str) -> tuple[str, Any]:
     return draw(found, words, chosen), tuple(found)
 
 
+@needs("try models")
 def first_list() -> str:
     """What stands there before anything is searched for."""
     return draw_start("")
@@ -124,23 +127,27 @@ def draw_start(chosen: str, words: str = "", *, known: bool = True) -> str:
     return render_hub.draw_start(here, first, chosen)
 
 
+@needs("try models")
 def mark(found: Sequence[Found], words: str, chosen: str) -> tuple[str, Any]:
     """The list with the chosen model marked, and the empty panel put away."""
     drawn = draw(found, words, chosen) if found else gr.skip() if words.strip() else draw_start(chosen)
     return drawn, gr.HTML(visible=not chosen)
 
 
+@needs("try models")
 def shown_model(event: gr.EventData, request: gr.Request) -> str:
     """The model that a click on a result carries."""
     return picker.known_model(str(getattr(event, "model", "")), who.person(request))
 
 
+@needs("try models")
 def named_model(words: str, chosen: str, request: gr.Request) -> str:
     """What was typed, where it is a whole name; else what was shown before."""
     name = picker.known_model(words, who.person(request))
     return name if picker.is_hub(name) and "/" in name else chosen
 
 
+@needs("try models")
 def offer(known: Known, request: gr.Request | None = None) -> tuple[Any, ...]:
     """The buttons that lead on: trying and comparing once it is here, fine-tuning for who may train."""
     name, task, fits = known
@@ -152,11 +159,13 @@ def offer(known: Known, request: gr.Request | None = None) -> tuple[Any, ...]:
 # For programs
 
 
+@needs("try models")
 def search(text: str, task: str = "") -> list[dict[str, Any]]:
     """The Hub's models with these words in their names: repo_id, task, downloads, changed, private, gated."""
     return [asdict(each) for each in searched(text, task, RESULTS)]
 
 
+@needs("try models")
 def facts(model: str, request: gr.Request | None = None) -> dict[str, Any]:
     """What is known of a model of the Hub without its weights; misfit: why it cannot be used, else ""."""
     found = hub.facts(picker.checked_model(model, who.person(request)))
@@ -164,12 +173,14 @@ def facts(model: str, request: gr.Request | None = None) -> dict[str, Any]:
     return told | {"misfit": model_facts.unfit(found)}
 
 
+@needs("try models")
 def pull(model: str, request: gr.Request | None = None) -> dict[str, Any]:
     """Begin to bring a model of the Hub to this machine; how that stands, as `pulling` tells it."""
     name = picker.checked_model(model, who.person(request))
     return told_transfer(model_facts.begin_pull(name, "", request))
 
 
+@needs("try models")
 def pulling(model: str, request: gr.Request | None = None) -> dict[str, Any]:
     """How far a pull is: state (working, done, failed, cancelled, none), bytes done, total, left, error."""
     found = TRANSFERS.find(puller(request), "pull", picker.checked_model(model, who.person(request)))

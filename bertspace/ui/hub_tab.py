@@ -10,6 +10,7 @@ from bertspace.ui import picker, who
 from bertspace.ui.hub_publish import HubPublish, build_hub_publish
 from bertspace.ui.hub_pull import HubPull, build_hub_pull
 from bertspace.ui.import_fold import ImportFold, build_import_fold
+from bertspace.ui.needs import needs
 from bertspace.ui.settings_step import QUIET
 
 
@@ -29,6 +30,7 @@ def build_hub_tab() -> HubTab:
     return HubTab(pull, publish, build_import_fold())
 
 
+@needs("publish")
 def look_at(shown: str, event: gr.EventData, request: gr.Request) -> str:
     """The published model, where that is what was clicked; else what is shown already."""
     named = str(getattr(event, "model", "")) if getattr(event, "act", "") == "look" else ""

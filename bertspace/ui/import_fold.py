@@ -13,6 +13,7 @@ from bertspace.errors import BertspaceError, ForbiddenError, ModelError
 from bertspace.hardware import size
 from bertspace.old_checkpoints import Imported
 from bertspace.ui import who
+from bertspace.ui.needs import needs
 from bertspace.ui.render import text
 from bertspace.ui.render_run import problem
 
@@ -46,11 +47,13 @@ def build_import_fold() -> ImportFold:
     return ImportFold(opening | {"show_progress": "hidden", "api_visibility": "private"})
 
 
+@needs("try models")
 def opened(request: gr.Request) -> Any:
     """The fold for the owner of a page that nobody else reaches."""
     return gr.Accordion(visible=who.person(request) == policy.LOCAL)
 
 
+@needs("name folders")
 def import_folder(folder: str, request: gr.Request | None = None) -> str:
     """Make a folder that loads safely beside the old one; what came of it."""
     try:

@@ -15,6 +15,7 @@ from bertspace.hub import RIGHTS, Facts
 from bertspace.policy import Person
 from bertspace.ui import picker, render_hub, who
 from bertspace.ui.errors import told
+from bertspace.ui.needs import needs
 from bertspace.ui.transfers import TRANSFERS, Job, Transfer
 from bertspace.ui.whenever import whenever
 
@@ -53,6 +54,7 @@ def build_facts(choice: gr.Dropdown | gr.Textbox, task: str, arrived: gr.State) 
 
 
 def _look(task: str) -> Callable[[str | None, gr.Request], Iterator[tuple[Any, ...]]]:
+    @needs("try models")
     def look(model: str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The facts and the pull of a model that was chosen; nothing for the starter and a run."""
         try:
@@ -110,6 +112,7 @@ def task_of(facts: Facts) -> str:
 
 
 def _act(task: str) -> Callable[[str | None, gr.EventData, gr.Request], tuple[str, Any]]:
+    @needs("try models")
     def act(model: str | None, event: gr.EventData, request: gr.Request) -> tuple[str, Any]:
         """Begin the pull, or cancel it."""
         name = picker.checked_model(model, who.person(request))
@@ -123,6 +126,7 @@ def _act(task: str) -> Callable[[str | None, gr.EventData, gr.Request], tuple[st
     return act
 
 
+@needs("try models")
 def follow(model: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
     """How far the pull is; once it has ended the clock stops, and the others are told where it has come."""
     name = picker.known_model(model, who.person(request))

@@ -14,6 +14,7 @@ from bertspace.hub import Found
 from bertspace.policy import Person
 from bertspace.ui import picker, render_hub, who
 from bertspace.ui.model_facts import build_facts
+from bertspace.ui.needs import needs
 from bertspace.ui.picker import STARTER
 
 SHORTEST, LONGEST = 3, 96  # characters that are searched for
@@ -71,6 +72,7 @@ def page_opens() -> Any:
 
 
 def _opened(task: str, newest: bool) -> Callable[[gr.Request], Any]:
+    @needs("try models")
     def opened(request: gr.Request) -> Any:
         person = who.person(request)
         found = picker.newest_run(task, person) if newest and not request.query_params.get("model") else ""
@@ -82,6 +84,7 @@ def _opened(task: str, newest: bool) -> Callable[[gr.Request], Any]:
 def _typed(task: str) -> Callable[[str, gr.Request], tuple[Any, Any]]:
     """A handler that looks for what is being typed; while it is at work, only the last key waits."""
 
+    @needs("try models")
     def typed(words: str, request: gr.Request) -> tuple[Any, Any]:
         words = words.strip()
         if not SHORTEST <= len(words) <= LONGEST or words == STARTER or BETWEEN in words:
@@ -130,6 +133,7 @@ def unreachable(error: HubError) -> str:
 def chosen_or_newest(task: str) -> Callable[[str | None, gr.Request], Any]:
     """A handler that leaves a picker's model where it fits, and else chooses the newest run that does."""
 
+    @needs("try models")
     def chosen(model: str | None, request: gr.Request) -> Any:
         person = who.person(request)
         if (known := picker.known_model(model, person)) and not picker.misfit(known, task):

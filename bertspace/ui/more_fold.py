@@ -12,6 +12,7 @@ from bertspace.errors import BertspaceError
 from bertspace.hardware import size
 from bertspace.ui import render_pair, run_care, who
 from bertspace.ui.errors import told
+from bertspace.ui.needs import needs
 from bertspace.ui.render import text
 from bertspace.ui.render_progress import moment
 from bertspace.ui.run_view import find_run, run_lines, state_of
@@ -88,6 +89,7 @@ def build_more_fold(run_id: gr.Textbox) -> MoreFold:
     return MoreFold(fold, (name, notes), copy, save, sure, really, file)
 
 
+@needs("see runs")
 def name_and_notes(run_id: str, request: gr.Request | None = None) -> tuple[str, str]:
     """The run's name and notes, to be changed."""
     try:
@@ -97,6 +99,7 @@ def name_and_notes(run_id: str, request: gr.Request | None = None) -> tuple[str,
         return "", ""
 
 
+@needs("see runs")
 def others(run_id: str, request: gr.Request | None = None) -> Any:
     """The runs that there are to compare with, by name and by when they were made."""
     lines = [line for line in run_lines(who.person(request).owner) if line.id != run_id]
@@ -104,12 +107,14 @@ def others(run_id: str, request: gr.Request | None = None) -> Any:
     return gr.Dropdown(choices=[("none", ""), *named], value="", interactive=bool(lines))
 
 
+@needs("see runs")
 def say_copied(run_id: str, request: gr.Request | None = None) -> None:
     """That the form above has the run's settings now, since the form may be out of sight."""
     run = find_run(run_id, who.allowed(request, "see runs").owner)
     gr.Info(f"The form above has the settings of {text(run.name)} now.", title="Copied")
 
 
+@needs("see runs")
 def as_code(run_id: str, request: gr.Request | None = None) -> list[str]:
     """The command, the YAML and the script of the run; what is wrong, where they cannot be made."""
     owner = who.person(request).owner
@@ -122,11 +127,13 @@ def as_code(run_id: str, request: gr.Request | None = None) -> list[str]:
     return texts
 
 
+@needs("see runs")
 def closed_code() -> Any:
     """The fold put away, since it shows another run's."""
     return gr.Accordion(open=False)
 
 
+@needs("see runs")
 def compared(run_id: str, other: str, request: gr.Request | None = None) -> str:
     """The two runs side by side; nothing while none is chosen."""
     if not other or other == run_id:
@@ -136,6 +143,7 @@ def compared(run_id: str, other: str, request: gr.Request | None = None) -> str:
     return render_pair.draw_pair(export.compare(first, second), first.name, second.name)
 
 
+@needs("manage runs")
 def ask(run_id: str, request: gr.Request | None = None) -> tuple[Any, str]:
     """Whether it is meant, and what it frees."""
     run = run_care.managed(run_id, request)
@@ -144,6 +152,7 @@ def ask(run_id: str, request: gr.Request | None = None) -> tuple[Any, str]:
     return gr.Row(visible=True), f"<p>{text(words)}</p>"
 
 
+@needs("manage runs")
 def closed() -> Any:
     """The question put away."""
     return gr.Row(visible=False)

@@ -10,6 +10,7 @@ import gradio as gr
 
 from bertspace.ui import picker, who
 from bertspace.ui.model_picker import chosen_or_newest
+from bertspace.ui.needs import needs
 from bertspace.ui.run_view import RunView
 from bertspace.ui.settings_step import QUIET
 from bertspace.ui.whenever import whenever
@@ -41,6 +42,7 @@ def build_news(
 
 
 def _renewed(task: str) -> Callable[..., tuple[Any, Any]]:
+    @needs("try models")
     def renewed(
         seen: Marks, model: str | None, beside: str | None, request: gr.Request | None = None
     ) -> tuple[Any, Any]:

@@ -22,6 +22,7 @@ from bertspace.tasks import TASKS
 from bertspace.tasks.fill_mask.task import masked_sentences
 from bertspace.ui import render, who
 from bertspace.ui.kept import kept, stamp
+from bertspace.ui.needs import needs
 from bertspace.ui.run_view import owned, run_at_work, training_words
 
 if TYPE_CHECKING:
@@ -274,6 +275,7 @@ def _short(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return list(zip(first["text"], pairs, strict=True))
 
 
+@needs("try models")
 def listed_models(task: str = "", request: gr.Request | None = None) -> list[dict[str, str]]:
     """The models at hand, for the API: value, words, and why one does not fit the task (else "").
 

@@ -12,6 +12,7 @@ from bertspace.errors import HubError
 from bertspace.publish import Destination
 from bertspace.ui import hub_publish
 from bertspace.ui.hub_form import build_place, build_when, suggested_name
+from bertspace.ui.needs import needs
 
 TITLE = "Publish it on the Hub when it is done"
 HINT = (
@@ -41,6 +42,7 @@ def build_publish_choice() -> dict[str, Any]:
     return controls
 
 
+@needs("publish")
 def wanted(yes: bool, owner: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
     """The place's form once it is asked for, with the names that the person may write under."""
     if not yes:

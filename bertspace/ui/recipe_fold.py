@@ -11,6 +11,7 @@ import gradio as gr
 from bertspace import recipes
 from bertspace.ui import form
 from bertspace.ui.errors import told
+from bertspace.ui.needs import needs
 from bertspace.ui.render import METRIC_WORDS, number, text
 from bertspace.ui.settings_step import QUIET
 
@@ -41,6 +42,7 @@ def wire(fold: RecipeFold, source: gr.Radio, controls: Mapping[str, Any], preset
     names = [name for name in controls if name not in form.UPLOADS]
     outputs = [fold.about, fold.starter, source, preset, *(controls[name] for name in names)]
 
+    @needs("train")
     def load(name: str) -> list[Any]:
         values = recipes.load(name)
         about = describe(recipes.describe(name))
@@ -55,6 +57,7 @@ def wire(fold: RecipeFold, source: gr.Radio, controls: Mapping[str, Any], preset
     return loaded
 
 
+@needs("train")
 def take_starter() -> list[Any]:
     """The starter, its own learning rate, and the button gone."""
     return ["starter", "", gr.Button(visible=False)]

@@ -14,6 +14,7 @@ from bertspace import data, engine, export, policy, queue, runs
 from bertspace.errors import ForbiddenError
 from bertspace.runs import LOCAL_OWNER, Run
 from bertspace.ui import files, who
+from bertspace.ui.needs import needs
 from bertspace.ui.run_view import find_run, first_run, run_lines, view
 
 # Settings that say where rows lie: a run's own name its copy of them, which a new run cannot name.
@@ -30,16 +31,19 @@ def managed(run_id: str, request: gr.Request | None, action: str = "manage runs"
 # Going on and ending
 
 
+@needs("manage runs", urgent=True)
 def stop(run_id: str, request: gr.Request | None = None) -> None:
     """Ask the run to finish its step, save and score; one that waits is withdrawn."""
     engine.stop(managed(run_id, request))
 
 
+@needs("manage runs", urgent=True)
 def pause(run_id: str, request: gr.Request | None = None) -> None:
     """Ask the run to finish its step and keep what it needs to go on from there."""
     engine.pause(managed(run_id, request))
 
 
+@needs("train")
 def resume(run_id: str, request: gr.Request | None = None) -> None:
     """Let a run that has ended before its time go on from its checkpoint, when its turn comes."""
     run = managed(run_id, request, "train")
@@ -47,6 +51,7 @@ def resume(run_id: str, request: gr.Request | None = None) -> None:
     engine.resume(run)
 
 
+@needs("train")
 def go_on(run_id: str, request: gr.Request | None = None) -> None:
     """Resume a run for which memory ran out, with the settings that would fit."""
     run = managed(run_id, request, "train")
@@ -54,11 +59,13 @@ def go_on(run_id: str, request: gr.Request | None = None) -> None:
     engine.resume(run, run.state().advice)
 
 
+@needs("manage runs")
 def to_front(run_id: str, request: gr.Request | None = None) -> None:
     """Let the run start next."""
     _place(run_id, 1, request)
 
 
+@needs("manage runs")
 def move(run_id: str, place: int = 1, request: gr.Request | None = None) -> dict[str, Any]:
     """Put a run that waits at this place of the queue, 1 for next; the run as it is then."""
     _place(run_id, place, request)
@@ -76,6 +83,7 @@ def _place(run_id: str, place: int, request: gr.Request | None) -> None:
     queue.move(run, place)
 
 
+@needs("manage runs")
 def remove(run_id: str, request: gr.Request | None = None) -> str:
     """Delete the run for good; the id of the run that is shown instead, or ""."""
     person = who.allowed(request, "manage runs")
@@ -86,18 +94,21 @@ def remove(run_id: str, request: gr.Request | None = None) -> str:
 # Names and notes
 
 
+@needs("manage runs")
 def rename(run_id: str, name: str, request: gr.Request | None = None) -> dict[str, Any]:
     """Give the run another name; the run as it is then."""
     engine.edit(managed(run_id, request), name=name)
     return show_run(run_id, request)
 
 
+@needs("manage runs")
 def note(run_id: str, notes: str, request: gr.Request | None = None) -> dict[str, Any]:
     """Keep these notes with the run, instead of those before; the run as it is then."""
     engine.edit(managed(run_id, request), notes=notes)
     return show_run(run_id, request)
 
 
+@needs("manage runs")
 def save(run_id: str, name: str, notes: str, request: gr.Request | None = None) -> None:
     """Both at once."""
     engine.edit(managed(run_id, request), name=name, notes=notes)
@@ -106,11 +117,13 @@ def save(run_id: str, name: str, notes: str, request: gr.Request | None = None) 
 # Telling
 
 
+@needs("see runs")
 def list_runs(request: gr.Request | None = None) -> list[dict[str, Any]]:
     """The newest runs: id, name, notes, task, status, metric, base, tuned, created, seconds."""
     return [asdict(line) for line in run_lines(who.allowed(request, "see runs").owner)]
 
 
+@needs("see runs")
 def show_run(run_id: str, request: gr.Request | None = None) -> dict[str, Any]:
     """One run: status, step, total_steps, message, metric, base, tuned, and result once there is one.
 
@@ -127,12 +140,14 @@ def show_run(run_id: str, request: gr.Request | None = None) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@needs("see runs")
 def compare_runs(run_id: str, other: str, request: gr.Request | None = None) -> dict[str, Any]:
     """Two runs side by side, as pairs: the settings that differ, the metrics, and the curves of the loss."""
     owner = who.allowed(request, "see runs").owner
     return asdict(export.compare(find_run(run_id, owner), find_run(other, owner)))
 
 
+@needs("see runs")
 def copy_settings(run_id: str, request: gr.Request | None = None) -> dict[str, Any]:
     """The run's settings for a new one, by their names; without its rows, unless they are a sample's."""
     return settings_of(run_id, who.allowed(request, "see runs").owner)
@@ -158,6 +173,7 @@ def _dataset(source: str) -> dict[str, Any]:
 # Files
 
 
+@needs("manage runs")
 def download(run_id: str, request: gr.Request | None = None) -> str:
     """A zip of the run: settings, result, events, log, model and rows, and a script with its base model."""
     run = managed(run_id, request)
@@ -165,6 +181,7 @@ def download(run_id: str, request: gr.Request | None = None) -> str:
     return str(export.archive(run, files.new_path(f"{run.id}.zip")))
 
 
+@needs("see runs")
 def whole_log(run_id: str, request: gr.Request | None = None) -> str:
     """The run's log.txt, less folders of this machine; raises RunError where nothing is written yet."""
     run = managed(run_id, request, "see runs")

@@ -16,6 +16,7 @@ from bertspace.ui import hub_publish, render_run, run_care, who
 from bertspace.ui.errors import told, told_plainly
 from bertspace.ui.header import CLICK
 from bertspace.ui.more_fold import DOWNLOAD, build_more_fold, closed
+from bertspace.ui.needs import needs
 from bertspace.ui.publish_choice import build_publish_choice
 from bertspace.ui.run_care import list_runs, remove, show_run, stop
 from bertspace.ui.run_view import RunLine, RunView, find_run, run_lines, view
@@ -168,6 +169,7 @@ def _add_endpoints() -> None:
 # Looking
 
 
+@needs("try models")
 def look(
     run_id: str, seen: tuple[object, ...], words: str = "", request: gr.Request | None = None
 ) -> list[Any]:
@@ -274,6 +276,7 @@ def _list(run_id: str, lines: list[RunLine], words: str) -> list[Any]:
     return [gr.Textbox(visible=many), render_run.draw_runs(lines, run_id, words)]
 
 
+@needs("see runs")
 def chosen_run(event: gr.EventData) -> str:
     """The id that a click on a run carries."""
     return str(getattr(event, "run", ""))  # a program may leave it out

@@ -15,6 +15,7 @@ from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 from bertspace.ui import form, picker, who
 from bertspace.ui.model_picker import model_picker, page_opens
+from bertspace.ui.needs import needs
 from bertspace.ui.whenever import whenever
 
 TITLE = "2 · Model and settings"
@@ -77,6 +78,7 @@ def build_settings_step() -> SettingsStep:
     return SettingsStep(fold, preset, controls, masks, code, arrived)
 
 
+@needs("train")
 def own_rate(task: str | None, model: str | None, lora_rank: float | None, request: gr.Request) -> Any:
     """The rate that is taken where none is filled in, by the model, the task and whether it is LoRA's."""
     known, words = picker.known_model(model, who.person(request)), form.OWN
@@ -105,6 +107,7 @@ def best_metrics(task: str) -> list[tuple[str, str]]:
     return [("the last epoch", ""), *((METRIC_WORDS.get(name, (name,))[0], name) for name in names)]
 
 
+@needs("train")
 def _fits_task(task: str | None, metric: str | None) -> tuple[Any, Any]:
     """The masks' settings for fill-mask only; the metrics of the task, of which the chosen one may be one."""
     if task not in TASKS:  # a page may send none
@@ -124,10 +127,12 @@ def wire_presets(step: SettingsStep, controls: Mapping[str, Any]) -> None:
     gr.on([control.input for control in outputs], no_preset, None, step.preset, **QUIET)
 
 
+@needs("train")
 def no_preset() -> None:
     """No preset is chosen (any more)."""
 
 
+@needs("train")
 def fill_preset(name: str | None) -> list[Any]:
     """The values that the preset sets, in the order of their names."""
     if not name:

@@ -29,6 +29,7 @@ from bertspace.ui import (
 from bertspace.ui.data_step import DataStep, build_data_step
 from bertspace.ui.errors import told
 from bertspace.ui.look import Lengths
+from bertspace.ui.needs import needs
 from bertspace.ui.run_step import RunStep, build_run_step
 from bertspace.ui.settings_step import QUIET, SettingsStep, build_settings_step
 from bertspace.ui.whenever import whenever
@@ -78,6 +79,7 @@ def _wire_copy(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dic
     """A run's settings fill the form; the event of that having been done."""
     names = [name for name in inputs if name not in ("source", "sample", *form.UPLOADS)]
 
+    @needs("train")
     def copy(run_id: str, request: gr.Request) -> list[Any]:
         values = run_care.copy_settings(run_id, request)
         return [*copied(values, names), None, gr.Accordion(open=True), gr.Accordion(open=True)]
@@ -107,24 +109,29 @@ def _wire_data(
     reading: dict[str, Any] = {"inputs_kwargs": inputs, "outputs": outputs, "show_progress": "minimal"}
     reading |= {"show_progress_on": rows.shown, "trigger_mode": "always_last", "concurrency_limit": 4}
 
+    @needs("read data")
     def read_new(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         yield from data_step.read_new(rows, values, who.person(request))
 
+    @needs("read data")
     def read_loaded(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         task = str(values["task"])  # the recipe's
         yield from data_step.read(rows, values, who.person(request), fresh=True, task=task)
 
+    @needs("read data")
     def read_source(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         if data_step.is_chosen(values):
             yield from read_new(request, **values)
         else:
             yield data_step.emptied(rows)
 
+    @needs("read data")
     def read_again(request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         if values["source"] == "sample" and not values["sample"]:
             return  # nothing is chosen yet
         yield from data_step.read(rows, values, who.person(request), fresh=False)
 
+    @needs("read data")
     def read_remedied(event: gr.EventData, request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
         told, fresh = data_step.remedied(event)
         yield from data_step.read(rows, values, who.person(request), fresh=fresh, told=told)
@@ -163,6 +170,7 @@ def _wire_limits(rows: DataStep, settings: SettingsStep) -> None:
     whenever(changes, data_step.redraw, [rows.look, rows.lengths, *limits], rows.shown, **QUIET)
 
 
+@needs("train")
 def no_problem() -> str:
     """What kept a start away may not hold any more once other data has been read."""
     return ""
@@ -180,6 +188,7 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
     given = {**inputs, **run.publishing}
     starting: dict[str, Any] = {"inputs_kwargs": given, "outputs": [run.run_id, run.problem]}
 
+    @needs("train")
     def fold(problem: str, preset: str | None, task: str, model: str) -> tuple[Any, Any, Any]:
         if problem:
             return gr.skip(), gr.skip(), gr.skip()
@@ -197,9 +206,11 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
 
     quick = presets.settings("quick")
 
+    @needs("train")
     def fill_example() -> list[Any]:
         return ["sample", EXAMPLE, "quick", *map(form.shown, quick, quick.values())]
 
+    @needs("read data")
     def read_example(request: gr.Request, **values: Any) -> dict[Any, Any]:
         return next(data_step.read_new(rows, values, who.person(request)))
 
@@ -234,6 +245,7 @@ def _wire_forecast(rows: DataStep, settings: SettingsStep, run: RunStep, inputs:
     )
 
 
+@needs("train")
 def foresee(
     source: str,
     sample: str | None,
@@ -254,6 +266,7 @@ def foresee(
     return render_progress.forecast_words(found.seconds, found.memory_bytes)
 
 
+@needs("train")
 def start(
     source: str, sample: str | None, request: gr.Request | None = None, **values: Any
 ) -> tuple[Any, Any]:
@@ -284,6 +297,7 @@ def start(
     return run.id, ""
 
 
+@needs("train")
 def command(source: str, sample: str | None, request: gr.Request | None = None, **values: Any) -> str:
     """The command line for the form as it stands, or what keeps it from being one."""
     try:
