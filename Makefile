@@ -55,7 +55,7 @@ stress: .venv/.test  ## many people, many kills, hostile inputs, in full; ARGS f
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_hostile.py
 
 adapter: .venv/.run  ## train the starter's fill-mask adapter anew from TEXTS, any text files
-	$(BIN)/python -m bertspace.adapter $(TEXTS) --output runs/adapter
+	$(BIN)/python -m bertspace.cli.adapter $(TEXTS) --output runs/adapter
 
 clean:  ## remove the virtual environment and the tools' caches; runs stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

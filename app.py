@@ -7,7 +7,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # gradio reads it wh
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from bertspace import hardware, processes  # noqa: E402
-from bertspace.ui import connections  # noqa: E402
+from bertspace.ui.access import connections  # noqa: E402
 from bertspace.ui.app import build_app, launch_options, start_in_background, way_in  # noqa: E402
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from bertspace import engine, hardware, runs, tuning
+from bertspace import hardware, runs
 from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
+from bertspace.jobs import engine
+from bertspace.models import tuning
 from bertspace.runs import ENDED, LOCAL_OWNER
 from bertspace.schema import TrainConfig
 

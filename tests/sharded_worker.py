@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.fsdp import CPUOffloadPolicy
 
-from bertspace import worker
+from bertspace.jobs import worker
 
 as_it_is = AcceleratorState.__init__
 

@@ -18,8 +18,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from bertspace import policy, tables
-from bertspace.ui import (
+from bertspace import policy
+from bertspace.data import tables
+from bertspace.ui.access import (
     admission,
     bodies,
     connections,
@@ -31,11 +32,11 @@ from bertspace.ui import (
     uploads,
     who,
 )
-from bertspace.ui.admission import OWNER, Places, WrongKeys
-from bertspace.ui.entrance import Entrance
-from bertspace.ui.gate import Page
-from bertspace.ui.needs import needs
-from bertspace.ui.who import Door
+from bertspace.ui.access.admission import OWNER, Places, WrongKeys
+from bertspace.ui.access.entrance import Entrance
+from bertspace.ui.access.gate import Page
+from bertspace.ui.access.needs import needs
+from bertspace.ui.access.who import Door
 
 KEY = "a-key-for-the-tests-0123456789"
 ADA, BOB, EVE = "8.8.8.8", "9.9.9.9", "1.1.1.1"  # as the proxy before a shared link says
@@ -298,7 +299,7 @@ def quiet_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(bodies, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(tables, "MAX_FILE_BYTES", 100_000)
     monkeypatch.setenv("BERTSPACE_MAX_CACHE_BYTES", "1000000")
-    monkeypatch.setattr("bertspace.ui.entrance.WRONG_KEYS", WrongKeys())
+    monkeypatch.setattr("bertspace.ui.access.entrance.WRONG_KEYS", WrongKeys())
     RELEASE.clear()
     FIRST.clear()
     yield
@@ -899,7 +900,7 @@ def test_a_page_that_asks_how_far_an_upload_is_gets_an_answer(ada: Caller) -> No
 
 
 def test_a_sign_in_is_counted_by_its_account_wherever_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bertspace.ui.sessions import SESSIONS, Login, Session
+    from bertspace.ui.access.sessions import SESSIONS, Login, Session
 
     monkeypatch.setattr(who, "_door", Door(KEY, sign_in=True))
     session = SESSIONS.open(Session(policy.user("a" * 24, "ada"), Login("t" * 20), time.time() + 60))

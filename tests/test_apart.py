@@ -16,11 +16,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertspace import apart, confine, evaluation, inference, models, pace, runs, wire
+from bertspace import models, runs
 from bertspace.data import Splits
 from bertspace.errors import DataError, ModelError, TimeLimitError
-from bertspace.hub_client import Rights, acting
+from bertspace.hub.client import Rights, acting
+from bertspace.models import apart, evaluation, inference, wire
+from bertspace.safety import confine
 from bertspace.schema import RunState, TrainConfig
+from bertspace.training import pace
 
 TEXT = "the ship is [MASK]"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Landlock, seccomp and /proc are Linux's")

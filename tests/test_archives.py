@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bertspace import archives, tables
+from bertspace.data import archives, tables
 from bertspace.errors import DataError
 
 FILES = {

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from made_models import ARCHITECTURES, made
 
-from bertspace import comparison, evaluation, inference, models
+from bertspace import models
 from bertspace.cli import words
 from bertspace.errors import ModelError
+from bertspace.models import comparison, evaluation, inference
 from bertspace.schema import MEANINGS, Prediction, TrainConfig
 from bertspace.tasks.fill_mask.task import names_of
-from bertspace.ui import render
+from bertspace.ui.frame import html
 
 TEXTS = [
     "the keeper",
@@ -141,10 +142,10 @@ def test_such_a_head_is_neither_scored_nor_compared_and_trains_as_any_base(head:
 def test_what_the_scores_are_is_said_where_they_are_shown() -> None:
     number = [Prediction("a text", {"LABEL_0": 3.25}, meaning="number")]
     assert words.prediction_words(number) == ["  LABEL_0  3.250", f"  ({MEANINGS['number']})"]
-    drawn = render.label_panel([render.Side("m", "red", number)])
+    drawn = html.label_panel([html.Side("m", "red", number)])
     assert "3.25" in drawn and MEANINGS["number"] in drawn and "width:0.00%" in drawn
     each = [Prediction("a text", {"toxic": 0.9, "insult": 0.8}, meaning="each")]
-    assert MEANINGS["each"] in render.label_panel([render.Side("m", "red", each)])
+    assert MEANINGS["each"] in html.label_panel([html.Side("m", "red", each)])
     assert MEANINGS["each"] in "\n".join(words.prediction_words(each))
 
 
@@ -218,7 +219,7 @@ def test_a_byte_level_word_brings_its_own_blank(text: str, word: str, filled: st
     )  # as RoBERTa's
     (found,) = fill(saying(roberta, [word]), roberta, text)
     assert found[0].text == filled
-    marked = render.mask_panel(text, [render.Side("m", "red", found)])
+    marked = html.mask_panel(text, [html.Side("m", "red", found)])
     assert f">{filled.replace('ship', '<mark', 1).partition('<')[0]}<mark" in marked
 
 

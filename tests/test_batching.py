@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertspace.batching import EpochBatches, Keys, epoch_batches, sorted_batches
+from bertspace.models.batching import EpochBatches, Keys, epoch_batches, sorted_batches
 
 LENGTHS = st.lists(st.integers(1, 500), min_size=1, max_size=300).map(np.array)
 

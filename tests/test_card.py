@@ -14,14 +14,18 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from bertspace import card, data, inference, intervals, models, training
-from bertspace.card import canvas, drawing, examples, render, scores, snippet, words
-from bertspace.card import sentences as sentences_of_cards
-from bertspace.card.content import Base, Card, Example, Label
+from bertspace import data, models, training
+from bertspace.charts import canvas
+from bertspace.data.origin import Origin, read
 from bertspace.errors import ModelError, RunError
-from bertspace.origin import Origin, read
+from bertspace.models import inference
+from bertspace.publish import card
+from bertspace.publish.card import drawing, examples, render, scores, snippet, words
+from bertspace.publish.card import sentences as sentences_of_cards
+from bertspace.publish.card.content import Base, Card, Example, Label
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
+from bertspace.tasks import intervals
 
 if TYPE_CHECKING:
     from hub import Hub
@@ -465,12 +469,12 @@ def test_a_local_base_has_no_name_and_no_path_in_the_card(name: str, single: Mad
 def test_the_licence_of_a_base_is_read_from_its_readme_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertspace import hub_cache
+    from bertspace.hub import cache
 
     snapshot = tmp_path / "models--owner--name" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "README.md").write_text("---\nlanguage: en\nlicense: 'MIT'\n---\nlicense: gpl\n")
-    monkeypatch.setattr(hub_cache, "places", lambda: [tmp_path])
+    monkeypatch.setattr(cache, "places", lambda: [tmp_path])
     assert card.inherited_license("owner/name", "abc") == "mit"
     assert card.inherited_license("owner/name", "def") == card.inherited_license("owner/other") == ""
 
@@ -522,7 +526,7 @@ def test_a_weak_label_is_named_with_what_it_is_taken_for() -> None:
     guess = truth.copy()
     guess[40:70] = 2
     results = scores.measure("text-classification", "test", NAMES, table_of(truth, guess), None, {}, {})
-    from bertspace.card.limits import _weak_labels
+    from bertspace.publish.card.limits import _weak_labels
 
     assert list(_weak_labels(results)) == [
         "“light” is among the least reliable labels: F1 0.400, 10 of 40 rows found, 30 mistaken for “storm”."

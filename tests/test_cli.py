@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from bertspace import __version__, cli, queue, recipes, runs, worker
+from bertspace import __version__, cli, recipes, runs
 from bertspace.cli import words
 from bertspace.cli.outcome import SETTINGS, add_settings, given_settings, model_name
 from bertspace.cli.train import exit_code, settings, summary
 from bertspace.cli.watch import Watch, step_words
 from bertspace.errors import BertspaceError, OutOfMemory, RunError
+from bertspace.jobs import queue, worker
 from bertspace.runs import Run
 from bertspace.schema import FIELD_TYPES, Prediction, RunState, TrainConfig, TrainEvent
 
@@ -193,7 +194,7 @@ def test_bad_input_is_said_in_one_line(
     arguments: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "bertspace.inference.task_of", lambda name: "fill-mask"
+        "bertspace.models.inference.task_of", lambda name: "fill-mask"
     ) if "starter" in arguments else None
     assert says in refused(arguments, capsys)
 

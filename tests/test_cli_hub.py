@@ -22,7 +22,7 @@ SENTENCES = [f"we saw the {a} {b}" for a in ("good", "bad", "big") for b in ("sh
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     from huggingface_hub import constants
 
-    from bertspace.card import render
+    from bertspace.publish.card import render
 
     folder = tmp_path / "huggingface" / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))

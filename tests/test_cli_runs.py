@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from bertspace import cli, engine, hardware, queue, runs
+from bertspace import cli, hardware, runs
 from bertspace.cli.train import to_go_on
 from bertspace.cli.watch import Watch, event_words
+from bertspace.jobs import engine, queue
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
 

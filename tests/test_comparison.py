@@ -10,11 +10,12 @@ import pytest
 from test_held_out import classifier
 from test_training import FAST, SPLITS
 
-from bertspace import comparison, data, inference, training
+from bertspace import data, training
 from bertspace.errors import ModelError
+from bertspace.models import comparison, inference
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
-from bertspace.verdict import of_result
+from bertspace.tasks.verdict import of_result
 
 
 def words_around(count: int) -> pd.DataFrame:

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertspace.data import Splits, guess_columns, label_counts, load_splits, run_config, write_splits
+from bertspace.data.labels import join_names, natural, parse_names
+from bertspace.data.splitting import draw_rows
 from bertspace.errors import BertspaceError, ConfigError, DataError, HubError
-from bertspace.labels import join_names, natural, parse_names
 from bertspace.schema import TrainConfig
-from bertspace.splitting import draw_rows
 
 WORDS = (
     "amber birch cedar delta ember fjord grove heath inlet jetty knoll ledge marsh north ocean plain".split()

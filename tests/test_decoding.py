@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertspace.decoding import decode
+from bertspace.data.decoding import decode
 from bertspace.errors import DataError
 from bertspace.schema import ENCODINGS
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bertspace import tables
+from bertspace.data import tables
+from bertspace.data.tables import Reading, Table
 from bertspace.errors import DataError
-from bertspace.tables import Reading, Table
 
 Rows = list[list[str]]
 HEADER = ["text", "label"]

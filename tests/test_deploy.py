@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from bertspace import companion, deploy, needs
-from bertspace.companion import Companion
 from bertspace.errors import ConfigError, HubError
 from bertspace.hub import Rights, acting
+from bertspace.publish import app_space, demo_space, needs
+from bertspace.publish.demo_space import Companion
 
 ROOT = Path(__file__).resolve().parent.parent
 SPACE = "alice/my-bertspace"
@@ -25,7 +25,7 @@ def copy(tmp_path: Path) -> Path:
     """A working copy with what must not go up lying about in it."""
     root = tmp_path / "copy"
     shutil.copytree(ROOT / "bertspace", root / "bertspace", ignore=shutil.ignore_patterns("starter"))
-    for name in deploy.TOP:
+    for name in app_space.TOP:
         shutil.copy(ROOT / name, root)
     (root / "docs").mkdir()
     (root / "docs" / "fine-tune.png").write_bytes(b"picture")
@@ -46,10 +46,10 @@ def alice(hub: Any) -> Iterator[str]:
 
 def test_a_space_gets_what_it_runs_from_and_nothing_else(hub: Any, alice: str, copy: Path) -> None:
     variables = {"BERTSPACE_MAX_ROWS": "500"}
-    done = deploy.deploy(SPACE, private=True, hardware="cpu-basic", variables=variables, root=copy)
+    done = app_space.deploy(SPACE, private=True, hardware="cpu-basic", variables=variables, root=copy)
     files = hub.files(SPACE, kind="space")
     assert {"app.py", "requirements.txt", "README.md", "LICENSE", "docs/fine-tune.png"} <= set(files)
-    others = set(files) - {"docs/fine-tune.png", *deploy.TOP}
+    others = set(files) - {"docs/fine-tune.png", *app_space.TOP}
     assert others and all(name.startswith("bertspace/") and "__pycache__" not in name for name in others)
     assert "bertspace/passwd.txt" not in files
     assert not [name for name, content in files.items() if b"hf_secret" in content]
@@ -62,9 +62,9 @@ def test_the_front_matter_says_what_signing_in_needs(hub: Any, alice: str, copy:
     import gradio
     import yaml
 
-    deploy.deploy(SPACE, hardware="cpu-basic", root=copy)
+    app_space.deploy(SPACE, hardware="cpu-basic", root=copy)
     front = yaml.safe_load(hub.files(SPACE, kind="space")["README.md"].decode().split("---\n")[1])
-    assert front["hf_oauth"] is True and front["hf_oauth_scopes"] == deploy.SCOPES
+    assert front["hf_oauth"] is True and front["hf_oauth_scopes"] == app_space.SCOPES
     assert (front["sdk"], front["sdk_version"]) == ("gradio", gradio.__version__)
     assert front["suggested_hardware"] == "cpu-basic" and len(front["short_description"]) <= 60
 
@@ -72,28 +72,28 @@ def test_the_front_matter_says_what_signing_in_needs(hub: Any, alice: str, copy:
 def test_a_second_time_only_what_changed_goes_up_and_what_is_gone_goes(
     hub: Any, alice: str, copy: Path
 ) -> None:
-    deploy.deploy(SPACE, root=copy)
-    again = deploy.deploy(SPACE, root=copy)
+    app_space.deploy(SPACE, root=copy)
+    again = app_space.deploy(SPACE, root=copy)
     assert (again.changed, len(hub.commits(SPACE, kind="space"))) == (False, 2)
     (copy / "bertspace" / "pace.py").unlink()
     hub.put(SPACE, {".gitattributes": b"*.safetensors filter=lfs\n", "old.py": b"x"}, kind="space")
-    assert deploy.deploy(SPACE, root=copy).changed
+    assert app_space.deploy(SPACE, root=copy).changed
     files = hub.files(SPACE, kind="space")
-    assert {"bertspace/pace.py", "old.py"}.isdisjoint(files) and ".gitattributes" in files
+    assert {"bertspace/policy.py", "old.py"}.isdisjoint(files) and ".gitattributes" in files
 
 
 def test_what_is_no_working_copy_and_what_is_a_secret_is_refused(
     hub: Any, alice: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="no working copy"):
-        deploy.deploy(SPACE, root=tmp_path)
+        app_space.deploy(SPACE, root=tmp_path)
     for name, why in (("HF_TOKEN", "looks like a secret"), ("A B", "no variable's name")):
         with pytest.raises(ConfigError, match=why):
-            deploy.deploy(SPACE, variables={name: "x"})
+            app_space.deploy(SPACE, variables={name: "x"})
     with pytest.raises(ConfigError, match="no owner"):
-        deploy.deploy("mine")
+        app_space.deploy("mine")
     with pytest.raises(HubError):
-        deploy.deploy("bob/his")
+        app_space.deploy("bob/his")
     assert not hub.store.repos
 
 
@@ -127,8 +127,8 @@ def test_what_the_hub_says_of_a_space_that_it_does_not_make_is_told(hub: Any, al
     words = "Free accounts may not create Gradio Spaces; subscribe to PRO."
     hub.fail(402, path="/api/repos/create", times=0, said=words)
     for make in (
-        lambda: deploy.deploy(SPACE, root=copy),
-        lambda: companion.make(Companion("alice/tiny", "fill-mask")),
+        lambda: app_space.deploy(SPACE, root=copy),
+        lambda: demo_space.make(Companion("alice/tiny", "fill-mask")),
     ):
         with pytest.raises(HubError) as caught:
             make()
@@ -139,7 +139,7 @@ def test_the_versions_that_are_written_are_those_of_the_readme_and_of_requiremen
     import yaml
 
     front = yaml.safe_load((ROOT / "README.md").read_text().split("---\n")[1])
-    versions = (deploy.GRADIO_VERSION, deploy.PYTHON_VERSION)
+    versions = (app_space.GRADIO_VERSION, app_space.PYTHON_VERSION)
     assert (front["sdk_version"], front["python_version"]) == versions
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     known = dict(
@@ -158,7 +158,7 @@ def shown(companion_: Companion, monkeypatch: pytest.MonkeyPatch) -> Any:
     launched: list[Any] = []
     monkeypatch.setattr(gr.Interface, "launch", lambda self: launched.append(self))
     names: dict[str, Any] = {}
-    exec(compile(companion.app(companion_), "app.py", "exec"), names)
+    exec(compile(demo_space.app(companion_), "app.py", "exec"), names)
     assert len(launched) == 1
     return names["answer"]
 
@@ -200,7 +200,7 @@ def test_the_small_space_is_served_as_a_space_serves_it(classifier: Path, tmp_pa
 
     folder = tmp_path / "space"
     folder.mkdir()
-    for name, text in companion.contents(Companion(str(classifier), "text-classification")).items():
+    for name, text in demo_space.contents(Companion(str(classifier), "text-classification")).items():
         (folder / name).write_text(text)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "GRADIO_SERVER_PORT": str(free_port())}
     with subprocess.Popen(
@@ -225,12 +225,12 @@ def free_port() -> int:
 def test_a_small_space_is_made_beside_its_model(hub: Any, alice: str) -> None:
     import yaml
 
-    done = companion.make(Companion("alice/tiny", "fill-mask", private=True))
+    done = demo_space.make(Companion("alice/tiny", "fill-mask", private=True))
     assert done.url.endswith("/spaces/alice/tiny-space") and done.private
     files = hub.files("alice/tiny-space", kind="space")
     assert set(files) == {"app.py", "requirements.txt", "README.md"}
     front = yaml.safe_load(files["README.md"].decode().split("---\n")[1])
-    app = yaml.safe_load(deploy.with_front_matter((ROOT / "README.md").read_text()).split("---\n")[1])
+    app = yaml.safe_load(app_space.with_front_matter((ROOT / "README.md").read_text()).split("---\n")[1])
     built = ("sdk", "sdk_version", "python_version", "app_file")
     assert front["models"] == ["alice/tiny"] and [front[name] for name in built] == [
         app[name] for name in built
@@ -238,4 +238,4 @@ def test_a_small_space_is_made_beside_its_model(hub: Any, alice: str) -> None:
     asked = files["requirements.txt"].decode()
     assert all(f"{name}>=" in asked for name in ("transformers", "sentencepiece", "protobuf"))
     assert b"HF_TOKEN" in files["README.md"] and alice.encode() not in b"".join(files.values())
-    assert not companion.make(Companion("alice/tiny", "fill-mask", private=True)).changed
+    assert not demo_space.make(Companion("alice/tiny", "fill-mask", private=True)).changed

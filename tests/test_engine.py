@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bertspace import data, engine, hub_cache, models, processes, queue, runs, worker
+from bertspace import data, models, processes, runs
 from bertspace.errors import BertspaceError, ConfigError, DataError, RunError
-from bertspace.hub_client import Rights, acting
+from bertspace.hub import cache
+from bertspace.hub.client import Rights, acting
+from bertspace.jobs import engine, queue, worker
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 
@@ -506,7 +508,7 @@ def test_a_private_base_is_trained_by_a_worker_that_has_no_token(
 ) -> None:
     token, owner = hub.user("alice"), "u-0123456789abcdef01234567"
     commit = hub.put("alice/secret", tiny_bert, private=True)
-    with acting(Rights(token, hub_cache.of_owner(owner), guest=True)):
+    with acting(Rights(token, cache.of_owner(owner), guest=True)):
         run = engine.submit(replace(config, model="alice/secret", epochs=200), owner=owner, splits=SPLITS)
     ended_after.append(run)
     assert run.owner == owner and run.config().model == f"alice/secret@{commit}"
@@ -518,7 +520,7 @@ def test_a_private_base_is_trained_by_a_worker_that_has_no_token(
     engine.stop(run)
     engine.wait(run, 60)
     assert run.state().status == "stopped"
-    assert not list(own_cache.glob("models--*")) and list(hub_cache.of_owner(owner).glob("models--*"))
+    assert not list(own_cache.glob("models--*")) and list(cache.of_owner(owner).glob("models--*"))
     held = [path for path in runs.home().rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
     assert held == []
     assert [each.id for each in runs.list_runs(owner)] == [run.id]

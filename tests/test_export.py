@@ -18,9 +18,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from bertspace import data, export, models, training
+from bertspace import data, models, training
 from bertspace.cli.outcome import SETTINGS, add_settings, given_settings
 from bertspace.errors import RunError
+from bertspace.publish import export
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
 

@@ -12,13 +12,15 @@ import pytest
 import torch
 from test_training import FAST, SPLITS, TEXTS, made_run
 
-from bertspace import forecast, models, pace, tuning
+from bertspace import models
 from bertspace.errors import ConfigError
-from bertspace.forecast import Trial
-from bertspace.pace import Line, fitted
+from bertspace.models import tuning
 from bertspace.schema import TrainConfig
-from bertspace.session import Session, load_for_training, open_session
 from bertspace.tasks import TASKS
+from bertspace.training import forecast, pace
+from bertspace.training.forecast import Trial
+from bertspace.training.pace import Line, fitted
+from bertspace.training.session import Session, load_for_training, open_session
 
 
 @pytest.fixture

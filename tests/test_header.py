@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bertspace.header import judge
+from bertspace.data.header import judge
 
 TEXTS = ["the soup was cold", "the guide was late", "a bright film", "the bread is fresh", "a long wait"] * 3
 LABELS = ["neg", "pos", "neg"] * 5

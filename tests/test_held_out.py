@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 from test_data import put, some_rows, some_texts
 
-from bertspace import comparison, data, held_out, run_data
-from bertspace.columns import Columns
+from bertspace import data
+from bertspace.data import run_data
+from bertspace.data.columns import Columns
+from bertspace.data.tables import Table
 from bertspace.errors import DataError, Remedy
-from bertspace.held_out import Trained
+from bertspace.models import comparison, held_out
+from bertspace.models.held_out import Trained
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
-from bertspace.tables import Table
 
 TITLES = Trained(Columns("title", "", "stars"), False)
 PAIRS = Trained(Columns("one", "two", "label"), True)
@@ -234,7 +236,7 @@ def test_a_base_of_other_labels_is_refused_by_their_names(tiny_bert: Path, tmp_p
 
 
 def test_a_model_with_two_outputs_of_one_name_scores_both(tiny_bert: Path, tmp_path: Path) -> None:
-    from bertspace import inference
+    from bertspace.models import inference
 
     model = classifier(tiny_bert, tmp_path / "twice", [0, 1, 2], ["joy", "joy", "fear"])
     ((answer,),) = inference.predict(model, ["the sea"])

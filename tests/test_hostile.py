@@ -24,9 +24,9 @@ import pytest
 from bertspace import policy
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
+from bertspace.ui.access.gate import Page
+from bertspace.ui.access.needs import needs_of
 from bertspace.ui.app import build_app
-from bertspace.ui.gate import Page
-from bertspace.ui.needs import needs_of
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a-key-for-the-tests-0123456789"

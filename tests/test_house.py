@@ -17,69 +17,30 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "bertspace"
 
-# From low to high: a module imports from its own layer and from those before it. A folder is one name.
-LAYERS = [
-    {"errors", "schema"},
-    {"tasks", "hub", "hub_client", "hub_cache", "hub_room", "hub_words", "hub_reasons", "needs"}
-    | {"hub_commit", "hub_names", "hub_adapters", "loadable", "belongings"}
-    | {"metrics", "hardware", "runs", "scales", "processes", "layout", "wire", "confine"},
-    {
-        "data",
-        "run_data",
-        "columns",
-        "labels",
-        "alike",
-        "splitting",
-        "origin",
-        "hub_data",
-        "hub_confined",
-        "unpacked",
-    }
-    | {"tables", "reading", "decoding", "delimited", "header", "archives", "published", "squad"},
-    {
-        "models",
-        "weights",
-        "held_out",
-        "tokens",
-        "unknown",
-        "tuning",
-        "sharding",
-        "probe",
-        "batching",
-        "evaluation",
-        "recipes",
-    }
-    | {"presets", "old_checkpoints", "old_bert", "tf_checkpoint", "apart"}
-    | {"intervals", "verdict"},
-    {
-        "session",
-        "baseline",
-        "checkpoints",
-        "steps",
-        "progress",
-        "training",
-        "queue",
-        "worker",
-        "inference",
-        "apart_server",
-        "forecast",
-        "pace",
-    },
-    {
-        "engine",
-        "comparison",
-        "policy",
-        "export",
-        "publish",
-        "repeat",
-        "roundtrip",
-        "card",
-        "deploy",
-        "companion",
-    },
-    {"ui", "cli", "adapter"},
+# From low to high: each imports from those before it alone; a folder is one name.
+FLOORS = [
+    "errors",
+    "schema",
+    "hardware",
+    "presets",
+    "charts",
+    "tasks",
+    "safety",
+    "runs",
+    "processes",
+    "hub",
+    "data",
+    "recipes",
+    "models",
+    "training",
+    "jobs",
+    "publish",
+    "policy",
+    "ui",
+    "cli",
 ]
-HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer} | {"__init__": 0}
+UI_FLOORS = ["frame", "access", "runs", "models", "hub", "fine_tune", "tasks", "compare", "header", "app"]
+MOST_ON_TOP = 25  # names in bertspace/, with __init__, __main__ and py.typed
 HEAVY = {"torch", "transformers", "datasets", "evaluate", "accelerate", "peft", "sklearn", "scipy"}
 HEAVY |= {"pandas", "gradio"}
 ALLOWED_IN_UI = {"gradio", "pandas"}  # gradio brings pandas along
@@ -90,7 +51,7 @@ def modules(folder: Path = PACKAGE) -> list[Path]:
 
 
 def layer_name(path: Path) -> str:
-    """The name in LAYERS of a module: `ui` for bertspace/ui/render.py, `data` for bertspace/data.py."""
+    """The name in FLOORS of a module: `ui` for bertspace/ui/app.py, `errors` for bertspace/errors.py."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
@@ -128,20 +89,73 @@ def where(path: Path, line: int) -> str:
     return f"{path.relative_to(ROOT)}:{line}"
 
 
-def test_every_module_has_its_place_in_the_layers() -> None:
-    unplaced = {layer_name(path) for path in modules()} - HEIGHT.keys() - {"__main__"}
-    assert not unplaced, f"add them to LAYERS: {sorted(unplaced)}"
-
-
-def test_modules_import_from_their_own_layer_or_a_lower_one() -> None:
-    wrong = []
-    for path in modules():
-        height = HEIGHT.get(layer_name(path), len(LAYERS))
+def arrows(within: Path, package: str) -> Iterator[tuple[str, str, str]]:
+    """(from, to, where) for each import from one part of `within`, called `package`, to another."""
+    for path in modules(within):
+        first = path.relative_to(within).with_suffix("").parts[0]
         for line, name in imported(ast.walk(parsed(path)), path):
-            first, *rest = name.split(".")
-            if first == "bertspace" and rest and HEIGHT.get(rest[0], 0) > height:
-                wrong.append(f"{where(path, line)} imports {name}")
+            if name.startswith(f"{package}.") and first not in ("__init__", "__main__"):
+                other = name.removeprefix(f"{package}.").split(".")[0]
+                if other != first and not other.startswith("__"):
+                    yield first, other, f"{where(path, line)} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("within", "package", "floors"),
+    [(PACKAGE, "bertspace", FLOORS), (PACKAGE / "ui", "bertspace.ui", UI_FLOORS)],
+)
+def test_packages_import_from_lower_ones_only(within: Path, package: str, floors: list[str]) -> None:
+    height = {name: place for place, name in enumerate(floors)}
+    names = {path.relative_to(within).with_suffix("").parts[0] for path in modules(within)}
+    assert names - {"__init__", "__main__"} == set(floors)
+    wrong = [said for first, other, said in arrows(within, package) if height[first] < height[other]]
     assert not wrong, "\n".join(wrong)
+
+
+def faces() -> dict[str, set[str]]:
+    """{package: the names in its __all__} for each package below bertspace that has one."""
+    found = {}
+    for path in PACKAGE.glob("*/__init__.py"):
+        for node in parsed(path).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                found[path.parent.name] = set(ast.literal_eval(node.value))
+    return found
+
+
+def test_what_others_use_of_a_package_is_in_its_face() -> None:
+    known, wrong = faces(), []
+    for path in modules():
+        for line, name in imported(ast.walk(parsed(path)), path):
+            _, package, *rest = [*name.split("."), "", ""]
+            if name.startswith("bertspace.") and package in known and package != layer_name(path):
+                if rest[0] and rest[0] not in known[package]:
+                    wrong.append(f"{where(path, line)} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_package_says_what_it_is_for() -> None:
+    wrong = [path for path in PACKAGE.rglob("__init__.py") if not ast.get_docstring(parsed(path))]
+    assert not wrong
+
+
+@pytest.mark.xfail(strict=True, reason="progress and steps do")
+def test_no_two_modules_import_each_other() -> None:
+    known = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in modules()}
+    below = {name: set(known) & parts_of(path) for name, path in known.items()}
+    while ends := {name for name in below if not below[name] or name not in set().union(*below.values())}:
+        below = {name: others - ends for name, others in below.items() if name not in ends}
+    assert not below, "in circles: " + ", ".join(sorted(below))
+
+
+def parts_of(path: Path) -> set[str]:
+    """The modules that a module imports, and those whose names it imports from."""
+    names = {name for _, name in imported(ast.walk(parsed(path)), path)}
+    return names | {name.rpartition(".")[0] for name in names}
+
+
+def test_few_names_stand_on_the_top_floor() -> None:
+    names = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(names) <= MOST_ON_TOP, sorted(names)
 
 
 def test_nothing_outside_the_ui_imports_gradio() -> None:

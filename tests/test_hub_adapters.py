@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertspace import apart, comparison, hub_adapters, hub_room, loadable, models, publish, tuning
+from bertspace import models, publish, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
-from bertspace.hub_client import Rights, acting
-from bertspace.probe import Probe
+from bertspace.hub import adapters, quota
+from bertspace.hub.client import Rights, acting
+from bertspace.models import apart, comparison, tuning
+from bertspace.models.probe import Probe
+from bertspace.safety import loadable
 from bertspace.schema import TrainConfig
 
 BASE, NAME = "alice/base", "alice/adapter"
@@ -168,7 +171,7 @@ def test_it_computes_apart_trains_further_and_serves_without_the_hub(
     assert client.on_disk() == [NAME, BASE]
     hub.fail(503, times=0)
     assert models.locate(NAME).path == stranger.path
-    hub_room.take_over(stranger.path, asked=True)
+    quota.take_over(stranger.path, asked=True)
     assert stranger.is_trusted
 
 
@@ -181,8 +184,8 @@ def test_the_base_is_the_one_of_its_revision_and_another_makes_another_model(
     newest = models.locate(NAME).path
     put(hub, tiny_bert, own[0], revision=first)
     pinned = models.locate(NAME).path
-    assert {path.parent.name for path in hub_adapters.parts(newest)} == {"snapshots"}
-    assert hub_adapters.parts(newest)[1].name != first == hub_adapters.parts(pinned)[1].name
+    assert {path.parent.name for path in adapters.parts(newest)} == {"snapshots"}
+    assert adapters.parts(newest)[1].name != first == adapters.parts(pinned)[1].name
 
 
 @pytest.mark.parametrize(
@@ -239,7 +242,7 @@ def test_tensors_that_the_base_has_no_place_for_are_refused(
     put(hub, tiny_bert, own[0])
     with pytest.raises(ModelError, match=NAME):
         models.locate(NAME)
-    assert not list(path for path in models.runs.home().parent.rglob(".merging-*"))
+    assert not list(path for path in runs.home().parent.rglob(".merging-*"))
 
 
 def test_a_base_that_is_no_encoder_is_refused_before_its_weights_come(

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from bertspace import hub_cache, hub_confined
-from bertspace.data import Splits, load_splits
+from bertspace.data import Splits, hub_confined, load_splits
 from bertspace.errors import BertspaceError, DataError, ForbiddenError, HubError
-from bertspace.hub_client import Rights, acting
+from bertspace.hub import cache
+from bertspace.hub.client import Rights, acting
 from bertspace.schema import TrainConfig
 
 NAME, NAMED = "alice/messages", "alice/named"
@@ -270,14 +270,14 @@ def test_a_guest_brings_no_more_than_they_may_and_what_was_brought_long_ago_make
         loaded()
         hub.put("alice/others", FILES, kind="dataset")
         loaded(dataset="alice/others")
-    assert not hub_cache.repo_folder(tmp_path / "hub", NAME, "dataset").exists()
+    assert not cache.repo_folder(tmp_path / "hub", NAME, "dataset").exists()
 
 
 @pytest.mark.parametrize("what", ["cut", "corrupt", 403])
 def test_a_download_that_goes_wrong_is_told_and_goes_through_later(
     what: int | str, hub: Any, messages: str, rights: Rights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_cache, "TRIES", 2)
+    monkeypatch.setattr(cache, "TRIES", 2)
     hub.fail(what, path="/resolve/.*train", method="GET", times=0)
     with pytest.raises((HubError, DataError), match=NAME):
         loaded()

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from bertspace import loadable, models
+from bertspace import models
 from bertspace.errors import HubError, ModelError
-from bertspace.hub_client import Rights, acting
+from bertspace.hub.client import Rights, acting
+from bertspace.safety import loadable
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertspace.errors import HubError
-from bertspace.hub_names import parse, plain
+from bertspace.hub.names import parse, plain
 
 HUB = "https://huggingface.co"
 

@@ -15,10 +15,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from bertspace import hub, hub_cache, hub_client, hub_room, models, worker
+from bertspace import hub, models
 from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable, ModelError, TokenRefused
-from bertspace.hub import Rights, acting
+from bertspace.hub import Rights, acting, client, quota, repositories
+from bertspace.hub import cache as hub_cache
+from bertspace.jobs import worker
 from bertspace.runs import Run
+from bertspace.safety import loadable
 from bertspace.schema import RunState, TrainConfig
 
 FRONT = "---\nlicense: mit\nlanguage: en\nbase_model: a/base\npipeline_tag: fill-mask\n---\n"
@@ -32,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(hub, "_PUBLIC", hub.Public())
+    monkeypatch.setattr(repositories, "_PUBLIC", repositories.Public())
     with acting(Rights(token=False)):
         yield folder
 
@@ -95,7 +98,7 @@ def test_the_facts_of_a_model_are_known_before_its_weights_are_here(
     assert found.size == sum(map(len, needed(tiny_bert).values()))
     assert (found.here, found.is_here) == (0, False)
     assert not list(cache.rglob("*.safetensors"))
-    assert not models.why_not(model, found.config, found.files)
+    assert not loadable.why_not(model, found.config, found.files)
     hub.snapshot(model)
     assert hub.facts(model).is_here
 
@@ -128,7 +131,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
-        monkeypatch.setattr(hub_client, "SILENCE", dict.fromkeys(hub_client.SILENCE, 0.5))
+        monkeypatch.setattr(client, "SILENCE", dict.fromkeys(client.SILENCE, 0.5))
         yield taken
         server.shutdown(socket.SHUT_RDWR)
     for each in taken:
@@ -138,11 +141,11 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
 def test_a_hub_that_says_nothing_keeps_no_thread_and_no_connection(silent: list[socket.socket]) -> None:
     before = threading.active_count()
     with acting(Rights("hf_a")):
-        for call in (lambda: hub_client.api().list_models(), lambda: hub_client.api().whoami()):
+        for call in (lambda: client.api().list_models(), lambda: client.api().whoami()):
             with pytest.raises(HubUnreachable):
-                hub_client.answered(lambda call=call: list(call()), "the search", 0.4)
+                client.answered(lambda call=call: list(call()), "the search", 0.4)
         with pytest.raises(httpx2.ReadTimeout):
-            hub_client.api().repo_info("alice/tiny")
+            client.api().repo_info("alice/tiny")
     ended = time.monotonic() + 5  # the client waits for a second before its second try, which is its last
     while threading.active_count() > before and time.monotonic() < ended:
         time.sleep(0.05)
@@ -286,7 +289,7 @@ def test_what_the_owners_tools_brought_is_not_for_guests_while_the_hub_is_away(
     hub_server.put("alice/open", contents(tiny_bert))
     with acting(Rights(token=alice)):
         secret, public = hub.snapshot("alice/secret"), hub.snapshot("alice/open")
-    hub._PUBLIC.forget("alice/open")  # as after a restart
+    repositories._PUBLIC.forget("alice/open")  # as after a restart
     with acting(Rights(token=False, guest=True)):
         assert hub.snapshot("alice/open") == public
         hub_server.fail(503, path="/api/", times=0)
@@ -342,18 +345,18 @@ def guests() -> Rights:
 
 def test_a_commit_is_trusted_once_the_owner_has_brought_it(hub_server: Any, model: str, cache: Path) -> None:
     folder = hub.snapshot(model)
-    assert hub_room.is_trusted(folder)
-    hub_room._mark(folder.parent.parent, folder.name).unlink()  # as another program left it
-    assert not hub_room.is_trusted(folder)
+    assert quota.is_trusted(folder)
+    quota._mark(folder.parent.parent, folder.name).unlink()  # as another program left it
+    assert not quota.is_trusted(folder)
     for revision in (None, folder.name):
         with acting(guests()):
             hub.snapshot(model, revision)
-        assert not hub_room.is_trusted(folder)
+        assert not quota.is_trusted(folder)
     hub_server.fail(503, path="/api/", times=0)
-    assert hub.snapshot(model) == folder and hub_room.is_trusted(folder)
+    assert hub.snapshot(model) == folder and quota.is_trusted(folder)
     newer = hub_server.put(model, {"vocab.txt": b"[PAD]"})
-    assert not hub_room.is_trusted(folder.with_name(newer))
-    assert not hub_room.is_trusted(cache) and not hub_room.is_trusted(Path("/"))
+    assert not quota.is_trusted(folder.with_name(newer))
+    assert not quota.is_trusted(cache) and not quota.is_trusted(Path("/"))
 
 
 def test_what_a_guest_brought_is_not_trusted_because_the_owner_looks_at_it(
@@ -362,27 +365,27 @@ def test_what_a_guest_brought_is_not_trusted_because_the_owner_looks_at_it(
     with acting(guests()):
         folder = hub.snapshot(model)
     hub.snapshot(model)  # a link with ?model= is enough for that
-    assert not hub_room.is_trusted(folder)
-    hub_room.take_over(folder, asked=True)
-    assert hub_room.is_trusted(folder)
+    assert not quota.is_trusted(folder)
+    quota.take_over(folder, asked=True)
+    assert quota.is_trusted(folder)
     with acting(guests()):
         hub.snapshot(model)
-    assert hub_room.is_trusted(folder)
+    assert quota.is_trusted(folder)
 
 
 def test_the_worker_of_a_guests_run_makes_nothing_trusted(hub_server: Any, model: str, home: Path) -> None:
     folder = hub.snapshot(model)
-    hub_room._mark(folder.parent.parent, folder.name).unlink()
+    quota._mark(folder.parent.parent, folder.name).unlink()
     run = Run.create(TrainConfig(model=f"{model}@{folder.name}"), owner="u-bob")
     with acting(worker.rights_of(run)):
         assert models.locate(run.config().model).path == folder
-        hub_room.take_over(folder, asked=True)
-    assert not hub_room.is_trusted(folder)
+        quota.take_over(folder, asked=True)
+    assert not quota.is_trusted(folder)
 
 
 def test_what_the_owner_took_over_makes_no_room(three: int, model: str, cache: Path) -> None:
     folder = hub.snapshot(model)
-    hub_room.take_over(folder, asked=True)
+    quota.take_over(folder, asked=True)
     with acting(Rights(token=False, guest=True, cache_bytes=int(1.5 * three))):
         hub.snapshot("alice/second")
         used_long_ago(cache, model)

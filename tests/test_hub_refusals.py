@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from bertspace import hub, hub_client
+from bertspace import hub
 from bertspace.errors import HubError, HubUnreachable
-from bertspace.hub_client import Rights, acting
+from bertspace.hub import client
+from bertspace.hub.client import Rights, acting
 
 LIMITED = {"ratelimit": '"api";r=0;t=207', "ratelimit-policy": '"fixed window";"api";q=500;w=300'}
 
@@ -89,7 +90,7 @@ def test_a_limit_in_the_middle_is_not_slept_through(server: Any, path: str) -> N
 def test_trouble_that_outlasts_the_clients_own_tries_is_named(
     server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_client.answered, "__defaults__", (1.5, ""))
+    monkeypatch.setattr(client.answered, "__defaults__", (1.5, ""))
     server.fail(503, path="/tree/", times=0, said="being moved")
     assert "being moved" in refusal(lambda: hub.snapshot("alice/tiny")).message
 

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from bertspace import hub, hub_cache, hub_client, models
+from bertspace import hub, models
 from bertspace.errors import BertspaceError, HubError, HubUnreachable
-from bertspace.hub import Rights, acting
-from bertspace.ui.model_facts import unfit
-from bertspace.ui.render_hub import draw_facts, draw_results
+from bertspace.hub import Rights, acting, client, repositories
+from bertspace.hub import cache as hub_cache
+from bertspace.ui.models.facts import unfit
+from bertspace.ui.models.render_models import draw_facts, draw_results
 
 VISITOR = Rights(token=False, guest=True)
 
@@ -30,7 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(hub, "_PUBLIC", hub.Public())
+    monkeypatch.setattr(repositories, "_PUBLIC", repositories.Public())
     with acting(Rights(token=False)):
         yield folder
 
@@ -214,7 +215,7 @@ def test_a_configuration_may_say_anything_and_is_told_in_a_line(
         drawn = draw_facts(name, found, unfit(found, "fill-mask")).encode()
         assert time.process_time() - began < 3
         assert len(drawn) < 20_000 and len(unfit(found)) < 600, unfit(found)
-        assert len(told) < 3 * hub.LARGEST_TEXT and b"Infinity" not in told
+        assert len(told) < 3 * repositories.LARGEST_TEXT and b"Infinity" not in told
         assert max((abs(each) for each in found.config.values() if isinstance(each, int)), default=0) < 2**53
         with pytest.raises(BertspaceError):  # nor is it found out with a traceback what it is
             models.load_model(models.locate(name, "fill-mask"), "fill-mask")
@@ -450,7 +451,7 @@ def test_a_tree_of_very_many_files_is_told_soon(liar: Liar) -> None:
 def test_a_listing_whose_pages_go_round_in_a_circle_ends(
     liar: Liar, server: Any, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_client, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 1)
     rest = f'<{server.url}/api/models/alice/odd/tree/main?page=2>; rel="next"'
 
     def around(response: Response) -> Response:
@@ -458,7 +459,7 @@ def test_a_listing_whose_pages_go_round_in_a_circle_ends(
         return JSONResponse(body, headers={"Link": rest})
 
     liar.ways.append(("/tree/", around))
-    monkeypatch.setattr(hub_client.answered, "__defaults__", (1.5, ""))
+    monkeypatch.setattr(client.answered, "__defaults__", (1.5, ""))
     with (
         acting(VISITOR),
         pytest.raises(HubError, match=r"more than 5,000 files|did not answer|does not end"),
@@ -492,7 +493,7 @@ def endless() -> Response:
 def test_an_answer_without_an_end_takes_no_memory_without_one(
     liar: Liar, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_client, "LARGEST_ANSWER", 4 * 1024 * 1024)
+    monkeypatch.setattr(client, "LARGEST_ANSWER", 4 * 1024 * 1024)
     liar.says(path, endless)
     before = threading.active_count()
     with acting(VISITOR), pytest.raises(HubUnreachable):
@@ -610,4 +611,4 @@ def test_odd_facts_are_told_in_words(liar: Liar, change: dict[str, Any]) -> None
         except HubError as error:
             assert len(str(error)) < 400
     if "private" in change:
-        assert "alice/odd" not in hub._PUBLIC
+        assert "alice/odd" not in repositories._PUBLIC

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from bertspace.hub_words import READ, first_lines
+from bertspace.hub.card_text import READ, first_lines
 
 
 @pytest.mark.parametrize(

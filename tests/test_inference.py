@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bertspace import evaluation, hardware, inference, models
+from bertspace import hardware, models
 from bertspace.errors import BertspaceError, ConfigError, ModelError, TimeLimitError
+from bertspace.models import evaluation, inference
 
 TEXT = "the ship is [MASK]"
 
@@ -254,7 +255,7 @@ def test_answers_come_in_the_order_of_the_texts_however_they_are_batched(
 def test_a_runs_model_reads_as_much_of_a_text_wherever_it_answers(
     older: bool, tiny_bert: Path, tmp_path: Path
 ) -> None:
-    from bertspace import comparison
+    from bertspace.models import comparison
     from bertspace.runs import Run
     from bertspace.schema import TrainConfig
     from bertspace.training import train

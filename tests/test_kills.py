@@ -18,11 +18,13 @@ import pytest
 from benchmarks import kills
 from test_training import FAST, SPLITS, made_run
 
-from bertspace import data, engine, processes, queue, runs, training, worker
+from bertspace import data, processes, runs, training
 from bertspace.errors import RunError
+from bertspace.jobs import engine, queue, worker
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
-from bertspace.ui.run_view import run_lines
+from bertspace.training import loop
+from bertspace.ui.runs.view import run_lines
 
 
 class Dead(BaseException):
@@ -84,7 +86,7 @@ def test_a_run_whose_starter_died_before_it_said_so_is_known_as_running(
     with (run.path / "lock").open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         process = subprocess.Popen(
-            [sys.executable, "-m", "bertspace.worker", str(run.path), str(held.fileno())],
+            [sys.executable, "-m", "bertspace.jobs.worker", str(run.path), str(held.fileno())],
             stdin=subprocess.DEVNULL,
             env=processes.worker_environment() | {"OMP_NUM_THREADS": "1"},
             start_new_session=True,
@@ -168,7 +170,7 @@ def test_checkpoints_stay_until_the_result_is_written(
     run = made_run(tmp_path, TrainConfig(model=str(tiny_bert), epochs=1, checkpoint_steps=2, **FAST))
     run.write_state(RunState(status="running"))
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_outcome", die)
+        patch.setattr(loop, "_outcome", die)
         patch.setattr(worker, "_write_end", die)
         with pytest.raises(Dead):
             worker.Work(run).do()

@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 from test_data import config_of, put, refusal, some_rows
 
-from bertspace import alike
-from bertspace.data import load_splits
+from bertspace.data import alike, load_splits
+from bertspace.data.labels import code_known, code_labels, label_name, model_labels, parse_names
+from bertspace.data.tables import Table
 from bertspace.errors import DataError, Remedy
-from bertspace.labels import code_known, code_labels, label_name, model_labels, parse_names
 from bertspace.schema import TrainConfig
-from bertspace.tables import Table
 from bertspace.tasks.text_classification.task import distinct
 
 

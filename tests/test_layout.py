@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from made_models import ARCHITECTURES, TEXTS, made
 
-from bertspace import layout, models
+from bertspace import models
 from bertspace.errors import ModelError
+from bertspace.safety import layout
 
 
 def encoded(folder: Path) -> list[Any]:

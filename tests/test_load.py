@@ -9,8 +9,8 @@ from benchmarks import load
 from bertspace import models, runs
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig, TrainEvent
-from bertspace.session import load_for_training
 from bertspace.tasks import TASKS
+from bertspace.training.session import load_for_training
 
 
 def finished(task: str, base: Path) -> str:

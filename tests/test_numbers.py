@@ -11,12 +11,13 @@ import pytest
 from accelerate.state import AcceleratorState
 from test_training import FAST, SPLITS, Trained
 
-from bertspace import comparison, training, tuning, verdict
-from bertspace.batching import epoch_batches
-from bertspace.evaluation import read_tables
-from bertspace.progress import Best, Progress, hints
+from bertspace import training
+from bertspace.models import comparison, tuning
+from bertspace.models.batching import epoch_batches
+from bertspace.models.evaluation import read_tables
 from bertspace.schema import RunState, TrainConfig
-from bertspace.tasks import TASKS
+from bertspace.tasks import TASKS, verdict
+from bertspace.training.progress import Best, Progress, hints
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertspace import cli, models, tf_checkpoint
+from bertspace import cli, models
 from bertspace.errors import ModelError
-from bertspace.inference import predict
-from bertspace.old_bert import is_cased
-from bertspace.old_checkpoints import default_output, import_checkpoint, unpickled
+from bertspace.models.inference import predict
+from bertspace.models.legacy import tensorflow as tf_checkpoint
+from bertspace.models.legacy.bert import is_cased
+from bertspace.models.legacy.checkpoints import default_output, import_checkpoint, unpickled
 
 CONFIG = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 CONFIG |= {"intermediate_size": 48, "max_position_embeddings": 40, "type_vocab_size": 2}
@@ -502,7 +503,8 @@ def test_what_training_keeps_beside_the_weights_is_no_weight(name: str) -> None:
 
 def test_importing_the_modules_imports_no_tensorflow() -> None:
     code = (
-        "import sys, bertspace.old_checkpoints, bertspace.tf_checkpoint; print('tensorflow' in sys.modules)"
+        "import sys; from bertspace.models.legacy import checkpoints, tensorflow; "
+        "print('tensorflow' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"

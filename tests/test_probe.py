@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from bertspace.errors import ModelError
-from bertspace.probe import Probe, mean_pooled
+from bertspace.models.probe import Probe, mean_pooled
 
 
 def features(count: int, classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +106,8 @@ def test_a_file_that_cannot_be_read_holds_no_probe(tmp_path: Path) -> None:
 
 
 def test_a_probe_of_another_model_is_refused_where_it_would_be_asked(tiny_bert: Path) -> None:
-    from bertspace import inference, models
+    from bertspace import models
+    from bertspace.models import inference
 
     width = models.locate(str(tiny_bert)).config["hidden_size"]
     for probe, fits in (((2, width), True), ((3, width), False), ((2, width + 1), False)):

@@ -41,7 +41,7 @@ def launch(run: Run, *arguments: str) -> subprocess.Popen[bytes]:
         "ACCELERATE_USE_CPU": "true",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "bertspace.worker", str(run.path), *arguments]
+    command = [sys.executable, "-m", "bertspace.jobs.worker", str(run.path), *arguments]
     with (run.path / "log.txt").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
 
@@ -147,7 +147,7 @@ def test_a_worker_started_by_hand_takes_the_lock_and_a_second_one_is_refused(
 ) -> None:
     run = queued_run(tmp_path / "mine", TrainConfig(model=str(tiny_bert), **SETTINGS | {"epochs": 500}))
     environment = processes.worker_environment() | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "bertspace.worker", str(run.path)]
+    command = [sys.executable, "-m", "bertspace.jobs.worker", str(run.path)]
     first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         until(lambda: run.is_locked() and run.written_state().status == "running")

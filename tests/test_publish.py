@@ -12,12 +12,14 @@ import pytest
 from test_training import FAST, Trained
 
 from bertspace import hub as client
-from bertspace import hub_commit, models, publish, session
+from bertspace import models, publish
 from bertspace.errors import BertspaceError, Cancelled, HubError, HubUnreachable, RunError
 from bertspace.hub import Rights, acting
-from bertspace.publish import Destination
+from bertspace.hub import commit as hub_commit
+from bertspace.publish import Destination, pushing
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
+from bertspace.training import session
 
 HEAVY = "model.safetensors"
 NAME = "alice/greetings"
@@ -42,7 +44,7 @@ def cache(on_hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """That cache; the card's snippet in a process of its own (4 s) is for tests/test_card.py."""
     from huggingface_hub import constants
 
-    from bertspace.card import render
+    from bertspace.publish.card import render
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(on_hub))
     monkeypatch.setattr(render, "run_snippet", lambda card, *_, **__: card)
@@ -81,7 +83,7 @@ def lora(on_hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture
 def run(classified: Run) -> Iterator[Run]:
     yield classified
-    (classified.path / publish.RECORD).unlink(missing_ok=True)
+    (classified.path / pushing.RECORD).unlink(missing_ok=True)
     assert not list(classified.path.glob(".push-*"))
 
 
@@ -126,7 +128,7 @@ def test_pushing_the_same_again_makes_no_second_commit(hub: Any, alice: str, run
 
 
 def test_a_pushed_model_is_pulled_by_its_name_and_predicts_the_same(hub: Any, alice: str, run: Run) -> None:
-    from bertspace import comparison, inference
+    from bertspace.models import comparison, inference
 
     publish.push(run, Destination(NAME))
     texts = ["we saw good ship", "the old bad house"]
@@ -302,7 +304,7 @@ def test_a_refusal_of_the_storage_is_told_without_xet_too(hub: Any, alice: str, 
 def test_trouble_that_stays_is_told_in_the_end(
     hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertspace import hub_commit
+    from bertspace.hub import commit as hub_commit
 
     monkeypatch.setattr(hub_commit, "TRIES", 2)
     hub.fail(503, path="/commit/", times=0)
@@ -318,7 +320,7 @@ def test_trouble_that_stays_is_told_in_the_end(
 
 
 def test_a_storage_that_is_away_is_told_within_a_minute_or_two(hub: Any, alice: str, run: Run) -> None:
-    from bertspace import hub_commit
+    from bertspace.hub import commit as hub_commit
 
     hub.fail(503, path="/v1/xorbs/|/shards|/storage/", times=0)
     with pytest.MonkeyPatch.context() as patch:
@@ -361,7 +363,7 @@ def test_a_model_that_is_another_one_on_the_hub_is_not_verified(
 ) -> None:
     from safetensors.torch import load, save
 
-    from bertspace import roundtrip
+    from bertspace.publish import roundtrip
 
     def tampered(repo_id: str, commit: str, cache: Path, stopped: Callable[[], bool]) -> Path:
         tensors = load(weights(run))
@@ -444,7 +446,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every run is at work for three looks, and done then."""
     states = iter([*["running"] * 3, *["done"] * 20])
     monkeypatch.setattr(Run, "state", lambda self: RunState(status=next(states)))
-    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(pushing, "LOOK_SECONDS", 0.01)
 
 
 def test_epochs_are_pushed_while_the_run_is_at_work_and_the_card_at_its_end(
@@ -481,7 +483,7 @@ def test_a_model_is_copied_whole_while_the_run_replaces_it(run: Run, tiny_bert: 
     thread.start()
     try:
         for _ in range(100):
-            with publish._copied(twin, False) as folder:
+            with pushing._copied(twin, False) as folder:
                 assert names <= {path.name for path in folder.iterdir()}
     finally:
         over.set()
@@ -490,7 +492,7 @@ def test_a_model_is_copied_whole_while_the_run_replaces_it(run: Run, tiny_bert: 
 
 def test_a_model_that_is_half_removed_is_copied_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copying began in the old folder, and goes on while the new one takes its place."""
-    real, twin = publish._link_model, Run(run.path.with_name("replaced"))
+    real, twin = pushing._link_model, Run(run.path.with_name("replaced"))
     shutil.copytree(run.path, twin.path)
     seen = []
 
@@ -506,31 +508,31 @@ def test_a_model_that_is_half_removed_is_copied_again(run: Run, monkeypatch: pyt
         else:
             real(model, adapter, folder)
 
-    monkeypatch.setattr(publish, "_link_model", link)
-    with publish._copied(twin, False) as folder:
+    monkeypatch.setattr(pushing, "_link_model", link)
+    with pushing._copied(twin, False) as folder:
         assert (folder / HEAVY).read_bytes() == weights(run)
     assert seen == ["0", "1", "2"]
 
 
 def test_a_model_that_never_holds_still_is_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "COPY_SECONDS", 0)
+    monkeypatch.setattr(pushing, "COPY_SECONDS", 0)
     gone = Run(run.path.with_name("gone"))
     gone.path.mkdir()
-    with pytest.raises(RunError, match="is replaced time and again"), publish._copied(gone, False):
+    with pytest.raises(RunError, match="is replaced time and again"), pushing._copied(gone, False):
         pass
 
 
 def test_an_epoch_that_cannot_be_copied_is_told_and_made_up_for(
     hub: Any, alice: str, run: Run, ends: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, full = publish._link_model, [OSError(28, "No space left on device")]
+    real, full = pushing._link_model, [OSError(28, "No space left on device")]
 
     def link(*args: Any) -> None:
         if full:
             raise full.pop()
         real(*args)
 
-    monkeypatch.setattr(publish, "_link_model", link)
+    monkeypatch.setattr(pushing, "_link_model", link)
     told: list[str] = []
     assert publish.follow(run, Destination(NAME), each_epoch=True, tell=told.append).verified
     assert "Epoch 1 was not pushed: [Errno 28] No space left on device" in told
@@ -546,7 +548,7 @@ def test_an_epochs_push_that_is_stopped_ends_without_a_fault(
         begun.append(title)
         raise Cancelled("That was cancelled.", hint="Nothing was changed on the Hub.")
 
-    monkeypatch.setattr(publish, "_sent", sent)
+    monkeypatch.setattr(pushing, "_sent", sent)
     told: list[str] = []
     publish.push_epochs(run, Destination(NAME), tell=told.append, stopped=lambda: False)
     assert (begun, told) == (["Epoch 1"], [])
@@ -561,5 +563,5 @@ def test_a_run_that_failed_is_not_published(
 
 
 def test_what_is_published_is_read_whatever_the_file_holds(run: Run) -> None:
-    (run.path / publish.RECORD).write_text("[{}")
+    (run.path / pushing.RECORD).write_text("[{}")
     assert publish.published(run) == []

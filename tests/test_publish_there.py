@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from test_publish import HEAVY, NAME, alice, cache, classified, on_hub, run  # noqa: F401
 
-from bertspace import hub_reasons, publish, roundtrip
-from bertspace.belongings import is_models
-from bertspace.card import check_front, mark
+from bertspace import publish
 from bertspace.errors import ConfigError, HubError, HubUnreachable, RunError
-from bertspace.hub import Rights, acting
-from bertspace.publish import Destination
+from bertspace.hub import Rights, acting, reasons
+from bertspace.publish import Destination, roundtrip
+from bertspace.publish.belongings import is_models
+from bertspace.publish.card import check_front, mark
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 
@@ -205,7 +205,7 @@ def test_without_a_token_there_is_said_how_to_get_one(token: Any, hub: Any, run:
 
 
 def test_the_wait_that_is_asked_for_is_read_from_either_header() -> None:
-    asked = hub_reasons.seconds_asked
+    asked = reasons.seconds_asked
     assert asked({"Retry-After": "30"}) == 30
     assert asked({"RateLimit": '"api";r=0;t=207'}) == 207
     assert asked({"RateLimit": '"api";r=12;t=207'}) == asked({}) == asked({"Retry-After": "soon"}) == 0

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from test_archives import tarred, written, zipped
 
-from bertspace import cli, data, held_out, published, recipes, tables
+from bertspace import cli, data, recipes
+from bertspace.data import published, tables
 from bertspace.errors import DataError
+from bertspace.models import held_out
 from bertspace.schema import TrainConfig
 
 Packed = Callable[[Path, Mapping[str, bytes]], Path]
@@ -264,7 +266,7 @@ def test_a_file_that_is_named_goes_before_the_archives_own(tmp_path: Path, packe
 
 @forms
 def test_the_page_shows_an_archives_columns_and_rows(tmp_path: Path, packed: Packed) -> None:
-    from bertspace.ui import look
+    from bertspace.ui.fine_tune import look
 
     config = TrainConfig(train_file=str(packed(tmp_path, SST2)))
     assert look.columns_of(config) == ["sentence", "label"]

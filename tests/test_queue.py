@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bertspace import engine, queue, runs
+from bertspace import runs
 from bertspace.errors import RunError
+from bertspace.jobs import engine, queue
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 

@@ -9,19 +9,20 @@ from typing import Any
 import pytest
 import yaml
 
-from bertspace import card, repeat, runs
+from bertspace import runs
 from bertspace.cli import main
-from bertspace.origin import Origin, origin
+from bertspace.data.origin import Origin, origin
+from bertspace.data.tables import Table
+from bertspace.publish import card, repeat
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
-from bertspace.tables import Table
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from huggingface_hub import constants
 
-    from bertspace.card import render
+    from bertspace.publish.card import render
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "huggingface" / "hub"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))

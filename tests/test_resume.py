@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_training import FAST, made_run
 
-from bertspace import checkpoints, training
+from bertspace import training
 from bertspace.errors import TrainingError
 from bertspace.runs import Run, stored_bytes
 from bertspace.schema import RunState, TrainConfig, TrainEvent
+from bertspace.training import checkpoints
 
 TIMES = {"seconds", "training_seconds", "examples_per_second", "tokens_per_second", "peak_memory_bytes"}
 KINDS: dict[str, dict[str, Any]] = {

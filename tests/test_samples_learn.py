@@ -2,7 +2,8 @@
 
 import pytest
 
-from bertspace import data, engine, presets
+from bertspace import data, presets
+from bertspace.jobs import engine
 from bertspace.schema import TrainConfig
 
 LABELLED = [name for name, sample in data.SAMPLES.items() if sample.columns.label]

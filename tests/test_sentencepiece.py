@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from made_models import TINY_WORDS
 
-from bertspace import apart, loadable, models
+from bertspace import models
 from bertspace.errors import ModelError
+from bertspace.models import apart
+from bertspace.safety import loadable
 
 BERT_LIKE = {"pad_id": 0, "pad_piece": "[PAD]", "bos_id": 1, "bos_piece": "[CLS]", "eos_id": 2}
 BERT_LIKE |= {"eos_piece": "[SEP]", "unk_id": 3, "unk_piece": "[UNK]"}

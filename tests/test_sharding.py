@@ -18,10 +18,12 @@ from test_resume import work
 from test_tasks import small
 from test_training import made_run
 
-from bertspace import processes, sharding, tuning
+from bertspace import processes
+from bertspace.models import tuning
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 from bertspace.tasks.fill_mask.task import logits_at
+from bertspace.training import sharding
 
 WORKER = Path(__file__).with_name("sharded_worker.py")
 ASKED: Any = SimpleNamespace(reshard_after_forward=True, cpu_offload=None)

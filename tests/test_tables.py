@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bertspace import data, tables
+from bertspace import data
+from bertspace.data import tables
+from bertspace.data.tables import Reading, read_table, row_words, write_csv
 from bertspace.errors import DataError
 from bertspace.schema import TrainConfig
-from bertspace.tables import Reading, read_table, row_words, write_csv
 
 pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")  # come with datasets
 ROWS = {"text": ['a, "b"', "NA", "two\nlines", "ä 漢 🙂"], "label": ["null", "", "nan", "None"]}

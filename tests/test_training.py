@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bertspace import data, models, session, training
+from bertspace import data, models, training
 from bertspace.errors import ConfigError
-from bertspace.evaluation import evaluate
+from bertspace.models.evaluation import evaluate
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.tasks import TASKS
+from bertspace.training import session
 
 LABELS = ("bad", "good")
 FAST = {"precision": "fp32", "batch_size": 8, "max_length": 32, "learning_rate": 2e-3, "warmup_ratio": 0.0}

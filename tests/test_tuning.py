@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bertspace import tuning
 from bertspace.errors import ConfigError
+from bertspace.models import tuning
 from bertspace.schema import TrainConfig
 
 

@@ -6,12 +6,16 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from bertspace import policy, queue, runs
+from bertspace import policy, runs
+from bertspace.jobs import queue
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.ui import app as page
-from bertspace.ui import header, theme, warm, who
-from bertspace.ui.run_view import run_at_work
+from bertspace.ui import header
+from bertspace.ui.access import who
+from bertspace.ui.frame import theme
+from bertspace.ui.models import warm
+from bertspace.ui.runs.view import run_at_work
 
 
 class Address:

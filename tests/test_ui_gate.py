@@ -15,15 +15,17 @@ import pytest
 from gradio.block_function import BlockFunction
 from gradio.state_holder import SessionState
 
-from bertspace import policy, tables
+from bertspace import policy
+from bertspace.data import tables
 from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
 from bertspace.ui import app as page
-from bertspace.ui import files, gate, train, who
-from bertspace.ui.admission import Places
-from bertspace.ui.gate import Page
-from bertspace.ui.needs import needs, needs_of
-from bertspace.ui.turns import Turns
-from bertspace.ui.who import Door
+from bertspace.ui.access import files, gate, who
+from bertspace.ui.access.admission import Places
+from bertspace.ui.access.gate import Page
+from bertspace.ui.access.needs import needs, needs_of
+from bertspace.ui.access.turns import Turns
+from bertspace.ui.access.who import Door
+from bertspace.ui.fine_tune import tab
 
 USER = policy.Person("user", "ada", "ada")
 
@@ -244,16 +246,16 @@ def test_the_environment_can_share_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_users_run_is_theirs_and_within_their_limits(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(who, "person", lambda request: USER)
-    monkeypatch.setattr("bertspace.queue.start_next", lambda: None)
+    monkeypatch.setattr("bertspace.jobs.queue.start_next", lambda: None)
     monkeypatch.setenv("BERTSPACE_MAX_WAITING", "1")
     values = {"text_column": "", "model": "starter", "max_steps": 2}
-    run_id, problem = train.start("sample", "office", **values)
+    run_id, problem = tab.start("sample", "office", **values)
     assert problem == "" and (home / "ada" / run_id / "state.json").is_file()
     assert policy.runs.find(run_id, "ada").state().minutes == 30
-    _, problem = train.start("sample", "office", **values)
+    _, problem = tab.start("sample", "office", **values)
     assert "2 runs waiting or at work; the limit here is 1" in problem
     monkeypatch.setenv("BERTSPACE_MAX_ROWS", "9")
-    _, problem = train.start("sample", "office", **values)
+    _, problem = tab.start("sample", "office", **values)
     assert "rows in all; the limit here is 9" in problem
 
 

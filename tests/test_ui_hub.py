@@ -14,36 +14,31 @@ import pytest
 from test_training import FAST, Trained
 
 from bertspace import hub as client
-from bertspace import hub_room, inference, policy, publish, queue
+from bertspace import policy, publish
 from bertspace.errors import DataError, ForbiddenError, HubError, HubUnreachable
-from bertspace.hub import Facts, Found, Rights, acting
-from bertspace.publish import Destination, Published
+from bertspace.hub import Facts, Found, Rights, acting, quota
+from bertspace.jobs import queue
+from bertspace.jobs.transfers import Transfer, Transfers
+from bertspace.models import inference
+from bertspace.publish import Destination, Published, pushing
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
-from bertspace.ui import (
-    card_fold,
-    classify,
-    compare,
-    data_step,
-    fill_mask,
-    hub_form,
-    hub_publish,
-    hub_pull,
-    hub_tab,
-    model_facts,
-    model_picker,
-    picker,
-    publish_choice,
-    render_hub,
-    render_publish,
-    run_view,
-    train,
-    who,
-)
-from bertspace.ui import form as settings_form
-from bertspace.ui.hub_form import destination, suggested_name
-from bertspace.ui.sessions import Login
-from bertspace.ui.transfers import Transfer, Transfers
+from bertspace.ui import compare
+from bertspace.ui.access import who
+from bertspace.ui.access.sessions import Login
+from bertspace.ui.fine_tune import data_step, publish_choice
+from bertspace.ui.fine_tune import form as settings_form
+from bertspace.ui.fine_tune import tab as train_tab
+from bertspace.ui.hub import card_fold, render_publish, tab
+from bertspace.ui.hub import form as hub_form
+from bertspace.ui.hub import publish as hub_publish
+from bertspace.ui.hub import pull as hub_pull
+from bertspace.ui.hub.form import destination, suggested_name
+from bertspace.ui.models import catalogue, render_models
+from bertspace.ui.models import facts as model_facts
+from bertspace.ui.models import picker as model_picker
+from bertspace.ui.runs import view
+from bertspace.ui.tasks import fill_mask, text_classification
 
 CARD = "---\nlicense: mit\nlanguage: en\npipeline_tag: fill-mask\n---\n# Tiny\n\nA **tiny** model.\n"
 HOSTILE = '<script>alert("1")</script> {{value}} ${1} `x`'
@@ -64,7 +59,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache of the test's own, and nobody's rights; no snippet is run in a process of its own (4 s)."""
     from huggingface_hub import constants
 
-    from bertspace.card import render
+    from bertspace.publish.card import render
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
@@ -112,7 +107,7 @@ def run(classified: Run, home: Path) -> Iterator[Run]:
     link = home / "local" / "20260101-000000-abcdef"
     link.symlink_to(classified.path.resolve())
     yield Run(link)
-    (classified.path / publish.RECORD).unlink(missing_ok=True)
+    (classified.path / pushing.RECORD).unlink(missing_ok=True)
 
 
 def pulled(transfers: Transfers, name: str = "alice/tiny", task: str = "") -> Transfer:
@@ -178,9 +173,9 @@ def test_without_the_hub_what_is_here_is_listed_and_used(server: Any, transfers:
 
 def test_a_model_on_this_machine_that_does_not_fit_says_why(server: Any, transfers: Transfers) -> None:
     pulled(transfers)
-    words = {value: words for words, value in picker.kept_choices("text-classification")}
+    words = {value: words for words, value in catalogue.kept_choices("text-classification")}
     assert words["alice/tiny"] == "alice/tiny — BertForMaskedLM, does not classify"
-    listed = {each["value"]: each["misfit"] for each in picker.listed_models("text-classification")}
+    listed = {each["value"]: each["misfit"] for each in catalogue.listed_models("text-classification")}
     assert listed["alice/tiny"] == "BertForMaskedLM, does not classify"
 
 
@@ -251,8 +246,8 @@ def test_a_pull_is_begun_followed_and_brings_an_answer(server: Any, transfers: T
 def test_the_owners_pull_makes_what_a_guest_brought_theirs(server: Any, transfers: Transfers) -> None:
     with acting(Rights(token=False, guest=True)):
         folder = client.snapshot("alice/tiny")
-        assert pulled(transfers).state == "done" and not hub_room.is_trusted(folder)
-    assert pulled(transfers).state == "done" and hub_room.is_trusted(folder)
+        assert pulled(transfers).state == "done" and not quota.is_trusted(folder)
+    assert pulled(transfers).state == "done" and quota.is_trusted(folder)
 
 
 CALLING = Rights(token=False, guest=True, in_calls=False)  # as who.rights gives them to a guest
@@ -264,7 +259,7 @@ def test_a_guests_call_says_how_a_model_gets_here_and_brings_none(
     with acting(CALLING):
         for call in (
             lambda: fill_mask.fill_mask("The [MASK].", "alice/tiny"),
-            lambda: classify.classify("A text.", "alice/tiny"),
+            lambda: text_classification.classify("A text.", "alice/tiny"),
             lambda: compare.compare("The [MASK].", "alice/tiny", "starter"),
         ):
             with pytest.raises(gr.Error, match="alice/tiny is not on this machine yet. Pull it first"):
@@ -311,7 +306,7 @@ def test_whether_a_folder_is_there_is_no_visitors_to_know(
     said = {}
     with acting(CALLING):
         for name in ("data/tiny", "data/none"):
-            assert picker.checked_model(name, policy.VISITOR) == name
+            assert catalogue.checked_model(name, policy.VISITOR) == name
             with pytest.raises(HubError) as caught:
                 inference.predict(name, ["The [MASK]."])
             said[name] = str(caught.value).replace(name, "")
@@ -326,11 +321,11 @@ def test_a_configuration_on_disk_may_say_anything_and_takes_a_line(server: Any, 
     place.unlink()
     for heads in (5, {"a": 1}, ["x" * 10_000], [[]], "BertForMaskedLM"):
         place.write_text(json.dumps({"architectures": heads}))
-        [(words, _)] = picker.kept_choices("text-classification")
+        [(words, _)] = catalogue.kept_choices("text-classification")
         assert len(words) < 400 and "does not classify" in words
     for broken in ("[" * 100_000, "[1]", '{"a": ' * 500 + "1" + "}" * 500, " " * 2**21):
         place.write_text(broken)
-        [(words, _)] = picker.kept_choices("text-classification")
+        [(words, _)] = catalogue.kept_choices("text-classification")
         assert words.endswith("its config.json cannot be read")
 
 
@@ -373,7 +368,7 @@ def test_pages_of_visitors_have_pulls_of_their_own(monkeypatch: pytest.MonkeyPat
 
 def test_what_a_run_waits_for_is_told_beside_its_rows(server: Any) -> None:
     assert "pulled when the run starts" in data_step.NOT_HERE
-    assert picker.away(["starter", "alice/tiny"]) == "alice/tiny"
+    assert catalogue.away(["starter", "alice/tiny"]) == "alice/tiny"
 
 
 def test_a_hostile_repository_is_shown_as_it_is_written() -> None:
@@ -381,10 +376,10 @@ def test_a_hostile_repository_is_shown_as_it_is_written() -> None:
         "a/b", "c" * 40, HOSTILE, (HOSTILE,), HOSTILE, HOSTILE, HOSTILE, HOSTILE, 10, 0, HOSTILE, True, False,
         ("config.json",), {},
     )  # fmt: skip
-    drawn = render_hub.draw_facts("a/b", facts, HOSTILE)
+    drawn = render_models.draw_facts("a/b", facts, HOSTILE)
     found = [Found(HOSTILE, HOSTILE, 1, HOSTILE, True, True)]
-    drawn += render_hub.draw_results(found, [], HOSTILE) + render_hub.no_results(HOSTILE)
-    drawn += render_hub.no_facts(HubError(HOSTILE, hint=HOSTILE)) + render_hub.looking(HOSTILE)
+    drawn += render_models.draw_results(found, [], HOSTILE) + render_models.no_results(HOSTILE)
+    drawn += render_models.no_facts(HubError(HOSTILE, hint=HOSTILE)) + render_models.looking(HOSTILE)
     done = Published(HOSTILE, HOSTILE, "javascript:alert(1)", message=HOSTILE, verified=None)
     drawn += render_publish.draw_published(done) + render_publish.draw_earlier([done])
     drawn += render_publish.draw_account(HOSTILE, [HOSTILE], True) + render_publish.closed(HOSTILE)
@@ -397,7 +392,7 @@ def test_a_hostile_repository_is_shown_as_it_is_written() -> None:
     [(812, "812"), (4200, "4.2 k"), (61_234_567, "61 M"), (9_960_000, "10 M"), (2 * 10**9, "2.0 G")],
 )
 def test_downloads_are_told_in_few_signs(count: int, words: str) -> None:
-    assert render_hub.many(count) == words
+    assert render_models.many(count) == words
 
 
 # The Hub tab: pull and look
@@ -533,8 +528,8 @@ def test_a_run_is_published_verified_and_the_second_time_nothing_has_changed(
     assert "Nothing has changed" in hub_publish.follow(run.id, PAGE)[0]
     told = hub_publish.publications(run.id)
     assert [each["repo_id"] for each in told["published"]] == ["alice/greetings"]
-    assert hub_tab.look_at("", pressed("look", "alice/greetings"), PAGE) == "alice/greetings"
-    assert hub_tab.look_at("a/b", pressed("cancel"), PAGE) == "a/b"
+    assert tab.look_at("", pressed("look", "alice/greetings"), PAGE) == "alice/greetings"
+    assert tab.look_at("a/b", pressed("cancel"), PAGE) == "a/b"
 
 
 def test_another_account_is_refused_and_pulls_what_is_shared_to_compare(
@@ -619,7 +614,7 @@ def test_a_push_goes_on_when_the_page_is_gone_and_ends_when_the_run_does(
 ) -> None:
     before, waiting = run.state(), threading.Event()
     run.write_state(RunState(status="queued", name=before.name))
-    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(pushing, "LOOK_SECONDS", 0.01)
     try:
         first = hub_publish.begin_push(run, policy.LOCAL, Destination("alice/greetings", private=True))
         assert first.works and not waiting.is_set()
@@ -639,7 +634,7 @@ def test_a_push_whose_token_is_forgotten_is_still_wanted_and_the_panels_say_so(
 ) -> None:
     before = run.state()
     run.write_state(RunState(status="queued", name=before.name))
-    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(pushing, "LOOK_SECONDS", 0.01)
     try:
         hub_publish.begin_push(run, policy.LOCAL, Destination("alice/greetings", private=True))
         assert until(lambda: publish.wanted(run) == "alice/greetings")
@@ -649,7 +644,7 @@ def test_a_push_whose_token_is_forgotten_is_still_wanted_and_the_panels_say_so(
         assert publish.wanted(run) == "alice/greetings"
         for drawn in (
             hub_publish.follow(run.id, PAGE)[0],
-            hub_publish.told_briefly(run_view.view(run.id, "local"), policy.LOCAL),
+            hub_publish.told_briefly(view.view(run.id, "local"), policy.LOCAL),
         ):
             assert "Sign in or give a token, and begin it again." in drawn
     finally:
@@ -706,27 +701,27 @@ def until(condition: Callable[[], Any], seconds: float = 20) -> bool:
 def started(**values: Any) -> tuple[Any, str]:
     """What a start on a sample says."""
     settings = {name: settings_form.shown(name, each.default) for name, each in settings_form.FIELDS.items()}
-    return train.start("sample", "office", PAGE, **settings | values)
+    return train_tab.start("sample", "office", PAGE, **settings | values)
 
 
 def test_a_run_that_is_to_be_published_waits_for_its_end_and_says_so(
     alice: str, home: Path, transfers: Transfers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "start_next", lambda: None)
-    monkeypatch.setattr(publish, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(pushing, "LOOK_SECONDS", 0.01)
     run_id, problem = started(**choice(publish_name="greetings"))
     assert problem == ""
     words = "Waiting for the run to end, to publish it as alice/greetings – it can be cancelled"
-    assert until(lambda: words in hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL))
+    assert until(lambda: words in hub_publish.told_briefly(view.view(run_id, "local"), policy.LOCAL))
     assert until(lambda: publish.wanted(Run(home / "local" / run_id)) == "alice/greetings")
     monkeypatch.setattr(hub_publish, "TRANSFERS", Transfers())  # as after a restart
-    said = hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL)
+    said = hub_publish.told_briefly(view.view(run_id, "local"), policy.LOCAL)
     assert "It was to be published as alice/greetings, and the app was restarted since" in said
     assert not any(alice.encode() in path.read_bytes() for path in home.rglob("*") if path.is_file())
     monkeypatch.setattr(hub_publish, "TRANSFERS", transfers)
     transfers.cancel("local", "push", run_id)
     transfers.wait("local", "push", run_id)
-    assert hub_publish.told_briefly(run_view.view(run_id, "local"), policy.LOCAL) == ""
+    assert hub_publish.told_briefly(view.view(run_id, "local"), policy.LOCAL) == ""
 
 
 def test_the_choice_shows_who_one_is_once_it_is_ticked(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bertspace import models, policy
-from bertspace.ui import import_fold, who
+from bertspace.ui.access import who
+from bertspace.ui.hub import import_fold
 
 PAGE: Any = SimpleNamespace(session_hash="page-1")
 

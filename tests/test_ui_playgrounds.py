@@ -13,24 +13,19 @@ import pandas as pd
 import pytest
 from made_runs import write_events
 
-from bertspace import comparison, inference
 from bertspace.errors import DataError, ModelError
+from bertspace.models import comparison, inference
+from bertspace.models.probe import Probe
 from bertspace.policy import LOCAL, VISITOR, Person
-from bertspace.probe import Probe
 from bertspace.runs import Run, home
 from bertspace.schema import RunState, TrainConfig
-from bertspace.ui import (
-    as_code,
-    classify,
-    compare,
-    errors,
-    fill_mask,
-    model_picker,
-    news,
-    picker,
-    run_view,
-    who,
-)
+from bertspace.ui import compare
+from bertspace.ui.access import who
+from bertspace.ui.frame import as_code, errors
+from bertspace.ui.models import catalogue, news
+from bertspace.ui.models import picker as model_picker
+from bertspace.ui.runs import view
+from bertspace.ui.tasks import fill_mask, text_classification
 
 ROWS = pd.DataFrame(
     {
@@ -108,21 +103,21 @@ def masked(tiny_bert: Path) -> str:
 
 def test_the_picker_lists_the_starter_and_the_runs_and_says_why_one_does_not_fit(masked: str) -> None:
     waiting = make_run(TrainConfig(), "later", ROWS, status="queued")
-    words = {value: words for words, value in picker.picker_choices("text-classification", LOCAL)}
+    words = {value: words for words, value in catalogue.picker_choices("text-classification", LOCAL)}
     assert set(words) == {"starter", masked, f"run:{waiting.id}"}
     assert words["starter"] == "starter — no classifier yet: fine-tune it first"
     assert words[masked].endswith("— fills masks, does not classify")
     assert words[f"run:{waiting.id}"].endswith("— queued: no model yet")
-    assert picker.picker_choices("fill-mask", LOCAL)[0] == ("starter", "starter")
+    assert catalogue.picker_choices("fill-mask", LOCAL)[0] == ("starter", "starter")
 
 
 def test_a_run_that_fits_is_listed_with_its_headline_metric(classifier: str) -> None:
-    words = dict((value, words) for words, value in picker.picker_choices("text-classification", LOCAL))[
+    words = dict((value, words) for words, value in catalogue.picker_choices("text-classification", LOCAL))[
         classifier
     ]
     assert words.startswith("parcels · accuracy 0.750 · ")
-    assert picker.newest_run("text-classification", LOCAL) == classifier
-    assert picker.newest_run("fill-mask", LOCAL) == ""
+    assert catalogue.newest_run("text-classification", LOCAL) == classifier
+    assert catalogue.newest_run("fill-mask", LOCAL) == ""
 
 
 def test_what_may_be_typed_as_a_model(classifier: str) -> None:
@@ -133,7 +128,7 @@ def test_what_may_be_typed_as_a_model(classifier: str) -> None:
         "bert-base-uncased",
         "a/b@refs/pr/1",
     ):
-        assert picker.checked_model(f" {value} ", LOCAL) == value
+        assert catalogue.checked_model(f" {value} ", LOCAL) == value
 
 
 @pytest.mark.parametrize(
@@ -141,7 +136,7 @@ def test_what_may_be_typed_as_a_model(classifier: str) -> None:
 )
 def test_typed_text_is_never_a_path_of_the_host(value: str | None) -> None:
     with pytest.raises(ModelError):
-        picker.checked_model(value, LOCAL)
+        catalogue.checked_model(value, LOCAL)
 
 
 def test_a_folder_that_looks_like_a_hub_id_is_refused(
@@ -150,55 +145,55 @@ def test_a_folder_that_looks_like_a_hub_id_is_refused(
     (tmp_path / "owner" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelError, match="'owner/name' is no model's name"):
-        picker.checked_model("owner/name", LOCAL)
+        catalogue.checked_model("owner/name", LOCAL)
 
 
 def test_a_run_is_its_owners_alone(classifier: str, tiny_bert: Path) -> None:
     ada, bob = Person("user", "ada", "ada"), Person("user", "bob", "bob")
     own = make_classifier(tiny_bert, "hers", ROWS, owner="ada")
     value = f"run:ada/{own.id}"
-    assert [each for _, each in picker.picker_choices("", ada)] == ["starter", value]
-    assert picker.checked_model(f"run:{own.id}", ada) == picker.checked_model(value, ada) == value
+    assert [each for _, each in catalogue.picker_choices("", ada)] == ["starter", value]
+    assert catalogue.checked_model(f"run:{own.id}", ada) == catalogue.checked_model(value, ada) == value
     assert inference.predict(value, ["my parcel is late"])[0][0].label in ("delivery", "billing")
     assert comparison.base_of(value) == str(tiny_bert)
     for person in (bob, VISITOR, LOCAL):
         for named in (value, f"run:{own.id}"):
             with pytest.raises(ModelError, match="There is no run"):
-                picker.checked_model(named, person)
-        assert picker.known_model(value, person) == ""
-    assert picker.picker_choices("", VISITOR) == [("starter", "starter")]
+                catalogue.checked_model(named, person)
+        assert catalogue.known_model(value, person) == ""
+    assert catalogue.picker_choices("", VISITOR) == [("starter", "starter")]
     with pytest.raises(ModelError):
-        picker.checked_model(classifier, ada)
+        catalogue.checked_model(classifier, ada)
 
 
 def test_a_half_made_run_does_not_break_the_picker(classifier: str) -> None:
     broken = home() / "local" / "20200101-000000-abcdef"
     broken.mkdir()
     (broken / "state.json").write_text("{")
-    assert [value for _, value in picker.picker_choices("", LOCAL)] == ["starter", classifier]
+    assert [value for _, value in catalogue.picker_choices("", LOCAL)] == ["starter", classifier]
 
 
 def test_examples_are_rows_that_were_not_trained_on_one_of_each_label_first(
     classifier: str, masked: str
 ) -> None:
-    assert [text for text, _ in picker.held_out(classifier).examples] == [
+    assert [text for text, _ in catalogue.held_out(classifier).examples] == [
         ROWS["text"][n] for n in (0, 1, 2, 3)
     ]
-    assert list(picker.held_out(masked).examples) == [
+    assert list(catalogue.held_out(masked).examples) == [
         ("The [MASK] walked to the light.", ""),
         ("He read a [MASK] about the storm.", ""),
     ]
-    assert picker.held_out("starter") == picker.HeldOut()
+    assert catalogue.held_out("starter") == catalogue.HeldOut()
 
 
 # Fill-mask
 
 
 def test_held_out_rows_that_were_trained_on_too_are_no_examples_and_are_counted(classifier: str) -> None:
-    run = picker._run(classifier)
+    run = catalogue._run(classifier)
     pd.concat([ROWS.iloc[:1], ROWS.iloc[3:]]).to_parquet(run.path / "data" / "train.parquet")
-    assert [text for text, _ in picker.held_out(classifier).examples] == [ROWS["text"][n] for n in (1, 2)]
-    chips = classify.settle(classifier, "", "")[3]
+    assert [text for text, _ in catalogue.held_out(classifier).examples] == [ROWS["text"][n] for n in (1, 2)]
+    chips = text_classification.settle(classifier, "", "")[3]
     assert chips.label.endswith("(2 of 4 held-out rows stand among the training rows too)")
     summary = compare.compare_own_rows("", classifier)[0]
     assert "validation rows, of which 2 stand among the training rows too" in summary
@@ -250,20 +245,20 @@ def test_an_endpoint_tells_our_errors_and_lets_others_through(masked: str) -> No
 
 
 def test_classify_draws_every_label(classifier: str) -> None:
-    panel, *codes = classify.answer("my parcel is late", classifier, "", False)
+    panel, *codes = text_classification.answer("my parcel is late", classifier, "", False)
     assert "delivery" in panel and "billing" in panel and "parcels" in panel
     assert all(codes)
 
 
 def test_classify_says_calmly_that_there_is_no_classifier_and_how_to_get_one(masked: str) -> None:
-    assert "No classifier yet" in classify.answer("x", "starter", "", False)[0]
-    assert "fills masks, does not classify" in classify.answer("x", masked, "", False)[0]
-    *_, button = classify.settle("starter", "", "")
+    assert "No classifier yet" in text_classification.answer("x", "starter", "", False)[0]
+    assert "fills masks, does not classify" in text_classification.answer("x", masked, "", False)[0]
+    *_, button = text_classification.settle("starter", "", "")
     assert button.visible
 
 
 def test_choosing_a_model_of_pairs_shows_the_second_text_filled(of_pairs: str) -> None:
-    text, pair, two, _, button = classify.settle(of_pairs, "", "")
+    text, pair, two, _, button = text_classification.settle(of_pairs, "", "")
     assert (text, pair.value, pair.visible, two.value, button.visible) == (
         "my parcel is late",
         "the price is too big",
@@ -271,14 +266,14 @@ def test_choosing_a_model_of_pairs_shows_the_second_text_filled(of_pairs: str) -
         True,
         False,
     )
-    assert "The second text is missing" in classify.answer("a text", of_pairs, "", True)[0]
-    assert "pg-bars" in classify.answer("a text", of_pairs, "another", True)[0]
+    assert "The second text is missing" in text_classification.answer("a text", of_pairs, "", True)[0]
+    assert "pg-bars" in text_classification.answer("a text", of_pairs, "another", True)[0]
 
 
 def test_a_file_comes_back_with_a_label_and_all_scores(classifier: str, tmp_path: Path) -> None:
     file = tmp_path / "mails.csv"
     file.write_text("id,review\n7,my parcel is late\n8,<script>a</script>\n")
-    summary, table, download = classify.classify_file(str(file), classifier)
+    summary, table, download = text_classification.classify_file(str(file), classifier)
     assert "2 rows of mails.csv" in summary and "<script" not in table.value
     written = pd.read_csv(download.value["path"] if isinstance(download.value, dict) else download.value)
     columns = ["id", "review", "row", "predicted_label", "score_billing", "score_delivery"]
@@ -301,22 +296,22 @@ def test_a_bad_file_is_told_by_name_and_row(
     file = tmp_path / "m.csv"
     file.write_text(content)
     with pytest.raises(gr.Error, match=message):
-        classify.classify_file(str(file), classifier)
+        text_classification.classify_file(str(file), classifier)
     with pytest.raises(gr.Error, match="No file is chosen"):
-        classify.classify_file(None, classifier)
+        text_classification.classify_file(None, classifier)
 
 
 def test_a_model_of_pairs_wants_two_columns(of_pairs: str, tmp_path: Path) -> None:
     file = tmp_path / "m.csv"
     file.write_text("text,label\na,b\n")
     with pytest.raises(gr.Error, match="m.csv has no .*which the model was trained on|trained on pairs"):
-        classify.classify_file(str(file), of_pairs)
+        text_classification.classify_file(str(file), of_pairs)
 
 
 def test_blank_rows_of_a_file_are_named_and_have_no_answer(classifier: str, tmp_path: Path) -> None:
     file = tmp_path / "m.csv"
     file.write_text('id,text\n7,late\n8,""\n9,wrong\n')
-    summary, _, download = classify.classify_file(str(file), classifier)
+    summary, _, download = text_classification.classify_file(str(file), classifier)
     assert "2 rows of m.csv" in summary and "1 blank row of m.csv was left out" in summary
     assert "Text: column &#x27;text&#x27;" in summary
     written = pd.read_csv(download.value["path"] if isinstance(download.value, dict) else download.value)
@@ -351,12 +346,12 @@ def begin(run: Run, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_answer_of_a_model_in_training_says_its_step_and_is_renewed_at_the_end(
     classifier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = picker._run(classifier)
+    run = catalogue._run(classifier)
     renewed = news._renewed("")
     begin(run, 31, monkeypatch)
     before, again = renewed((), classifier, classifier)
     words = "parcels (at step 28 of 42, still training)"  # that of its last epoch
-    assert words in classify.answer("my parcel", classifier, "", False)[0]
+    assert words in text_classification.answer("my parcel", classifier, "", False)[0]
     assert words in compare.answer("my parcel", classifier, "", "")[0]
     summary, _, _, unfinished = compare.compare_own_rows("", classifier)
     assert words in summary and unfinished == "own"
@@ -365,7 +360,7 @@ def test_an_answer_of_a_model_in_training_says_its_step_and_is_renewed_at_the_en
 
     run.write_state(RunState(status="done", name=run.name, created=time.time()))
     assert renewed(before, classifier, classifier)[1] != again
-    assert "training" not in classify.answer("my parcel", classifier, "", False)[0]
+    assert "training" not in text_classification.answer("my parcel", classifier, "", False)[0]
     summary, _, _, unfinished = compare.renew_rows(unfinished, None, classifier, "")
     assert "accuracy" in summary.lower() and "training" not in summary and unfinished == ""
 
@@ -373,16 +368,16 @@ def test_an_answer_of_a_model_in_training_says_its_step_and_is_renewed_at_the_en
 def test_a_first_training_is_said_to_be_one_and_its_model_is_taken_when_it_is_there(
     classifier: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = picker._run(classifier)
+    run = catalogue._run(classifier)
     model = (run.path / "model").rename(run.path / "model-to-come")
     begin(run, 3, monkeypatch)
-    found = news.news_of(run_view.run_at_work())
-    assert "being trained" in classify.answer("my parcel", "starter", "", False)[0]
+    found = news.news_of(view.run_at_work())
+    assert "being trained" in text_classification.answer("my parcel", "starter", "", False)[0]
     assert "being trained" in compare.answer("my parcel", "", "", "")[0]
     assert "being trained" not in fill_mask.answer("a [MASK]", "starter", 5, False, None)[0]
 
     model.rename(run.path / "model")
-    assert news.news_of(run_view.run_at_work()) != found
+    assert news.news_of(view.run_at_work()) != found
     taken = model_picker.chosen_or_newest("text-classification")("starter", None)
     assert taken.value == classifier
 
@@ -421,10 +416,10 @@ def test_a_refused_file_has_its_ways_out_as_buttons_in_both_tabs(classifier: str
     file = tmp_path / "m.csv"
     file.write_bytes("Objet;label\nthé en retard;delivery\nreçu deux fois;billing\n".encode("cp1252"))
     with pytest.raises(gr.Error, match=r"m\.csv"):
-        classify.classify_file(str(file), classifier)
-    panel = classify.why_refused(str(file), classifier)
+        text_classification.classify_file(str(file), classifier)
+    panel = text_classification.why_refused(str(file), classifier)
     read = pressed(panel, "windows-1252")
-    summary, table, _, told = classify.classify_remedied(str(file), classifier, {}, read)
+    summary, table, _, told = text_classification.classify_remedied(str(file), classifier, {}, read)
     assert told == {"encoding": "windows-1252"}
     assert "2 rows of m.csv" in summary and "thé en retard" in table.value
 
@@ -434,7 +429,7 @@ def test_a_refused_file_has_its_ways_out_as_buttons_in_both_tabs(classifier: str
     summary, *_, told = compare.compare_remedied(str(file), classifier, "", {}, leave_out)
     assert told == {"unlabelled_rows": "leave out"}
     assert "Measured on 2 rows" in summary and ".." not in summary
-    assert classify.forget_file()[-1] == compare.forget_file()[-1] == {}
+    assert text_classification.forget_file()[-1] == compare.forget_file()[-1] == {}
 
 
 def test_what_was_guessed_of_a_file_can_be_said_otherwise_beside_its_answers(
@@ -443,9 +438,11 @@ def test_what_was_guessed_of_a_file_can_be_said_otherwise_beside_its_answers(
     file = tmp_path / "m.csv"
     lines = [f"the parcel of day {day} is late,{'good' if day % 2 else 'bad'}" for day in range(8)]
     file.write_text("\n".join(lines))
-    summary, *_ = classify.classify_file(str(file), classifier)
+    summary, *_ = text_classification.classify_file(str(file), classifier)
     assert "8 rows of m.csv" in summary
-    summary, *_, told = classify.classify_remedied(str(file), classifier, {}, pressed(summary, "header"))
+    summary, *_, told = text_classification.classify_remedied(
+        str(file), classifier, {}, pressed(summary, "header")
+    )
     assert told == {"header": "yes"} and "7 rows of m.csv" in summary
 
 
@@ -467,7 +464,7 @@ def test_a_guests_long_row_is_refused_by_its_number_in_every_file(
     file.write_text("\n".join(map(",".join, [names, *cells])) + "\n")
     monkeypatch.setattr(who, "person", lambda request: ada)
     for call in (
-        lambda: classify.classify_file(str(file), own),
+        lambda: text_classification.classify_file(str(file), own),
         lambda: compare.compare_file(str(file), own),
     ):
         with pytest.raises(gr.Error, match="Row 2 has .*00,000 characters; the limit here is 10,000"):
@@ -484,7 +481,7 @@ def test_a_guests_file_makes_no_more_scores_than_memory_holds(
     file = tmp_path / "many.csv"
     file.write_text("text,label\n" + "a text,delivery\n" * 600)
     monkeypatch.setattr(who, "person", lambda request: Person("user", "ada", "ada"))
-    for call in (classify.classify_file, compare.compare_file):
+    for call in (text_classification.classify_file, compare.compare_file):
         with pytest.raises(gr.Error, match="5,400,000 scores .600 rows by 9,000 labels."):
             call(str(file), f"run:{run.id}")
 
@@ -535,8 +532,8 @@ def test_a_toast_is_escaped_and_an_endpoints_answer_is_plain() -> None:
 def test_an_opened_tab_chooses_the_newest_run_where_nothing_that_fits_is_chosen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(picker, "newest_run", lambda task, person: "run:1")
-    monkeypatch.setattr(picker, "picker_choices", lambda task, person: [("one", "run:1")])
+    monkeypatch.setattr(catalogue, "newest_run", lambda task, person: "run:1")
+    monkeypatch.setattr(catalogue, "picker_choices", lambda task, person: [("one", "run:1")])
     chosen = model_picker.chosen_or_newest("text-classification")
     assert chosen("starter", None).value == chosen("", None).value == "run:1"
     assert "value" not in chosen("owner/name", None)  # what was chosen stays

@@ -17,23 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_runs import made_run, out_of_memory
 
-from bertspace import queue, runs
+from bertspace import runs
 from bertspace.errors import ForbiddenError, RunError
+from bertspace.jobs import queue
 from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig, TrainEvent
-from bertspace.ui import (
-    more_fold,
-    render_pair,
-    render_progress,
-    render_run,
-    run_care,
-    run_step,
-    run_view,
-    who,
-)
-from bertspace.ui.run_view import RunLine, run_lines
-from bertspace.ui.trail import MOST_POINTS, Trail, Trails
+from bertspace.ui.access import who
+from bertspace.ui.fine_tune import run_step
+from bertspace.ui.runs import care, more_fold, render_pair, render_progress, render_run, view
+from bertspace.ui.runs.trail import MOST_POINTS, Trail, Trails
+from bertspace.ui.runs.view import RunLine, run_lines
 
 BUTTONS = ("example", "go_on", "try_it", "compare", "publish", "resume", "stop", "pause", "front")
 BUTTONS += ("more", "log")
@@ -176,7 +170,7 @@ def test_a_run_of_100000_events_is_drawn_as_fast_as_a_new_one(
     new = made_run("running", steps=100, total=120)
     seconds: dict[str, list[float]] = {}
     for name, run in (("long", long), ("new", new)) * 3:
-        monkeypatch.setattr(run_view, "_TRAILS", Trails())  # as in a process that was just started
+        monkeypatch.setattr(view, "_TRAILS", Trails())  # as in a process that was just started
         begin = time.thread_time()  # what others do on this machine does not count
         look = drawn(run)
         seconds.setdefault(f"first look, {name}", []).append(time.thread_time() - begin)
@@ -194,9 +188,9 @@ def test_a_long_run_takes_little_memory_and_little_to_send(
     home: Path, working: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = made_run("running", steps=30_000, total=30_000)
-    monkeypatch.setattr(run_view, "_TRAILS", Trails())
+    monkeypatch.setattr(view, "_TRAILS", Trails())
     drawn(run)  # what is imported at the first look
-    monkeypatch.setattr(run_view, "_TRAILS", Trails())
+    monkeypatch.setattr(view, "_TRAILS", Trails())
     tracemalloc.start()
     look = drawn(run)
     _, peak = tracemalloc.get_traced_memory()
@@ -242,9 +236,9 @@ def test_a_waiting_run_says_its_place_and_can_be_moved_or_withdrawn(home: Path) 
     assert buttons(drawn(first)) == {"stop": "Withdraw"}
     assert "2nd in the queue" in drawn(second)["live"]
     assert set(buttons(drawn(second))) == {"stop", "front"}
-    run_care.to_front(second.id)
+    care.to_front(second.id)
     assert "It starts next." in drawn(second)["live"] and "2nd in the queue" in drawn(first)["live"]
-    run_care.stop(second.id)
+    care.stop(second.id)
     assert second.state().status == "stopped"
     assert buttons(drawn(second)) == {"resume": "Resume from the beginning"}
 
@@ -255,11 +249,11 @@ def test_a_run_at_work_says_its_forecast_and_can_be_stopped_or_paused(home: Path
     assert "Step 20 of 42 · Training · about 11 s left" in look["live"]
     assert "Forecast: about 21 s, 1.3 GB" in look["live"]
     assert buttons(look) == {"stop": "Stop and keep", "pause": ""}
-    run_care.pause(run.id)
+    care.pause(run.id)
     asked = drawn(run)
     assert "Pausing: the step is finished" in asked["live"] and "left" not in asked["live"]
     assert not asked["pause"].interactive and asked["stop"].interactive
-    run_care.stop(run.id)
+    care.stop(run.id)
     asked = drawn(run)
     assert "Stopping: the step is finished" in asked["live"] and not asked["stop"].interactive
 
@@ -270,7 +264,7 @@ def test_a_run_that_ended_early_goes_on_from_its_checkpoint_or_the_beginning(hom
     assert buttons(drawn(kept)) == {"resume": "Resume from step 14"}
     bare = made_run("running" if status == "interrupted" else status, steps=3)
     assert buttons(drawn(bare)) == {"resume": "Resume from the beginning"}
-    run_care.resume(kept.id)
+    care.resume(kept.id)
     assert kept.state().status == "queued"
 
 
@@ -295,7 +289,7 @@ def test_after_memory_ran_out_one_click_goes_on_with_what_fits(home: Path) -> No
         "These settings would fit: batch size 8 instead of 32, gradient accumulation 4 instead of 1, "
         "still 32 rows a step." in look["live"]
     )
-    run_care.go_on(run.id)
+    care.go_on(run.id)
     assert (run.state().status, run.config().batch_size, run.config().gradient_accumulation) == (
         "queued",
         8,
@@ -306,7 +300,7 @@ def test_after_memory_ran_out_one_click_goes_on_with_what_fits(home: Path) -> No
 def test_a_run_that_was_killed_for_memory_offers_what_fits_too(home: Path) -> None:
     run = out_of_memory()
     state = replace(run.state(), status="interrupted", hint="Free some memory.")
-    seen = replace(run_view.view(run.id), state=state)
+    seen = replace(view.view(run.id), state=state)
     assert "Free some memory. These settings would fit: batch size 8" in render_run.draw_run(seen)
 
 
@@ -422,7 +416,7 @@ def test_a_resumed_runs_time_is_that_of_all_its_sessions(home: Path) -> None:
 def test_a_line_is_read_again_when_the_run_changed(home: Path) -> None:
     run = made_run("queued", name="before")
     assert [line.name for line in run_lines()] == ["before"]
-    run_care.rename(run.id, "after")
+    care.rename(run.id, "after")
     assert [line.name for line in run_lines()] == ["after"]
 
 
@@ -431,16 +425,16 @@ def test_a_line_is_read_again_when_the_run_changed(home: Path) -> None:
 
 def test_a_run_is_renamed_and_noted(home: Path) -> None:
     run = made_run("done", steps=3)
-    assert run_care.rename(run.id, " Tea ")["name"] == "Tea"
-    assert run_care.note(run.id, "why\nnot")["notes"] == "why\nnot"
-    run_care.save(run.id, "Coffee", "")
+    assert care.rename(run.id, " Tea ")["name"] == "Tea"
+    assert care.note(run.id, "why\nnot")["notes"] == "why\nnot"
+    care.save(run.id, "Coffee", "")
     assert more_fold.name_and_notes(run.id) == ("Coffee", "")
     assert "Coffee" in drawn(run)["live"]
 
 
 def test_a_run_is_put_at_a_place_of_the_queue(home: Path) -> None:
     made = [made_run("queued", place=time.time() + n) for n in range(3)]
-    assert run_care.move(made[2].id, 2)["position"] == 2
+    assert care.move(made[2].id, 2)["position"] == 2
     assert [queue.position(run) for run in made] == [1, 3, 2]
 
 
@@ -449,9 +443,9 @@ def test_nobody_but_the_owner_overtakes_other_people(home: Path, monkeypatch: py
     first, second = (made_run("queued", owner="u1", place=time.time() + n) for n in (1, 2))
     monkeypatch.setattr(who, "allowed", lambda request, action: Person("user", "u1", "U"))
     with pytest.raises(ForbiddenError, match="Other people's runs wait too"):
-        run_care.to_front(second.id)
+        care.to_front(second.id)
     runs.list_runs()[0].write_state(runs.list_runs()[0].state().__class__(status="done"))
-    run_care.to_front(second.id)
+    care.to_front(second.id)
     assert (queue.position(second), queue.position(first)) == (1, 2)
 
 
@@ -460,28 +454,28 @@ def test_deleting_asks_first_and_says_what_it_frees(home: Path) -> None:
     (run.path / "model" / "weights").write_bytes(b"x" * 2_000_000)
     row, words = more_fold.ask(run.id)
     assert row.visible and "That frees 2.0 MB." in words
-    assert run_care.remove(run.id) == "" and not run.path.exists()
+    assert care.remove(run.id) == "" and not run.path.exists()
 
 
 def test_a_run_is_downloaded_as_a_zip_from_a_folder_that_nobody_guesses(home: Path, cache: Path) -> None:
     run = made_run("done", steps=42)
-    path = Path(run_care.download(run.id))
+    path = Path(care.download(run.id))
     assert path.name == f"{run.id}.zip" and path.parent.parent.parent == cache
     assert f"{run.id}/result.json" in zipfile.ZipFile(path).namelist()
-    assert Path(run_care.download(run.id)).parent != path.parent
+    assert Path(care.download(run.id)).parent != path.parent
 
 
 def test_the_log_shows_its_last_lines_and_is_downloaded_whole(home: Path, cache: Path) -> None:
     run = made_run("done", steps=42)
     assert "line 199" in drawn(run)["log_text"] and "line 100\n" not in drawn(run)["log_text"]
-    path = Path(run_care.whole_log(run.id))
+    path = Path(care.whole_log(run.id))
     assert path.read_text() == (run.path / "log.txt").read_text() and cache in path.parents
     with (run.path / "log.txt").open("a") as log:
         log.write(f'File "{run.path}/x.py", line 3\n')
-    assert Path(run_care.whole_log(run.id)).read_text().endswith('File "x.py", line 3\n')
+    assert Path(care.whole_log(run.id)).read_text().endswith('File "x.py", line 3\n')
     assert str(run.path) not in drawn(run)["log_text"]
     with pytest.raises(RunError, match="no log yet"):
-        run_care.whole_log(made_run("queued").id)
+        care.whole_log(made_run("queued").id)
 
 
 def test_the_log_is_scrolled_to_its_newest_line() -> None:
@@ -501,7 +495,7 @@ def test_copied_settings_are_said_to_be_in_the_form(home: Path, monkeypatch: pyt
 def test_settings_are_copied_without_the_runs_own_rows(home: Path) -> None:
     config = TrainConfig(train_file="data/train.parquet", label_names="a,b", epochs=2.5, lora_rank=4)
     run = made_run("done", steps=3, config=config)
-    found = run_care.settings_of(run.id)
+    found = care.settings_of(run.id)
     assert (found["dataset"], found["epochs"], found["lora_rank"]) == ("sample:office", 2.5, 4)
     assert not {"train_file", "label_names", "data_dir"} & found.keys()
     assert TrainConfig.from_dict(found).dataset == "sample:office"
@@ -511,14 +505,14 @@ def test_settings_are_copied_without_the_runs_own_rows(home: Path) -> None:
         ("owner/name", "owner/name"),
     ):
         (run.path / "data" / "source.json").write_text(json.dumps({"source": source}))
-        assert run_care.copy_settings(run.id).get("dataset") == expected
+        assert care.copy_settings(run.id).get("dataset") == expected
 
 
 def test_two_runs_stand_side_by_side(home: Path) -> None:
     first = made_run("done", steps=42, name="one")
     config = TrainConfig(train_file="data/train.parquet", epochs=5.0, learning_rate=1e-5)
     second = made_run("done", steps=60, total=60, name="two", config=config)
-    found = run_care.compare_runs(first.id, second.id)
+    found = care.compare_runs(first.id, second.id)
     assert found["settings"] == {"epochs": (3.0, 5.0), "learning_rate": (2e-5, 1e-5)}
     assert [len(curve) for curve in found["curves"]] == [42, 60]
     shown = more_fold.compared(first.id, second.id)
@@ -528,7 +522,7 @@ def test_two_runs_stand_side_by_side(home: Path) -> None:
 
 
 def test_two_equal_runs_say_so(home: Path) -> None:
-    from bertspace.export import RunComparison
+    from bertspace.publish.export import RunComparison
 
     shown = render_pair.draw_pair(RunComparison({}, {}, ([], [])), "a", "b")
     assert "Their settings and their rows are the same." in shown
@@ -550,9 +544,9 @@ def test_what_cannot_be_said_as_code_says_why(home: Path) -> None:
 
 
 ACTS: list[Callable[..., Any]] = [
-    run_care.stop, run_care.pause, run_care.resume, run_care.go_on, run_care.to_front, run_care.move,
-    run_care.remove, run_care.download, run_care.whole_log, run_care.show_run, run_care.copy_settings,
-    run_care.settings_of, more_fold.ask, run_view.view,
+    care.stop, care.pause, care.resume, care.go_on, care.to_front, care.move,
+    care.remove, care.download, care.whole_log, care.show_run, care.copy_settings,
+    care.settings_of, more_fold.ask, view.view,
 ]  # fmt: skip
 
 

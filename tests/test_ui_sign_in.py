@@ -13,14 +13,16 @@ import pytest
 
 from bertspace import policy
 from bertspace.errors import HubError, HubUnreachable
-from bertspace.hub_client import RIGHTS, Rights, acting
-from bertspace.ui import account, header, sessions, sign_in, who
-from bertspace.ui.gate import Page
-from bertspace.ui.needs import needs, needs_of
-from bertspace.ui.sessions import Login, OwnersLogin, Sessions
-from bertspace.ui.sign_in import SignIn
-from bertspace.ui.transfers import Job, Transfers
-from bertspace.ui.who import Door
+from bertspace.hub.client import RIGHTS, Rights, acting
+from bertspace.jobs.transfers import Job, Transfers
+from bertspace.runs import folder
+from bertspace.ui import header
+from bertspace.ui.access import account, sessions, sign_in, who
+from bertspace.ui.access.gate import Page
+from bertspace.ui.access.needs import needs, needs_of
+from bertspace.ui.access.sessions import Login, OwnersLogin, Sessions
+from bertspace.ui.access.sign_in import SignIn
+from bertspace.ui.access.who import Door
 
 ID = "0123456789abcdef01234567"
 TOKEN = "hf_oauth_of-ada-and-nobody-else"
@@ -80,10 +82,9 @@ def test_an_account_is_known_by_its_id_and_not_by_its_name(ada: Any) -> None:
 
 @pytest.mark.parametrize("odd", ["../local", "local", "", "A" * 24, ID + "0", ID + "\n", "x" * 500])
 def test_no_id_leads_to_a_folder_that_is_anothers(odd: str) -> None:
-    from bertspace import runs
 
     owner = policy.user(odd, "odd").owner
-    assert runs._ID.fullmatch(owner) and owner not in ("local", f"u-{ID}")
+    assert folder._ID.fullmatch(owner) and owner not in ("local", f"u-{ID}")
     assert len(owner) != len(policy.user(ID, "ada").owner)
 
 
@@ -412,9 +413,9 @@ def test_the_button_says_what_a_click_on_it_does(ada: Any) -> None:
 def test_the_rows_that_one_has_looked_at_are_not_given_to_another(
     ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertspace.hub_client import acting
+    from bertspace.hub.client import acting
     from bertspace.schema import TrainConfig
-    from bertspace.ui import look
+    from bertspace.ui.fine_tune import look
 
     loads: list[Rights] = []
     monkeypatch.setattr(look.data, "load_splits", lambda config: loads.append(RIGHTS.get()) or len(loads))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bertspace.ui import sites
+from bertspace.ui.access import sites
 
 HOME = "ada-space.hf.space"
 

@@ -11,29 +11,31 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from bertspace import data, engine, models, presets, published, queue, recipes, runs, verdict
+from bertspace import data, models, presets, recipes, runs
+from bertspace.charts.scales import up_to_tick
+from bertspace.data import published
 from bertspace.errors import BertspaceError, ConfigError, Remedy, RunError
+from bertspace.jobs import engine, queue
 from bertspace.policy import LOCAL, Limits, Person
 from bertspace.runs import Run
-from bertspace.scales import up_to_tick
 from bertspace.schema import RunState, TrainConfig, TrainEvent
-from bertspace.ui import (
-    chart,
+from bertspace.tasks import verdict
+from bertspace.ui.access import who
+from bertspace.ui.fine_tune import (
     data_step,
     form,
     look,
     recipe_fold,
-    remedies,
     render_data,
-    render_run,
     run_step,
     settings_step,
-    train,
-    who,
+    tab,
 )
-from bertspace.ui.chart import Line
-from bertspace.ui.look import Lengths, Look
-from bertspace.ui.run_view import RunView, Trail, Trails, view
+from bertspace.ui.fine_tune.look import Lengths, Look
+from bertspace.ui.frame import chart, remedies
+from bertspace.ui.frame.chart import Line
+from bertspace.ui.runs import render_run
+from bertspace.ui.runs.view import RunView, Trail, Trails, view
 
 SUPPORT = Look(
     "text-classification",
@@ -86,7 +88,7 @@ def controls_of(app: gr.Blocks, api_name: str) -> list[str]:
 
 def test_the_form_has_a_control_for_every_setting_but_the_hosts_folder() -> None:
     with gr.Blocks() as app:
-        train.build_train_tab()
+        tab.build_train_tab()
     names = set(controls_of(app, "train")) - {"source", "sample"}
     names -= {"publish", "publish_namespace", "publish_name", "publish_private", "publish_when"}
     assert names == {field.name for field in fields(TrainConfig)} - {"data_dir"}
@@ -515,7 +517,7 @@ def test_a_trail_reads_only_what_is_new(home: Path) -> None:
 
 
 def test_start_queues_the_run_and_returns_its_id(home: Path, quiet_queue: None) -> None:
-    run_id, problem = train.start("sample", "office", **form_values(max_steps=2))
+    run_id, problem = tab.start("sample", "office", **form_values(max_steps=2))
     assert problem == ""
     run = runs.find(run_id)
     assert (run.state().status, run.config().max_steps) == ("queued", 2)
@@ -531,7 +533,7 @@ def test_a_guests_run_carries_its_bounds_and_the_owners_has_none(
         (Person("user", "ada", "ada"), (limits.minutes, limits.memory_bytes, limits.stored_bytes)),
     ):
         monkeypatch.setattr(who, "person", lambda request, person=person: person)
-        run_id, problem = train.start("sample", "office", **form_values(max_steps=2))
+        run_id, problem = tab.start("sample", "office", **form_values(max_steps=2))
         state = runs.find(run_id, person.owner).state()
         assert (problem, (state.minutes, state.memory_bytes, state.stored_bytes)) == ("", bounds)
 
@@ -540,10 +542,10 @@ def test_a_runs_settings_fill_the_form(home: Path) -> None:
     names = ["task", "model", "dataset", "epochs", "learning_rate"]
     values = {"task": "fill-mask", "model": "starter", "epochs": 2.0, "learning_rate": None}
     skip = gr.skip()
-    assert train.copied(values, names) == [skip, skip, "fill-mask", "starter", skip, 2.0, ""]
-    sample = train.copied(values | {"dataset": "sample:office"}, names)
+    assert tab.copied(values, names) == [skip, skip, "fill-mask", "starter", skip, 2.0, ""]
+    sample = tab.copied(values | {"dataset": "sample:office"}, names)
     assert sample[:5] == ["sample", "office", "fill-mask", "starter", skip]
-    hub = train.copied(values | {"dataset": "owner/name"}, names)
+    hub = tab.copied(values | {"dataset": "owner/name"}, names)
     assert (hub[0], hub[1], hub[4]) == ("hub", skip, "owner/name")
 
 
@@ -569,13 +571,13 @@ def test_a_metric_that_the_other_task_has_too_stays_chosen() -> None:
 
 
 def test_start_without_data_says_so_and_keeps_nothing(home: Path) -> None:
-    _, problem = train.start("sample", None, **form_values())
+    _, problem = tab.start("sample", None, **form_values())
     assert "No data is chosen." in problem
     assert runs.list_runs() == []
 
 
 def test_the_view_is_drawn_once_and_then_left_alone(home: Path, quiet_queue: None) -> None:
-    run_id, _ = train.start("sample", "office", **form_values())
+    run_id, _ = tab.start("sample", "office", **form_values())
     drawn = run_step.look(run_id, ())
     assert "It starts next." in drawn[0] and run_id in drawn[-2]
     again = run_step.look(run_id, drawn[-1])
@@ -583,7 +585,7 @@ def test_the_view_is_drawn_once_and_then_left_alone(home: Path, quiet_queue: Non
 
 
 def test_a_stopped_queued_run_can_be_deleted(home: Path, quiet_queue: None) -> None:
-    run_id, _ = train.start("sample", "office", **form_values())
+    run_id, _ = tab.start("sample", "office", **form_values())
     run_step.stop(run_id)
     assert run_step.show_run(run_id)["status"] == "stopped"
     assert run_step.list_runs()[0]["seconds"] == 0.0
@@ -602,7 +604,7 @@ def test_a_path_is_no_run(home: Path, tmp_path: Path, quiet_queue: None) -> None
 def test_what_a_run_will_take_stands_under_the_settings_once_the_rows_are_measured(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertspace import forecast
+    from bertspace.training import forecast
 
     asked: list[TrainConfig] = []
 
@@ -613,11 +615,11 @@ def test_what_a_run_will_take_stands_under_the_settings_once_the_rows_are_measur
     monkeypatch.setattr(forecast, "before", before)
     values = form_values(text_column="text", label_column="label", epochs=4)
     lengths = Lengths((9, 12, 30), "starter")
-    said = train.foresee("sample", "office", lengths, **values)
+    said = tab.foresee("sample", "office", lengths, **values)
     assert re.sub("<[^>]+>", "", said) == "Forecast: about 2 min, 1.3 GB of memory"
-    assert train.foresee("sample", "office", None, **values) == ""
-    assert train.foresee("sample", "office", lengths, **values | {"model": "owner/name"}) == ""
-    assert train.foresee("sample", "office", lengths, **values | {"epochs": -1}) == ""
+    assert tab.foresee("sample", "office", None, **values) == ""
+    assert tab.foresee("sample", "office", lengths, **values | {"model": "owner/name"}) == ""
+    assert tab.foresee("sample", "office", lengths, **values | {"epochs": -1}) == ""
     assert len(asked) == 1
 
 

@@ -6,9 +6,9 @@ import threading
 import pytest
 
 from bertspace.errors import BertspaceError, Cancelled, ForbiddenError, HubError
-from bertspace.hub_client import Rights, acting
-from bertspace.ui import transfers
-from bertspace.ui.transfers import Job, Transfer, Transfers, seconds_left
+from bertspace.hub.client import Rights, acting
+from bertspace.jobs import transfers
+from bertspace.jobs.transfers import Job, Transfer, Transfers, seconds_left
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")
 

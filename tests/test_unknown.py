@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bertspace import apart, models, unknown
+from bertspace import models
+from bertspace.models import apart, unknown
 
 
 def test_texts_in_another_script_are_unknown_and_that_is_said(tiny_bert: Path) -> None:

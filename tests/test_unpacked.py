@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bertspace import unpacked
+from bertspace.data import unpacked
 
 pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")  # come with datasets
 MOST = 32 * 1024 * 1024

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from bertspace import intervals, verdict
-from bertspace.verdict import Verdict, of_labels, of_masks, of_result
+from bertspace.tasks import intervals, verdict
+from bertspace.tasks.verdict import Verdict, of_labels, of_masks, of_result
 
 NAMES = ("no", "yes", "maybe")
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from made_models import ARCHITECTURES, made
 
-from bertspace import models, old_checkpoints
+from bertspace import models
 from bertspace.errors import ModelError
+from bertspace.models.legacy import checkpoints
 
 TASKS = ("fill-mask", "text-classification")
 
@@ -207,7 +208,7 @@ def test_a_checkpoint_from_parallel_training_is_imported(tiny_bert: Path, tmp_pa
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(prefixed("module.")(weights), folder / "pytorch_model.bin")
-    made_folder = old_checkpoints.import_checkpoint(folder, tmp_path / "new").folder
+    made_folder = checkpoints.import_checkpoint(folder, tmp_path / "new").folder
     assert torch.equal(
         load(made_folder).bert.embeddings.word_embeddings.weight,
         weights["bert.embeddings.word_embeddings.weight"],
@@ -223,7 +224,7 @@ def test_an_old_checkpoint_with_layers_too_many_is_not_imported(tiny_bert: Path,
     (folder / "model.safetensors").unlink()
     configure(folder, num_hidden_layers=1)
     with pytest.raises(ModelError, match="no place for: bert.encoder.layer.1."):
-        old_checkpoints.import_checkpoint(folder, tmp_path / "new")
+        checkpoints.import_checkpoint(folder, tmp_path / "new")
 
 
 def test_a_run_says_what_was_taken_off_before_its_first_step(copy: Path, tmp_path: Path) -> None:

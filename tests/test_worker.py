@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bertspace import data, hardware, processes, queue, training, worker
+from bertspace import data, hardware, processes, training
 from bertspace.errors import BertspaceError, DataError
+from bertspace.jobs import queue, worker
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
 
@@ -217,7 +218,7 @@ def bounded_run(model: Path, count: int) -> Run:
         fill=lambda folder: data.write_splits(splits, folder / "data"),
     )
     environment = processes.worker_environment() | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    command = [sys.executable, "-m", "bertspace.worker", str(run.path)]
+    command = [sys.executable, "-m", "bertspace.jobs.worker", str(run.path)]
     with (run.path / "log.txt").open("wb") as log:
         subprocess.run(command, env=environment, stdout=log, stderr=log, timeout=120, check=False)
     return run

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bertspace import comparison, held_out, inference
 from bertspace.cli import words
 from bertspace.cli.outcome import (
     MODEL_HELP,
@@ -21,9 +20,10 @@ from bertspace.cli.outcome import (
     model_name,
     whole_number,
 )
-from bertspace.columns import texts
+from bertspace.data.columns import texts
+from bertspace.data.reading import READING
 from bertspace.errors import DataError
-from bertspace.reading import READING
+from bertspace.models import comparison, held_out, inference
 from bertspace.schema import Prediction, TrainConfig
 
 T = TypeVar("T")

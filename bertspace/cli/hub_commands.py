@@ -12,7 +12,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TextIO
 
-from bertspace import companion, deploy, hub_names, hub_room, models, publish
+from bertspace import models, publish
 from bertspace.cli import words
 from bertspace.cli.outcome import (
     DONE,
@@ -27,7 +27,8 @@ from bertspace.cli.outcome import (
 )
 from bertspace.errors import BertspaceError, ConfigError, HubError
 from bertspace.hardware import size
-from bertspace.publish import Destination, Published
+from bertspace.hub import names, quota
+from bertspace.publish import Destination, Published, app_space, demo_space
 from bertspace.runs import Run
 
 EVERY_SECONDS = 0.2  # between two lines about bytes on a terminal
@@ -102,7 +103,7 @@ def push(arguments: argparse.Namespace) -> Outcome:
     done = outcome.document
 
     def make() -> Outcome:
-        space = companion.make(companion.of_run(run, done["repo_id"], private=done["private"]), tell=say)
+        space = demo_space.make(demo_space.of_run(run, done["repo_id"], private=done["private"]), tell=say)
         return Outcome({"space": space.url}, f"Space: {space.url}")
 
     return outcome.with_more(made_after(make, "The Space was not made"))
@@ -129,7 +130,7 @@ def made_after(make: Callable[[], Outcome], failed: str) -> Outcome:
 def deploy_app(arguments: argparse.Namespace) -> Outcome:
     """Make or update a Space that runs bertspace."""
     variables = dict(_variable(each) for each in arguments.variable)
-    done = deploy.deploy(
+    done = app_space.deploy(
         arguments.repo_id,
         private=arguments.private,
         hardware=arguments.hardware,
@@ -185,7 +186,7 @@ def pull(arguments: argparse.Namespace) -> Outcome:
     """Bring a model's files to disk, or what is missing of them."""
     begin = time.monotonic()
     found = models.locate(_hub_name(arguments.name), progress=bytes_line(sys.stderr))
-    hub_room.take_over(found.path, asked=True)
+    quota.take_over(found.path, asked=True)
     took = sum(path.stat().st_size for path in found.path.iterdir())
     document = {"model": found.name, "revision": found.revision, "folder": str(found.path), "bytes": took}
     text = (
@@ -197,7 +198,7 @@ def pull(arguments: argparse.Namespace) -> Outcome:
 def _hub_name(name: str) -> str:
     if Path(name).exists():
         raise HubError(f"{name} is a folder here.", hint="Give owner/name as on the Hub.")
-    return str(hub_names.parse(name))
+    return str(names.parse(name))
 
 
 def bytes_line(stream: TextIO) -> Callable[[int, int], None]:

@@ -6,10 +6,10 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from bertspace import old_checkpoints
 from bertspace.cli.outcome import Commands, Outcome, add_command
 from bertspace.hardware import size
-from bertspace.old_checkpoints import Imported
+from bertspace.models.legacy import checkpoints
+from bertspace.models.legacy.checkpoints import Imported
 
 FOLDER_HELP = "with pytorch_model.bin and config.json, or bert_model.ckpt.*, bert_config.json and vocab.txt"
 
@@ -29,9 +29,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def bring_in(arguments: argparse.Namespace) -> Outcome:
-    done = old_checkpoints.import_checkpoint(
-        arguments.folder, arguments.output, lower_case=arguments.lower_case
-    )
+    done = checkpoints.import_checkpoint(arguments.folder, arguments.output, lower_case=arguments.lower_case)
     return Outcome(asdict(done) | {"folder": str(done.folder)}, _words(done))
 
 

@@ -9,11 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bertspace import engine, export, hardware, queue, runs
+from bertspace import hardware, runs
 from bertspace.cli import run_control, words
 from bertspace.cli.outcome import RUN_HELP, SETTINGS, Commands, Outcome, add_command, run_named
 from bertspace.cli.train import document, summary, to_go_on
 from bertspace.errors import RunError
+from bertspace.jobs import engine, queue
+from bertspace.publish import export
 from bertspace.runs import Run
 from bertspace.schema import TrainEvent
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bertspace import engine, queue, runs
+from bertspace import runs
 from bertspace.cli import words
 from bertspace.cli.outcome import (
     RUN_HELP,
@@ -18,6 +18,7 @@ from bertspace.cli.outcome import (
 )
 from bertspace.cli.train import followed
 from bertspace.cli.watch import Watch
+from bertspace.jobs import engine, queue
 from bertspace.runs import Run
 
 SMALLER = ("batch_size", "gradient_accumulation", "max_length", "chunk_size", "lora_rank")  # schema.lighter's

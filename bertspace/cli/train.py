@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bertspace import archives, data, engine, publish, recipes
+from bertspace import data, publish, recipes
 from bertspace.cli import hub_commands, words
 from bertspace.cli.outcome import (
     BAD_INPUT,
@@ -29,7 +29,9 @@ from bertspace.cli.outcome import (
     model_name,
 )
 from bertspace.cli.watch import Watch
+from bertspace.data import archives
 from bertspace.errors import ConfigError
+from bertspace.jobs import engine
 from bertspace.publish import Destination
 from bertspace.runs import RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig

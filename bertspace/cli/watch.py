@@ -9,9 +9,9 @@ import sys
 import time
 from typing import TextIO
 
-from bertspace import engine, queue
 from bertspace.cli.words import duration, forecast_words, number
 from bertspace.errors import RunError
+from bertspace.jobs import engine, queue
 from bertspace.runs import ENDED, Run
 from bertspace.schema import TrainEvent
 

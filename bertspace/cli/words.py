@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from bertspace import verdict
 from bertspace.errors import Remedy
 from bertspace.hardware import size
 from bertspace.schema import MEANINGS, Prediction
+from bertspace.tasks import verdict
 
 NONE = "–"
 MOST_LABELS, LONGEST_NAME = 100, 100  # of one answer, and characters of a label

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from bertspace import published
+from bertspace.data import published
 from bertspace.errors import ConfigError, DataError
 from bertspace.schema import FIELD_TYPES, TrainConfig
 

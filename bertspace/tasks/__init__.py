@@ -6,4 +6,4 @@ from bertspace.tasks.text_classification.task import TextClassification
 
 TASKS: dict[str, Task] = {task.name: task for task in (TextClassification(), FillMask())}
 
-__all__ = ["TASKS", "Rows", "Task"]
+__all__ = ["TASKS", "Rows", "Task", "base", "fill_mask", "intervals", "text_classification", "verdict"]

@@ -9,29 +9,34 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import apart, policy, runs, tables
+from bertspace import policy, runs
+from bertspace.data import tables
 from bertspace.errors import BertspaceError
+from bertspace.models import apart
 from bertspace.policy import Person
 from bertspace.runs import Run
-from bertspace.ui import files, hub_publish, picker, render, sign_in, warm, who
-from bertspace.ui.account import build_account_fold
-from bertspace.ui.admission import AT_ONCE, REQUESTS, THREADS, UPLOAD_BYTES
-from bertspace.ui.classify import ClassifyTab, build_classify_tab
+from bertspace.ui.access import files, sign_in, who
+from bertspace.ui.access.account import build_account_fold
+from bertspace.ui.access.admission import AT_ONCE, REQUESTS, THREADS, UPLOAD_BYTES
+from bertspace.ui.access.entrance import Entrance
+from bertspace.ui.access.gate import Page
+from bertspace.ui.access.needs import needs
 from bertspace.ui.compare import CompareTab, build_compare_tab
-from bertspace.ui.entrance import Entrance
-from bertspace.ui.errors import told
-from bertspace.ui.fill_mask import FillMaskTab, build_fill_mask_tab
-from bertspace.ui.gate import Page
+from bertspace.ui.fine_tune.run_step import chosen_run
+from bertspace.ui.fine_tune.tab import TrainTab, build_train_tab
+from bertspace.ui.frame import html
+from bertspace.ui.frame.errors import told
+from bertspace.ui.frame.events import QUIET
+from bertspace.ui.frame.theme import css, theme
 from bertspace.ui.header import build_header
-from bertspace.ui.hub_tab import HubTab, build_hub_tab
-from bertspace.ui.model_facts import Known
-from bertspace.ui.model_picker import chosen_or_newest
-from bertspace.ui.needs import needs
-from bertspace.ui.run_step import chosen_run
-from bertspace.ui.run_view import find_run, first_run
-from bertspace.ui.settings_step import QUIET
-from bertspace.ui.theme import css, theme
-from bertspace.ui.train import TrainTab, build_train_tab
+from bertspace.ui.hub import publish
+from bertspace.ui.hub.tab import HubTab, build_hub_tab
+from bertspace.ui.models import catalogue, warm
+from bertspace.ui.models.facts import Known
+from bertspace.ui.models.picker import chosen_or_newest
+from bertspace.ui.runs.view import find_run, first_run
+from bertspace.ui.tasks.fill_mask import FillMaskTab, build_fill_mask_tab
+from bertspace.ui.tasks.text_classification import ClassifyTab, build_classify_tab
 
 TABS = {"fine-tune": "Fine-tune", "fill-mask": "Fill-mask", "classify": "Classify", "compare": "Compare"}
 TABS |= {"hub": "Hub"}
@@ -64,7 +69,7 @@ def build_app() -> Page:
         with gr.Tabs(selected="fine-tune", overflow_behavior="wrap", elem_id="tabs") as tabs:
             with gr.Tab(TABS["fine-tune"], id="fine-tune") as first:
                 words = NO_TRAINING[0], NO_TRAINING[1].format(how)
-                closed = gr.HTML(render.note(*words), visible=False, elem_classes="bs-card")
+                closed = gr.HTML(html.note(*words), visible=False, elem_classes="bs-card")
                 with gr.Column() as workshop:
                     train = build_train_tab()
             with gr.Tab(TABS["fill-mask"], id="fill-mask") as second:
@@ -155,7 +160,7 @@ def way_in(app: gr.Blocks) -> str:
 
 def start_in_background() -> None:
     """What the page need not wait for: the runs that wait, and the libraries."""
-    from bertspace import queue
+    from bertspace.jobs import queue
 
     files.remove_old()
     warm.start()
@@ -264,14 +269,14 @@ def compare_model(known: Known) -> tuple[Any, str]:
 def publish_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any]:
     """The Hub tab with the run chosen to be published."""
     person = who.person(request)
-    choices = hub_publish.run_choices(person)
+    choices = publish.run_choices(person)
     return gr.Tabs(selected="hub"), gr.Dropdown(choices=choices, value=find_run(run_id, person.owner).id)
 
 
 def _model(run: Run, task: str, request: gr.Request | None) -> Any:
     """A picker's update: the run chosen, in choices read anew."""
-    choices = picker.picker_choices(task, who.person(request))
-    return gr.update(choices=choices, value=picker.value_of(run))
+    choices = catalogue.picker_choices(task, who.person(request))
+    return gr.update(choices=choices, value=catalogue.value_of(run))
 
 
 @needs("try models")
@@ -307,5 +312,5 @@ def _is_at_work(run_id: str, person: Person) -> bool:
 
 def _asked_models(tab: str, model: str, person: Person) -> list[Any]:
     """Updates for the pickers of the tabs after the first: the one whose tab is asked for gets the model."""
-    chosen = picker.known_model(model, person)
+    chosen = catalogue.known_model(model, person)
     return [gr.update(value=chosen) if chosen and tab == name else gr.skip() for name in (*TABS,)[1:]]

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from bertspace import comparison, held_out, inference, policy, verdict
+from bertspace import policy
 from bertspace.errors import BertspaceError, DataError
+from bertspace.models import comparison, held_out, inference
 from bertspace.policy import Person
 from bertspace.schema import TrainConfig
-from bertspace.ui import as_code, picker, remedies, render, who
-from bertspace.ui.classify import FILE_TYPES, IN_TRAINING, chips_of, example_chips, labels_of
-from bertspace.ui.errors import told, told_plainly
-from bertspace.ui.files import written_csv
-from bertspace.ui.model_picker import model_picker, page_opens
-from bertspace.ui.needs import needs
-from bertspace.ui.news import build_news
-from bertspace.ui.render import BASE, TUNED, Side
-from bertspace.ui.whenever import whenever
+from bertspace.tasks import verdict
+from bertspace.ui.access import who
+from bertspace.ui.access.files import written_csv
+from bertspace.ui.access.needs import needs
+from bertspace.ui.frame import as_code, html, remedies
+from bertspace.ui.frame.errors import told, told_plainly
+from bertspace.ui.frame.events import whenever
+from bertspace.ui.frame.html import BASE, TUNED, Side
+from bertspace.ui.models import catalogue
+from bertspace.ui.models.news import build_news
+from bertspace.ui.models.picker import model_picker, page_opens
+from bertspace.ui.tasks.text_classification import FILE_TYPES, IN_TRAINING, chips_of, example_chips, labels_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +50,8 @@ HEADINGS = {
     "text": "Text",
     "pair": "Second text",
     "label": "Label",
-    "base": f"{render.swatch(BASE)} Base says",
-    "tuned": f"{render.swatch(TUNED)} Fine-tuned says",
+    "base": f"{html.swatch(BASE)} Base says",
+    "tuned": f"{html.swatch(TUNED)} Fine-tuned says",
 }
 
 
@@ -74,7 +78,7 @@ def build_compare_tab(news: gr.Textbox) -> CompareTab:
             pair = gr.Textbox("", label="Second text", lines=2, max_lines=12, visible=False)
             examples = example_chips(text, pair)
         with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
-            panel = gr.HTML(render.note(*NOTHING_YET))
+            panel = gr.HTML(html.note(*NOTHING_YET))
             to_fine_tune = gr.Button("Go to Fine-tune", variant="primary", elem_classes="bs-small")
     again = build_news(news, "", tuned, base)
     _build_file_part(base, tuned, again)
@@ -101,13 +105,13 @@ def build_compare_tab(news: gr.Textbox) -> CompareTab:
 @needs("try models")
 def settle(tuned: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
     """What a chosen run brings with it: its base, a second text, rows to try, a text that fits its task."""
-    tuned = picker.known_model(tuned, who.person(request))
-    fits = bool(tuned) and not picker.misfit(tuned, "")
-    held_out = picker.held_out(tuned) if fits else picker.HeldOut()
+    tuned = catalogue.known_model(tuned, who.person(request))
+    fits = bool(tuned) and not catalogue.misfit(tuned, "")
+    held_out = catalogue.held_out(tuned) if fits else catalogue.HeldOut()
     rows = list(held_out.examples)
-    masks = picker.task_of_run(tuned) == "fill-mask"
-    pairs = picker.takes_pair(tuned)
-    wanted = bool(render.WRITTEN_MASK.search(text)) == masks and (not pairs or pair.strip())
+    masks = catalogue.task_of_run(tuned) == "fill-mask"
+    pairs = catalogue.takes_pair(tuned)
+    wanted = bool(html.WRITTEN_MASK.search(text)) == masks and (not pairs or pair.strip())
     filled = bool(rows) and not (text.strip() and wanted)
     own = own_base(tuned, who.person(request)) if fits else ""
     return (
@@ -135,32 +139,32 @@ def answer(
 ) -> tuple[str, ...]:
     """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
     person = who.person(request)
-    known, base = picker.known_model(tuned, person), base or ""
+    known, base = catalogue.known_model(tuned, person), base or ""
     tuned = known or tuned or ""
-    pair = pair if picker.takes_pair(known) else ""
-    task = picker.task_of_run(known)
+    pair = pair if catalogue.takes_pair(known) else ""
+    task = catalogue.task_of_run(known)
     url = as_code.page_url(request)
-    code = as_code.compare_code(base or picker.STARTER, tuned or "run:…", text, pair, task, url)
+    code = as_code.compare_code(base or catalogue.STARTER, tuned or "run:…", text, pair, task, url)
     if not tuned:
         return nothing_yet(person), *code
-    if why := picker.misfit(known, ""):
-        return render.note(f"{picker.model_name(known)}: {why}", "Choose another model."), *code
+    if why := catalogue.misfit(known, ""):
+        return html.note(f"{catalogue.model_name(known)}: {why}", "Choose another model."), *code
     if known and not text.strip():
-        return render.note("Nothing to compare yet", "Write a text, or press one of the rows."), *code
+        return html.note("Nothing to compare yet", "Write a text, or press one of the rows."), *code
     try:
         chosen = checked(base, tuned, person)
-        if away := picker.away(chosen):
-            return picker.not_here(away), *code
+        if away := catalogue.away(chosen):
+            return catalogue.not_here(away), *code
         return _panel(*chosen, text, pair), *code
     except BertspaceError as error:
-        return render.failed(error.message, error.hint), *code
+        return html.failed(error.message, error.hint), *code
 
 
 def checked(base: str | None, tuned: str | None, person: Person) -> tuple[str, str]:
     """Both pickers' values, an empty base being the run's own (which may be a folder)."""
-    tuned = picker.checked_model(tuned, person)
+    tuned = catalogue.checked_model(tuned, person)
     own = own_base(tuned, person)
-    return own if own and base in (None, "", own) else picker.checked_model(base, person), tuned
+    return own if own and base in (None, "", own) else catalogue.checked_model(base, person), tuned
 
 
 def own_base(tuned: str, person: Person) -> str:
@@ -168,34 +172,34 @@ def own_base(tuned: str, person: Person) -> str:
 
     A repository may say anything of its base: it is taken as if it had been typed.
     """
-    if picker.is_tuned(tuned):
+    if catalogue.is_tuned(tuned):
         return comparison.base_of(tuned)
     try:
-        here = picker.is_hub(tuned) and picker.is_here(tuned)
-        return picker.known_model(comparison.base_of(tuned), person) if here else ""
+        here = catalogue.is_hub(tuned) and catalogue.is_here(tuned)
+        return catalogue.known_model(comparison.base_of(tuned), person) if here else ""
     except BertspaceError:
         return ""
 
 
 def nothing_yet(person: Person) -> str:
     """The empty panel: a model is being trained, or what will be here."""
-    if name := picker.first_in_training("", person):
-        return render.note("A model is being trained", IN_TRAINING.format(name))
-    return render.note(*NOTHING_YET)
+    if name := catalogue.first_in_training("", person):
+        return html.note("A model is being trained", IN_TRAINING.format(name))
+    return html.note(*NOTHING_YET)
 
 
 def _panel(base: str, tuned: str, text: str, pair: str) -> str:
-    names = base_title(base, tuned), picker.model_title(tuned)
+    names = base_title(base, tuned), catalogue.model_title(tuned)
     found = comparison.compare(base, tuned, [text], pairs=[pair] if pair else None)[0]
     sides = [Side(names[0], BASE, found.base), Side(names[1], TUNED, found.tuned)]
     masks = inference.task_of(tuned) == "fill-mask"
-    pictures = render.mask_panel(text, sides) if masks else render.label_panel(sides)
-    return render.comparison(render.verdict(found.base, found.tuned, words=masks), pictures)
+    pictures = html.mask_panel(text, sides) if masks else html.label_panel(sides)
+    return html.comparison(html.verdict(found.base, found.tuned, words=masks), pictures)
 
 
 def base_title(base: str, tuned: str) -> str:
     """How the base answers, in words; a base that is a run itself goes by its name."""
-    return comparison.base_words(base, tuned).replace(base, picker.model_title(base), 1)
+    return comparison.base_words(base, tuned).replace(base, catalogue.model_title(base), 1)
 
 
 @needs("try models")
@@ -216,7 +220,7 @@ def compare(
     pairs = [pair] if pair else None
     found = comparison.compare(base, tuned, [text], pairs=pairs, top_k=max(1, min(int(top_k), 100)))[0]
     return {
-        "verdict": render.verdict(found.base, found.tuned, words=inference.task_of(tuned) == "fill-mask"),
+        "verdict": html.verdict(found.base, found.tuned, words=inference.task_of(tuned) == "fill-mask"),
         "changed": found.changed,
         "base": [{"text": each.text, "scores": each.scores} for each in found.base],
         "tuned": [{"text": each.text, "scores": each.scores} for each in found.tuned],
@@ -244,7 +248,7 @@ def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -
                 )
                 start = gr.Button("Compare on this file", elem_classes="bs-small")
             with gr.Column(scale=6, min_width=320):
-                summary = gr.HTML(render.note(*BEFORE_ROWS), js_on_load=remedies.CLICK)
+                summary = gr.HTML(html.note(*BEFORE_ROWS), js_on_load=remedies.CLICK)
                 download = gr.DownloadButton(
                     "Download all rows as csv", visible=False, elem_classes="bs-small"
                 )
@@ -277,7 +281,7 @@ def forget_file() -> tuple[Any, ...]:
 
 def no_rows_yet() -> tuple[Any, ...]:
     """What was measured of other models, or of another file, would be taken for theirs."""
-    return render.note(*BEFORE_ROWS), gr.HTML(visible=False), gr.DownloadButton(visible=False), ""
+    return html.note(*BEFORE_ROWS), gr.HTML(visible=False), gr.DownloadButton(visible=False), ""
 
 
 @needs("try models")
@@ -292,8 +296,8 @@ def renew_rows(
 ) -> tuple[Any, ...]:
     """What was measured while the model was in training, once it is finished."""
     person = who.person(request)
-    names = [picker.known_model(each, person) for each in (base, tuned)]
-    if not unfinished or any(map(picker.training, names)):
+    names = [catalogue.known_model(each, person) for each in (base, tuned)]
+    if not unfinished or any(map(catalogue.training, names)):
         return (gr.skip(),) * 4
     if unfinished == "own":
         return compare_own_rows(base, tuned, request)
@@ -307,14 +311,14 @@ def compare_own_rows(
 ) -> tuple[Any, ...]:
     """Both models on the rows that lie in the run's folder and that it was not trained on."""
     base, tuned = checked(base, tuned, who.person(request))
-    if not (file := picker.held_out_rows(tuned)):
+    if not (file := catalogue.held_out_rows(tuned)):
         raise DataError(f"{tuned} holds no rows of its own.", hint="Choose one of the runs, or give a file.")
     return _compared(base, tuned, file, f"the run's {file.stem} rows{seen_words(tuned)}", "own")
 
 
 def seen_words(tuned: str) -> str:
     """What flatters the figures of a run's own rows."""
-    held_out = picker.held_out(tuned)
+    held_out = catalogue.held_out(tuned)
     verb = "stands" if held_out.seen == 1 else "stand"
     return f", of which {held_out.seen:,} {verb} among the training rows too" if held_out.seen else ""
 
@@ -332,7 +336,7 @@ def compare_file(
 def why_refused(file: str | None, tuned: str | None, request: gr.Request | None = None) -> Any:
     """Why the file could not be read, with the ways out as buttons, beside the toast that says it."""
     try:
-        model = picker.checked_model(tuned, who.person(request))
+        model = catalogue.checked_model(tuned, who.person(request))
         policy.check_file(who.person(request), file or "")
         if file:
             held_out.read(model, Path(file), TrainConfig(task=inference.task_of(model)))
@@ -386,16 +390,16 @@ def _compared(
     base: str, tuned: str, file: Path, source: str, kind: str, settings: Mapping[str, Any] | None = None
 ) -> tuple[Any, ...]:
     settings = settings or {}
-    title, name = base_title(base, tuned), picker.model_title(tuned)  # as they are now
-    unfinished = kind if picker.training(base) or picker.training(tuned) else ""
+    title, name = base_title(base, tuned), catalogue.model_title(tuned)  # as they are now
+    unfinished = kind if catalogue.training(base) or catalogue.training(tuned) else ""
     found = comparison.compare_file(base, tuned, file, **settings)
     measured = " ".join([f"{rows_words(found)}, {source}.", *found.findings]).removesuffix(".")
     clear = found.verdict.outcome in (verdict.BETTER, verdict.WORSE)
-    metrics = render.metric_table(title, name, found.base_metrics, found.tuned_metrics, measured, clear)
+    metrics = html.metric_table(title, name, found.base_metrics, found.tuned_metrics, measured, clear)
     metrics += remedies.draw(remedies.open_to(found.remedies, TrainConfig(**settings)))
     tables = changed_rows(found)
     return (
-        render.comparison(file_verdict(found), metrics),
+        html.comparison(file_verdict(found), metrics),
         gr.HTML(tables, visible=bool(tables)),
         gr.DownloadButton(value=written_csv(found.table, "comparison.csv"), visible=True),
         unfinished,
@@ -407,7 +411,7 @@ def file_verdict(found: comparison.FileComparison) -> str:
     if "verdict" not in found.table:
         return found.verdict.words
     same = int((found.table["verdict"] == "same right").sum())
-    counted = render.label_file_verdict(
+    counted = html.label_file_verdict(
         found.rows, same + found.broken, same + found.fixed, found.fixed, found.broken
     )
     return f"{found.verdict.words} {counted}"
@@ -415,7 +419,7 @@ def file_verdict(found: comparison.FileComparison) -> str:
 
 def rows_words(found: comparison.FileComparison) -> str:
     """How many rows, or chunks, were measured."""
-    return render.counted(found.rows, "row" if "verdict" in found.table else "chunk")
+    return html.counted(found.rows, "row" if "verdict" in found.table else "chunk")
 
 
 def changed_rows(found: comparison.FileComparison) -> str:
@@ -427,8 +431,8 @@ def changed_rows(found: comparison.FileComparison) -> str:
 def _rows(table: pd.DataFrame, verdict: str, count: int) -> str:
     rows = table[table["verdict"] == verdict].head(SHOWN_ROWS).drop(columns="verdict")
     first = f", the first {SHOWN_ROWS} of them" if count > SHOWN_ROWS else ""
-    return render.rows_table(
-        f"{TITLES[verdict]}: {render.counted(count, 'row')}{first}",
+    return html.rows_table(
+        f"{TITLES[verdict]}: {html.counted(count, 'row')}{first}",
         [HEADINGS[name] for name in rows.columns],
         rows.values.tolist(),
     )

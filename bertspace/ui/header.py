@@ -8,13 +8,15 @@ import gradio as gr
 
 from bertspace import policy
 from bertspace.policy import Person
-from bertspace.ui import warm, who
-from bertspace.ui.entrance import LOG_OUT
-from bertspace.ui.needs import needs
-from bertspace.ui.news import news_field, news_of
-from bertspace.ui.render import text
-from bertspace.ui.run_view import RunView, run_at_work
-from bertspace.ui.sign_in import GO, SIGN_IN, SIGN_OUT
+from bertspace.ui.access import who
+from bertspace.ui.access.entrance import LOG_OUT
+from bertspace.ui.access.needs import needs
+from bertspace.ui.access.sign_in import GO, SIGN_IN, SIGN_OUT
+from bertspace.ui.frame.html import text
+from bertspace.ui.models import warm
+from bertspace.ui.models.news import news_field, news_of
+from bertspace.ui.runs.render_run import CLICK
+from bertspace.ui.runs.view import RunView, run_at_work
 
 EVERY = 2.0  # seconds between two looks at the run at work
 # A form, since a link from another site could be followed too.
@@ -23,12 +25,6 @@ END = (
     'title="End the owner\'s session: this browser will need the key again">Log out</button></form>'
 )
 SENTENCE = "Fine-tune a BERT on your own texts, try it, and see what the training changed."
-
-# A click on the run tells the page which run it was; see gr.HTML, js_on_load.
-CLICK = """element.addEventListener('click', event => {
-    const chosen = event.target.closest('[data-run]');
-    if (chosen) trigger('click', {run: chosen.dataset.run});
-});"""
 
 
 def build_header(sign_in: gr.LoginButton | None = None) -> tuple[gr.HTML, gr.Textbox]:

@@ -105,8 +105,8 @@ def submitted(config: TrainConfig, rows: int = 64) -> Run:
     import pandas as pd
     from test_training import SPLITS, TEXTS
 
-    from bertspace import engine
     from bertspace.data import Splits
+    from bertspace.jobs import engine
 
     splits = TEXTS if config.task == "fill-mask" else SPLITS
     train = pd.concat([splits.train] * math.ceil(rows / len(splits.train)), ignore_index=True)
@@ -205,7 +205,7 @@ class _Lives:
     def whole(self, kind: str) -> Whole:
         """The kind's run that nothing ended; trained once."""
         if kind not in self.wholes:
-            from bertspace import engine
+            from bertspace.jobs import engine
 
             run = submitted(self.config(kind))
             engine.wait(run, PATIENCE)
@@ -220,7 +220,7 @@ class _Lives:
 
     def kill_and_compare(self, kind: str, kills: int) -> None:
         """A run of the kind, killed up to so many times, resumed each time, and compared in the end."""
-        from bertspace import engine
+        from bertspace.jobs import engine
 
         whole, run = self.whole(kind), submitted(self.config(kind))
         self.found.runs, late = self.found.runs + 1, False
@@ -517,8 +517,8 @@ def _watched(model: Path, home: Path, random: random.Random) -> Iterator[_Watch]
     """One run that trains, one that waits, and the app; none of it outlives the block."""
     from test_training import FAST
 
-    from bertspace import engine
     from bertspace.errors import RunError
+    from bertspace.jobs import engine
     from bertspace.schema import TrainConfig
 
     config = TrainConfig(model=str(model), epochs=1000, checkpoint_steps=20, **FAST)

@@ -136,7 +136,7 @@ def wait_for(there: Any, what: str) -> None:
 def trained(task: str, model: str, **settings: Any) -> Run:
     """A run of the task's sample that has ended."""
     run = submitted(task, model, **settings)
-    from bertspace import engine
+    from bertspace.jobs import engine
 
     engine.wait(run, PATIENCE)
     if run.state().status != "done":
@@ -145,7 +145,7 @@ def trained(task: str, model: str, **settings: Any) -> Run:
 
 
 def submitted(task: str, model: str, **settings: Any) -> Run:
-    from bertspace import engine
+    from bertspace.jobs import engine
     from bertspace.schema import TrainConfig
 
     sample = "sample:office" if task == "text-classification" else "sample:lighthouse"
@@ -261,7 +261,7 @@ def measure(
     alone: float = ALONE_SECONDS,
 ) -> Report:
     """The load on `models`, by endpoint, while a run trains the model `train`. BERTSPACE_HOME is `home`."""
-    from bertspace import engine
+    from bertspace.jobs import engine
 
     with app_on(home) as (address, pid):
         load = Load(address, models, pause)

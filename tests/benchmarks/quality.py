@@ -111,8 +111,8 @@ def by_trainer(config: TrainConfig) -> dict[str, float]:
     from datasets import Dataset
     from transformers import DataCollatorWithPadding, Trainer, TrainingArguments, set_seed
 
-    from bertspace import hardware, metrics, models
-    from bertspace.tasks import TASKS
+    from bertspace import hardware, models
+    from bertspace.tasks import TASKS, metrics
 
     splits, located, task = load(config), models.locate(config.model), TASKS[config.task]
     tokenizer = models.load_tokenizer(located)

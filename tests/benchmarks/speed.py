@@ -156,7 +156,7 @@ def as_items(encoded: Any) -> list[dict[str, Any]]:
 def ours(setting: Setting, frame: pd.DataFrame, names: tuple[str, ...]) -> Iterator[tuple[float, int, int]]:
     """bertspace's own loop, by its own events; written down as the worker does."""
     from bertspace import data, models, training
-    from bertspace.batching import epoch_batches
+    from bertspace.models.batching import epoch_batches
     from bertspace.runs import Run
     from bertspace.tasks import TASKS
 

@@ -84,7 +84,7 @@ class TextClassification(Task):
         }
 
     def score(self, table: dict[str, np.ndarray]) -> dict[str, float]:
-        from bertspace import metrics
+        from bertspace.tasks import metrics
 
         predicted = table["probabilities"].argmax(-1)
         return {

@@ -1,0 +1,47 @@
+"""The Hugging Face Hub: search, look at and pull models, the cache of what was pulled, and commits."""
+
+from bertspace.hub.card_text import LARGEST_TEXT
+from bertspace.hub.client import RIGHTS, Rights, acting, answered, check_id, check_revision
+from bertspace.hub.repositories import (
+    Account,
+    Facts,
+    Found,
+    Public,
+    check_files,
+    facts,
+    folder_on_disk,
+    on_disk,
+    pulled_fresh,
+    search,
+    snapshot,
+    whoami,
+)
+
+__all__ = [
+    "Account",
+    "Facts",
+    "Found",
+    "LARGEST_TEXT",
+    "Public",
+    "RIGHTS",
+    "Rights",
+    "acting",
+    "answered",
+    "cache",
+    "card_text",
+    "check_files",
+    "check_id",
+    "check_revision",
+    "client",
+    "commit",
+    "facts",
+    "folder_on_disk",
+    "names",
+    "on_disk",
+    "pulled_fresh",
+    "quota",
+    "reasons",
+    "search",
+    "snapshot",
+    "whoami",
+]

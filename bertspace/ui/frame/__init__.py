@@ -1,0 +1,1 @@
+"""What every tab is drawn with: HTML, charts, the theme, errors and events."""

@@ -1,0 +1,310 @@
+"""Predictions, comparisons and metrics -> accessible HTML. Pure; every text that is not ours is escaped.
+
+The classes are styled in playgrounds.css. Knows nothing of gradio, files and models.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bertspace.schema import MEANINGS, Prediction, filled_in
+from bertspace.tasks import TASKS
+from bertspace.ui.frame import theme
+
+# The page's two colours, which its style sheet makes lighter in the dark.
+BASE, TUNED = f"var(--bs-base, {theme.BASE})", f"var(--bs-tuned, {theme.TUNED})"
+WRITTEN_MASK = re.compile(r"\[MASK\]|<mask>")
+MOST_BARS = 100  # labels of one answer that are drawn; a model may have any number
+LONGEST_NAME, LONGEST_CELL = 100, 400  # characters of a label, and of a table's cell
+FULL_BARS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+
+# A metric's name on the page, and what a pointer that rests on it says.
+METRIC_WORDS = {
+    "accuracy": ("Accuracy", "Share of the answers that are right."),
+    "f1_macro": ("F1, macro", "Precision and recall in one number, every label counting the same."),
+    "f1_weighted": ("F1, weighted", "Precision and recall in one number, labels counting by their rows."),
+    "precision_macro": (
+        "Precision, macro",
+        "Of what is said to be a label, the share that is; mean over labels.",
+    ),
+    "matthews_correlation": (
+        "MCC",
+        "Matthews correlation: 1 is perfect, 0 is chance, also with uneven labels.",
+    ),
+    "perplexity": ("Perplexity", "Between how many words the model hesitates at a mask; lower is better."),
+    "loss": ("Loss", "Mean cross-entropy in nats; lower is better."),
+}
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one model says: its name as shown, its colour, and one Prediction a mask (or just one)."""
+
+    name: str
+    colour: str
+    predictions: Sequence[Prediction]
+
+
+def text(words: object) -> str:
+    """Escaped, so that it is shown as it was written, by the page and by the page's template language."""
+    escaped = html.escape(str(words))
+    for sign in "{}$`\\":  # gr.HTML reads templates; a visitor's text must not be one
+        escaped = escaped.replace(sign, f"&#{ord(sign)};")
+    return escaped
+
+
+def cut(words: object, most: int = LONGEST_CELL) -> str:
+    """Escaped, and of more than so many characters the first."""
+    written = str(words)
+    return text(written if len(written) <= most else f"{written[: most - 1]}…")
+
+
+def number(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "–"
+    if abs(value) >= 999.5:
+        return f"{value:,.0f}"
+    if value == 0:
+        return "0"
+    if abs(value) < 1e-6:
+        return "< 0.000001" if value > 0 else "> −0.000001"
+    decimals = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.2e}")))))
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def short(model: str) -> str:
+    """A model's name with the commit after its @, if there is one, in seven signs."""
+    return re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}$", r"@\1", model)
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 row", "1,200 rows"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+# Bars
+
+
+def bars(scores: Mapping[str, float], colour: str, *, full: float = 1.0, name: str = "") -> str:
+    """A bar for each of the first scores; `full` is the score of a bar that fills its track.
+
+    `name` begins the spoken text.
+    """
+    shown = dict(itertools.islice(scores.items(), MOST_BARS))
+    spoken = ", ".join(f"{cut(label, LONGEST_NAME)} {number(score)}" for label, score in shown.items())
+    rows = "".join(_bar(label, score, colour, full) for label, score in shown.items())
+    spoken = f"{text(name)}: {spoken}" if name else spoken
+    if more := len(scores) - len(shown):
+        rest = f"and {counted(more, 'more label')}"
+        spoken, rows = f"{spoken} {rest}", f'{rows}<p class="pg-small" style="grid-column:1/-1">{rest}</p>'
+    return f'<div class="pg-bars" role="img" aria-label="{spoken}">{rows}</div>'
+
+
+def _bar(label: str, score: float, colour: str, full: float) -> str:
+    width = max(0.0, min(1.0, score / full)) * 100
+    return (
+        f'<span class="pg-label">{cut(label, LONGEST_NAME)}</span><span class="pg-track">'
+        f'<span class="pg-fill" style="width:{width:.2f}%;background:{colour}"></span></span>'
+        f'<span class="pg-value" title="{score!r}">{number(score)}</span>'
+    )
+
+
+def full_bar(sides: Sequence[Side]) -> float:
+    """The smallest round score that no bar exceeds, so that small probabilities can be told apart."""
+    top = max(
+        (max(each.scores.values(), default=0) for side in sides for each in side.predictions), default=1
+    )
+    return next((full for full in FULL_BARS if top <= full), 1.0)
+
+
+def label_panel(sides: Sequence[Side]) -> str:
+    """Every label's score, a column a model; all in the last model's order, so that rows can be compared."""
+    order = list(sides[-1].predictions[0].scores)
+    columns = []
+    for side in sides:
+        scores, said = side.predictions[0].scores, side.predictions[0].meaning
+        same = {label: scores[label] for label in order} if scores.keys() == set(order) else scores
+        full = math.inf if said == "number" else 1.0  # a bar would make a share of it
+        note = f'<p class="pg-small">{MEANINGS[said]}</p>' if said else ""
+        columns.append(_side(side, [bars(same, side.colour, full=full, name=side.name) + note]))
+    return _columns(columns)
+
+
+def mask_panel(written: str, sides: Sequence[Side]) -> str:
+    """The sentence with its best words, then the candidates of every mask, a column a model."""
+    full = full_bar(sides)
+    columns = [_side(side, [_filled(written, side), *_masks(side, full)]) for side in sides]
+    scale = f'<p class="pg-small">A full bar is {full:g}.</p>' if full < 1 else ""
+    return _columns(columns) + scale
+
+
+def _masks(side: Side, full: float) -> list[str]:
+    if len(side.predictions) == 1:
+        return [bars(side.predictions[0].scores, side.colour, full=full, name=side.name)]
+    shown = []
+    for place, each in enumerate(side.predictions, 1):
+        shown.append(f"<h5>Mask {place}</h5>")
+        shown.append(bars(each.scores, side.colour, full=full, name=f"{side.name}, mask {place}"))
+    return shown
+
+
+def _filled(written: str, side: Side) -> str:
+    """The text as it was written, each mask replaced by its best word, which is marked."""
+    pieces = WRITTEN_MASK.split(written)
+    if len(pieces) != len(side.predictions) + 1:  # a mask beyond the model's length has no answer
+        return f'<p class="pg-filled">{text(side.predictions[0].text)}</p>'
+    out = text(pieces[0])
+    for each, piece in zip(side.predictions, pieces[1:], strict=True):
+        left, word = filled_in(out, each.fill or each.label)
+        mark = f'<mark style="border-color:{side.colour}">{cut(word, LONGEST_NAME)}</mark>'
+        out = left + mark + text(piece)
+    return f'<p class="pg-filled">{out}</p>'
+
+
+def _side(side: Side, parts: Sequence[str]) -> str:
+    """A model's column; each part is a row of the grid, so that the parts of two columns stand level."""
+    return (
+        f'<section class="pg-side" style="grid-row:span {len(parts) + 1}">'
+        f"<h4>{swatch(side.colour)}{text(side.name)}</h4>{''.join(parts)}</section>"
+    )
+
+
+def swatch(colour: str) -> str:
+    return f'<span class="pg-swatch" style="background:{colour}"></span>'
+
+
+def _columns(columns: Sequence[str]) -> str:
+    return f'<div class="pg-columns">{"".join(columns)}</div>'
+
+
+# What it comes to
+
+
+def verdict(base: Sequence[Prediction], tuned: Sequence[Prediction], *, words: bool = False) -> str:
+    """One plain sentence on two models' first answers, or one a mask. words: they are words, so quoted."""
+    sentences = [_sentence(before, after, words) for before, after in zip(base, tuned, strict=False)]
+    if len(sentences) > 1:
+        return " ".join(
+            f"Mask {place}: {each[0].lower()}{each[1:]}" for place, each in enumerate(sentences, 1)
+        )
+    return "".join(sentences)
+
+
+def _sentence(before: Prediction, after: Prediction, words: bool) -> str:
+    old, new = before.scores[before.label], after.scores[after.label]
+    first, second = (f"“{each}”" if words else each for each in map(_named, (before, after)))
+    if before.label != after.label:
+        return f"The base says {first} ({number(old)}), the fine-tuned one {second} ({number(new)})."
+    if number(old) == number(new):
+        return f"Both say {second} and are equally sure: {number(new)}."
+    surer = "the fine-tuned one" if new > old else "the base"
+    return f"Both say {second}; {surer} is surer: {number(max(old, new))} against {number(min(old, new))}."
+
+
+def _named(prediction: Prediction) -> str:
+    label = prediction.label
+    return label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…"
+
+
+def label_file_verdict(rows: int, base_right: int, tuned_right: int, fixed: int, broken: int) -> str:
+    """One plain sentence on two classifiers and a held-out file."""
+    start = (
+        f"Of {counted(rows, 'row')} the fine-tuned model gets {tuned_right:,} right, the base {base_right:,}"
+    )
+    if not fixed and not broken:
+        return f"{start}; it fixed none and broke none."
+    return f"{start}: {fixed:,} fixed, {broken:,} broken."
+
+
+def comparison(sentence: str, pictures: str) -> str:
+    """The verdict, then the pictures."""
+    return f'<p class="pg-verdict" role="status">{text(sentence)}</p>{pictures}'
+
+
+def metric_table(
+    base_name: str,
+    tuned_name: str,
+    base: Mapping[str, float],
+    tuned: Mapping[str, float],
+    n: str,
+    clear: bool,
+) -> str:
+    """Both models' metrics and their difference; `n` says on what, in words.
+
+    clear: whether a difference may be called better or worse, which few rows do not tell.
+    """
+    rows = "".join(_metric_row(name, base[name], tuned[name], clear) for name in base if name in tuned)
+    return (
+        '<div class="pg-scroll"><table class="pg-table">'
+        f"<caption>Measured on {text(n)}. Base: {text(base_name)}. Fine-tuned: {text(tuned_name)}.</caption>"
+        f'<thead><tr><th scope="col">Metric</th><th scope="col">{swatch(BASE)}Base</th>'
+        f'<th scope="col">{swatch(TUNED)}Fine-tuned</th><th scope="col">Difference</th>'
+        f"</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _metric_row(name: str, before: float, after: float, clear: bool) -> str:
+    words, meaning = METRIC_WORDS.get(name, (name, ""))
+    cells = "".join(f'<td title="{value!r}">{number(value)}</td>' for value in (before, after))
+    return (
+        f'<tr><th scope="row" title="{text(meaning)}">{text(words)}</th>{cells}'
+        f'<td title="{after - before!r}">{_difference(name, before, after, clear)}</td></tr>'
+    )
+
+
+def _difference(name: str, before: float, after: float, clear: bool) -> str:
+    change = after - before
+    if number(before) == number(after) or not math.isfinite(change):
+        return "–"
+    lower = any(name in task.lower_is_better for task in TASKS.values())
+    better = (change < 0) == lower
+    shown = f"{'+' if change > 0 else ''}{number(change)}"
+    if not clear:
+        return shown
+    return f'{shown} <span class="pg-word">{"better" if better else "worse"}</span>'
+
+
+def rows_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Rows of a table under their caption; it scrolls by itself. The headings are markup, escaped already."""
+    head = "".join(f'<th scope="col">{each}</th>' for each in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{cut(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return (
+        f'<figure class="bs-rows"><figcaption>{text(caption)}</figcaption>'
+        f'<div class="bs-scroll" tabindex="0" role="region" aria-label="{text(caption)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
+    )
+
+
+# States
+
+
+def note(title: str, body: str = "") -> str:
+    """A panel with nothing in it yet: what will be here, and how it comes."""
+    return f'<div class="pg-note"><p class="pg-title">{text(title)}</p><p>{text(body)}</p></div>'
+
+
+def failed(message: str, hint: str = "", buttons: str = "") -> str:
+    """A panel that could not be filled: what happened, and what to do. buttons: markup that does it."""
+    return (
+        '<div class="bs-problem" role="status"><span aria-hidden="true">!</span>'
+        f"<div><b>{text(message)}</b><p>{text(hint)}</p>{buttons}</div></div>"
+    )
+
+
+def problem(message: str, hint: str = "", buttons: str = "") -> str:
+    """What happened and what to do, read out when it appears. buttons: markup that does it."""
+    return (
+        '<div class="bs-problem" role="alert"><span aria-hidden="true">!</span>'
+        f"<div><strong>{text(message)}</strong><p>{text(hint)}</p>{buttons}</div></div>"
+    )
+
+
+def source_name(source: str) -> str:
+    """What data is called: a sample by its name alone."""
+    return source.removeprefix("sample: ")

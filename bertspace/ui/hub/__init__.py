@@ -1,0 +1,1 @@
+"""The Hub tab: pull and look, publish."""

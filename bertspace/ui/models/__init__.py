@@ -1,0 +1,1 @@
+"""Choosing a model, the same in every tab."""

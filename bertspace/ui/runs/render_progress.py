@@ -1,0 +1,92 @@
+"""How far an unfinished run is, when it will be done and what it needs -> HTML. Pure."""
+
+from __future__ import annotations
+
+import time
+
+from bertspace.hardware import size
+from bertspace.ui.frame.html import text
+from bertspace.ui.runs.view import RunView
+
+
+def draw_progress(view: RunView) -> str:
+    """Where an unfinished run is, and how long it has to go."""
+    trail, status = view.trail, view.state.status
+    if status == "queued":
+        return f'<p class="bs-waiting">{text(_place(view))}</p>{forecast(view)}'
+    share = 100 * trail.step / trail.total_steps if trail.total_steps else 0
+    if status in ("paused", "interrupted", "failed") and trail.step and trail.total_steps:
+        return progress_bar(share, f"Step {trail.step:,} of {trail.total_steps:,}")
+    if status != "running":
+        return ""
+    steps = f"Step {trail.step:,} of {trail.total_steps:,}" if trail.total_steps else "Getting ready"
+    asked = view.stopping or view.pausing
+    words = [steps, _doing(view), "" if asked else time_left(trail.seconds_left())]
+    return progress_bar(share, " · ".join(filter(None, words))) + forecast(view)
+
+
+def _place(view: RunView) -> str:
+    """Where a waiting run stands in the queue."""
+    then = f" It goes on from step {view.checkpoint:,}." if view.checkpoint else ""
+    if view.position <= 1:
+        return f"Waiting for the run at work to end. It starts next.{then}"
+    return f"Waiting: {ordinal(view.position)} in the queue.{then}"
+
+
+def ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th."""
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def _doing(view: RunView) -> str:
+    if view.stopping:
+        return "Stopping: the step is finished, the model saved and scored"
+    if view.pausing:
+        return "Pausing: the step is finished and kept, to go on from there"
+    return view.trail.message or "Starting"
+
+
+def forecast(view: RunView) -> str:
+    """What the whole training is thought to take; empty while that is not known."""
+    metrics = view.trail.forecast
+    if not {"seconds", "memory_bytes"} <= metrics.keys():
+        return ""
+    return forecast_words(metrics["seconds"], metrics["memory_bytes"])
+
+
+def forecast_words(seconds: float, memory_bytes: float) -> str:
+    """ "Forecast: about 3 min, 1.3 GB"."""
+    why = "Measured with trial batches on this machine: the whole training, and the memory it needs."
+    said = f"about {duration(seconds)}, {size(memory_bytes)} of memory"
+    return f'<p class="bs-note bs-forecast" title="{why}">Forecast: {said}</p>'
+
+
+def progress_bar(share: float, words: str, label: str = "Training") -> str:
+    """share: 0..100; words below the bar; label: what goes on, for who cannot see it."""
+    return (
+        f'<div class="bs-progress"><div role="progressbar" aria-label="{text(label)}" '
+        f'aria-valuenow="{share:.0f}" aria-valuemin="0" aria-valuemax="100">'
+        f'<i style="width:{share:.1f}%"></i></div>'
+        f"<p>{text(words)}</p></div>"
+    )
+
+
+def time_left(seconds: float | None) -> str:
+    """In words: "about 3 min left"; empty where it is not known."""
+    if seconds is None:
+        return ""
+    return "nearly there" if seconds < 5 else f"about {duration(seconds)} left"
+
+
+def duration(seconds: float) -> str:
+    """Two units at most: 45 s, 3 min, 2 h 5 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def moment(seconds: float) -> str:
+    """A time as the clock of this machine shows it: 20 Nov 16:06."""
+    return time.strftime("%-d %b %H:%M", time.localtime(seconds))

@@ -1,0 +1,382 @@
+"""Classify: one text, or a pair, with every label's score as a bar; and a file in, a table and a file out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from bertspace import models, policy
+from bertspace.data.archives import ACCEPTED
+from bertspace.errors import BertspaceError, DataError
+from bertspace.models import held_out, inference
+from bertspace.policy import Person
+from bertspace.schema import MEANINGS, TrainConfig
+from bertspace.ui.access import who
+from bertspace.ui.access.files import written_csv
+from bertspace.ui.access.needs import needs
+from bertspace.ui.frame import as_code, html, remedies
+from bertspace.ui.frame.errors import told, told_plainly
+from bertspace.ui.frame.events import whenever
+from bertspace.ui.frame.html import BASE, TUNED, Side
+from bertspace.ui.models import catalogue
+from bertspace.ui.models.news import build_news
+from bertspace.ui.models.picker import model_picker, page_opens
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TASK = "text-classification"
+SHOWN_ROWS = 100
+AT_ONCE = 1000  # rows between two looks at the progress bar; sorted by length within
+FILE_TYPES = list(ACCEPTED)
+BEFORE_A_FILE = (
+    "A label for every row",
+    "The text column is found by its name. The first rows are shown here; the file that comes back has all "
+    "of them, with the label and every score.",
+)
+TO_MAKE_ONE = (
+    "A classifier is made by fine-tuning: load a sample there, press Start, and try the result here."
+)
+
+NOT_TRAINED_ON = "Rows that the model was not trained on"
+IN_TRAINING = "{} has no model yet: it answers here by itself after its first epoch."
+
+
+@dataclass(frozen=True)
+class ClassifyTab:
+    """What others fill, and the button of the empty state, which the frame sends to the Fine-tune tab."""
+
+    model: gr.Dropdown
+    text: gr.Textbox
+    pair: gr.Textbox
+    to_fine_tune: gr.Button
+
+
+def build_classify_tab(news: gr.Textbox) -> ClassifyTab:
+    """The playground; has to be called inside a Tab of the page. news: see `news`."""
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    arrived = gr.State("")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
+            model = model_picker("Model", TASK, arrived=arrived, newest=True)
+            text = gr.Textbox("", label="Text", lines=3, max_lines=12, placeholder="Write a text")
+            two = gr.Checkbox(
+                False, label="With a second text", info="For models trained on pairs.", visible=False
+            )
+            pair = gr.Textbox("", label="Second text", lines=2, max_lines=12, visible=False)
+            examples = example_chips(text, pair)
+        with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
+            panel = gr.HTML(html.note("No classifier yet", TO_MAKE_ONE))
+            to_fine_tune = gr.Button("Go to Fine-tune", variant="primary", elem_classes="bs-small")
+    _build_file_part(model)
+    codes = as_code.code_fold()
+    again = build_news(news, TASK, model)
+
+    whenever(
+        [page_opens(), model.change],  # not the texts: what is being typed would be put back
+        settle,
+        inputs=[model, text, pair],
+        outputs=[text, pair, two, examples, to_fine_tune],
+        **quiet,
+    )
+    whenever(two.change, show_pair, two, pair, **quiet)
+    whenever(
+        [model.change, arrived.change, again.change, text.change, pair.change, two.change],
+        answer,
+        inputs=[text, model, pair, two],
+        outputs=[panel, *codes],
+        show_progress="minimal",
+        show_progress_on=panel,
+        api_visibility="private",
+    )
+    gr.api(classify, api_name="classify")
+    return ClassifyTab(model, text, pair, to_fine_tune)
+
+
+def example_chips(text: gr.Textbox, pair: gr.Textbox) -> gr.Dataset:
+    """Rows of a run's own held-out data as chips, which fill the text and its pair."""
+    chips = gr.Dataset(
+        label=NOT_TRAINED_ON,
+        components=[text, pair],
+        samples=[["", ""]],
+        sample_labels=[""],
+        layout="gallery",
+        type="values",
+        visible=False,
+        elem_classes="pg-chips",
+    )
+    chips.click(chosen_row, chips, [text, pair], show_progress="hidden", api_visibility="private")
+    return chips
+
+
+@needs("try models")
+def chosen_row(chosen: list[str]) -> tuple[str, ...]:
+    """The texts of the row that was clicked."""
+    return tuple(chosen)
+
+
+@needs("try models")
+def show_pair(on: bool) -> Any:
+    return gr.Textbox(visible=on)
+
+
+def chips_of(held_out: catalogue.HeldOut) -> Any:
+    """The update of `example_chips` that shows some of these rows, or hides it."""
+    if not (rows := held_out.examples):
+        return gr.Dataset(visible=False)
+    left_out = f" ({held_out.seen:,} of {held_out.rows:,} held-out rows stand among the training rows too)"
+    label = f"{NOT_TRAINED_ON}{left_out if held_out.seen else ''}"
+    words = [" / ".join(filter(None, row)) for row in rows]
+    labels = [each if len(each) <= 70 else f"{each[:69]}…" for each in words]
+    return gr.Dataset(label=label, samples=[list(row) for row in rows], sample_labels=labels, visible=True)
+
+
+@needs("try models")
+def settle(model: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
+    """What a chosen model changes around the panel: second text, examples, the way to a classifier."""
+    model = catalogue.known_model(model, who.person(request))
+    why = catalogue.misfit(model, TASK)
+    held_out = catalogue.HeldOut() if why else catalogue.held_out(model)
+    rows = list(held_out.examples)
+    pairs = catalogue.takes_pair(model) and not why
+    filled = bool(rows) and (not text.strip() or (pairs and not pair.strip()))
+    return (
+        rows[0][0] if filled else gr.skip(),
+        gr.Textbox(visible=pairs, **({"value": rows[0][1]} if filled else {})),
+        gr.Checkbox(pairs, visible=not why and not catalogue.is_tuned(model)),
+        chips_of(held_out),
+        gr.Button(visible=bool(why)),
+    )
+
+
+@needs("try models")
+def answer(
+    text: str, model: str | None, pair: str, two: bool, request: gr.Request | None = None
+) -> tuple[str, ...]:
+    """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
+    model, pair = model or "", pair if two else ""
+    code = as_code.classify_code(model or catalogue.STARTER, text, pair, as_code.page_url(request))
+    person = who.person(request)
+    if model == catalogue.STARTER:
+        return no_classifier(person), *code
+    try:
+        model = catalogue.checked_model(model, person)
+    except BertspaceError as error:
+        return html.failed(error.message, error.hint), *code
+    if catalogue.away([model]):
+        return catalogue.not_here(model), *code
+    if why := catalogue.misfit(model, TASK):
+        return html.note(f"{catalogue.model_name(model)}: {why}", "Choose another model."), *code
+    if not text.strip():
+        return html.note("Nothing to classify yet", "Write a text, or press one of the rows."), *code
+    if two and not pair.strip():
+        return html.note("The second text is missing", "This model compares two texts."), *code
+    try:
+        side = _side(model, text, pair)
+    except BertspaceError as error:
+        return html.failed(error.message, error.hint), *code
+    return html.label_panel([side]), *code
+
+
+def no_classifier(person: Person) -> str:
+    """The empty panel: one is being trained, or how one is made."""
+    if name := catalogue.first_in_training(TASK, person):
+        return html.note("A classifier is being trained", IN_TRAINING.format(name))
+    return html.note("No classifier yet", TO_MAKE_ONE)
+
+
+def _side(model: str, text: str, pair: str) -> Side:
+    title = catalogue.model_title(model)  # as it is now: a run at work may keep another model meanwhile
+    found = inference.predict(model, [text], task=TASK, pairs=[pair] if pair else None)[0]
+    return Side(title, TUNED if catalogue.is_tuned(model) else BASE, found)
+
+
+@needs("try models")
+@told_plainly
+def classify(text: str, model: str, pair: str = "", request: gr.Request | None = None) -> dict[str, Any]:
+    """Every label's probability for a text (or a pair of texts): {"text", "pair", "label", "scores"}."""
+    chosen = catalogue.checked_model(model, who.person(request))
+    found = inference.predict(chosen, [text], task=TASK, pairs=[pair] if pair else None)[0][0]
+    return {"text": found.text, "pair": found.pair, "label": found.label, "scores": found.scores}
+
+
+# A whole file
+
+
+def _build_file_part(model: gr.Dropdown) -> None:
+    with gr.Accordion("A whole file", open=False, elem_classes="bs-card"):
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=320):
+                file = gr.File(
+                    label="csv, tsv, jsonl, parquet or txt",
+                    file_types=FILE_TYPES,
+                    height=140,
+                    elem_classes="pg-file",
+                )
+                start = gr.Button("Classify every row", variant="primary", elem_classes="bs-small")
+            with gr.Column(scale=6, min_width=320):
+                summary = gr.HTML(html.note(*BEFORE_A_FILE), js_on_load=remedies.CLICK)
+                download = gr.DownloadButton(
+                    "Download all rows as csv", visible=False, elem_classes="bs-small"
+                )
+        table = gr.HTML(elem_classes="pg-rows", visible=False)
+    told_of_it = gr.State({})  # the settings that buttons beside the answers have set for this file
+    answers: dict[str, Any] = {"outputs": [summary, table, download], "show_progress": "minimal"}
+    answers |= {"show_progress_on": summary}
+    unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    emptying = {"fn": forget_file, "outputs": [*answers["outputs"], told_of_it], "queue": False, **unseen}
+    whenever([model.change, file.change], **emptying)
+    asked = start.click(**emptying).then(
+        classify_file, inputs=[file, model], api_name="classify_file", **answers
+    )
+    asked.failure(why_refused, [file, model], summary, **unseen)
+    summary.click(
+        classify_remedied,
+        inputs=[file, model, told_of_it],
+        api_visibility="private",
+        **answers | {"outputs": [*answers["outputs"], told_of_it]},
+    )
+
+
+@needs("try models")
+def forget_file() -> tuple[Any, ...]:
+    """No answers, and nothing told of a file."""
+    return *no_file_yet(), {}
+
+
+def no_file_yet() -> tuple[Any, ...]:
+    """The answers to a file taken away: those to another one, or of another model, would be taken for its."""
+    return html.note(*BEFORE_A_FILE), gr.HTML(visible=False), gr.DownloadButton(visible=False)
+
+
+@needs("try models")
+def why_refused(file: str | None, model: str | None, request: gr.Request | None = None) -> Any:
+    """Why the file could not be read, with the ways out as buttons, beside the toast that says it."""
+    try:
+        _read(file, model, who.person(request), {})
+    except BertspaceError as error:
+        return remedies.refused(error)
+    return gr.skip()
+
+
+@needs("try models")
+def classify_remedied(
+    file: str | None,
+    model: str | None,
+    told_of_it: dict[str, str] | None,
+    event: gr.EventData,
+    request: gr.Request | None = None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by this default
+) -> tuple[Any, ...]:
+    """The answers with what a pressed button says of the file, and all that has been said of it."""
+    settings = {**(told_of_it or {}), **remedies.chosen(event, remedies.OF_A_FILE)}
+    try:
+        return *_classified(file, model, who.person(request), progress, settings), settings
+    except BertspaceError as error:
+        return remedies.refused(error), *no_file_yet()[1:], settings
+
+
+@needs("try models")
+@told
+def classify_file(
+    file: str | None,
+    model: str | None,
+    request: gr.Request | None = None,
+    progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by this default
+) -> tuple[Any, ...]:
+    """A summary, the first 100 rows, and a csv of all: the file's columns, predicted_label, score_<label>."""
+    return _classified(file, model, who.person(request), progress, {})
+
+
+def _read(
+    file: str | None, model: str | None, person: Person, settings: Mapping[str, Any]
+) -> tuple[str, held_out.FileRows]:
+    """The model, and the file's rows as it is to read them under these settings; raises BertspaceError."""
+    if not file:
+        raise DataError("No file is chosen.", hint="Pick a csv, tsv, jsonl, parquet or txt file first.")
+    model = catalogue.checked_model(model, person)
+    path = Path(file)
+    policy.check_file(person, path.name)
+    return model, held_out.read(model, path, TrainConfig(task=TASK, **settings), labelled=False)
+
+
+def _classified(
+    file: str | None,
+    model: str | None,
+    person: Person,
+    progress: gr.Progress,
+    settings: Mapping[str, Any],
+) -> tuple[Any, ...]:
+    model, found = _read(file, model, person, settings)
+    chosen = found.frame["text"].tolist()
+    pairs = found.frame["pair"].tolist() if "pair" in found.frame else None
+    policy.check_rows(person, len(found.table.frame))
+    policy.check_texts(person, found.frame.index, *filter(None, (chosen, pairs)))
+    policy.check_scores(person, len(chosen), labels_of(model, TASK))
+    title = catalogue.model_title(model)
+    scores: list[dict[str, float]] = []
+    limit, begin = policy.limits(person).seconds, time.monotonic()
+    for start in range(0, len(chosen), AT_ONCE):
+        progress((start, len(chosen)), desc="Classifying", unit="rows")
+        part = slice(start, start + AT_ONCE)
+        answers = inference.predict(
+            model,
+            chosen[part],
+            task=TASK,
+            pairs=pairs[part] if pairs else None,
+            seconds=max(0.01, limit - (time.monotonic() - begin)) if limit else 0,
+        )
+        scores.extend(each[0].scores for each in answers)
+    whole = scored(found, scores)
+    counts = whole["predicted_label"].value_counts()  # blank rows have none
+    shares = html.bars(
+        {label: count / len(chosen) for label, count in counts.items()},
+        TUNED if catalogue.is_tuned(model) else BASE,
+    )
+    by = f" by {title}" if title != catalogue.model_name(model) else ""
+    words = " ".join([f"{html.counted(len(chosen), 'row')} of {found.table.name}{by}.", *found.findings])
+    if said := MEANINGS[answers[0][0].meaning]:
+        words, shares = f"{words} {said}", ""
+    else:
+        words = f"{words} The share of each label:"
+    name = f"{found.table.name.split('.')[0]}-classified.csv"
+    ways = remedies.open_to(found.table.remedies, TrainConfig(**settings))
+    return (
+        html.comparison(words, shares + remedies.draw(ways)),
+        gr.HTML(shown_rows(chosen, pairs, scores), visible=True),
+        gr.DownloadButton(value=written_csv(whole, name), visible=True),
+    )
+
+
+def labels_of(model: str, task: str) -> int:
+    """How many labels a model's configuration names; raises BertspaceError where it does not fit."""
+    named = models.locate(model, task).config.get("id2label")
+    return len(named) if isinstance(named, dict | list) else 0
+
+
+def scored(found: held_out.FileRows, scores: list[dict[str, float]]) -> pd.DataFrame:
+    """The file's table with each row's number, predicted_label and, in a fixed order, score_<label> of every
+    label; a blank row has no answer.
+    """
+    labels, placed = sorted(scores[0]), found.placed(scores)
+    frame = found.table.frame
+    added: dict[str, Any] = {"row": frame.index + 1} if "row" not in frame else {}
+    added |= {"predicted_label": [next(iter(each)) if each else None for each in placed]}
+    added |= {f"score_{label}": [each[label] if each else None for each in placed] for label in labels}
+    return frame.assign(**added)
+
+
+def shown_rows(chosen: list[str], pairs: list[str] | None, scores: list[dict[str, float]]) -> str:
+    """The first rows as the page shows them: the texts, the label and its score."""
+    texts_of = zip(chosen, pairs, strict=True) if pairs else zip(chosen, strict=True)
+    rows = [
+        (*own, label := next(iter(each)), html.number(each[label]))
+        for own, each in zip(list(texts_of)[:SHOWN_ROWS], scores, strict=False)
+    ]
+    first = f"The first {SHOWN_ROWS} of {len(chosen):,} rows" if len(chosen) > SHOWN_ROWS else "All rows"
+    return html.rows_table(first, ["Text", *(["Second text"] if pairs else []), "Label", "Score"], rows)
