@@ -133,7 +133,7 @@ def test_the_child_has_no_secrets_and_is_confined(
 CONFINED = """
 import os, socket, subprocess, sys
 from pathlib import Path
-from bertspace import confine
+from bertspace.safety import confine
 holds = confine.reach([Path(sys.argv[1])], Path(sys.argv[2]))
 def tried(work):
     try:
@@ -414,7 +414,7 @@ def test_answers_of_another_shape_are_refused(found: Any) -> None:
 
 
 def test_the_processor_time_of_a_call_is_bounded(tmp_path: Path) -> None:
-    code = "from bertspace import confine\nconfine.processor(0.2)\nwhile True: pass"
+    code = "from bertspace.safety import confine\nconfine.processor(0.2)\nwhile True: pass"
     done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
     assert done.returncode < 0
     assert confine._data_bytes() >= 0

@@ -403,7 +403,7 @@ def test_the_size_of_a_run_is_that_of_its_files(waiting: None, config: TrainConf
 
 FULL = """
 import resource, sys
-from bertspace import worker
+from bertspace.jobs import worker
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 sys.exit(worker.main([sys.argv[1]]))
 """

@@ -198,7 +198,8 @@ def test_a_guests_run_holds_no_more_memory_than_it_may(tiny_bert: Path) -> None:
 def test_a_guests_run_that_hears_nothing_is_ended_when_its_time_is_long_over(home: Path) -> None:
     """The deadline is looked at between two steps, and a tokenizer may take hours before the first."""
     run = Run.create(TrainConfig(train_file="data/train.parquet"), minutes=0.001)
-    code = "import sys, time; from bertspace import training, worker; worker.LATE = worker.LOOK_SECONDS = 0.1"
+    code = "import sys, time; from bertspace import training; from bertspace.jobs import worker; "
+    code += "worker.LATE = worker.LOOK_SECONDS = 0.1"
     code += "; training.train = lambda *_: (time.sleep(60) for _ in range(1)); worker.main(sys.argv[1:])"
     command = [sys.executable, "-c", code, str(run.path)]
     done = subprocess.run(command, env=processes.worker_environment(), timeout=40, check=False)

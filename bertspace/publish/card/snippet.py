@@ -25,7 +25,7 @@ _PRINTED = {"text-classification": "label", "fill-mask": "token_str"}
 # Runs in a process of its own: the lines as a person would paste them, then the other examples.
 _DRIVER = """
 import contextlib, io, json, sys
-from bertspace import confine
+from bertspace.safety import confine
 told = json.load(sys.stdin)
 confine.memory(told["memory"])
 names, printed = {}, io.StringIO()
