@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from bertspace import hardware, runs
 from bertspace.errors import BertspaceError, ConfigError, ForbiddenError
 from bertspace.jobs import engine
-from bertspace.models import tuning
 from bertspace.runs import ENDED, LOCAL_OWNER
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
     from bertspace.data import Splits
@@ -205,7 +205,7 @@ def check_run(person: Person, config: TrainConfig, splits: Splits) -> None:
 
 
 def _check_batch(config: TrainConfig, most: int) -> None:
-    rows, longest = config.batch_size, tuning.longest(config)
+    rows, longest = config.batch_size, TASKS[config.task].longest(config)
     what = f"tokens a batch ({rows:,} rows of up to {longest:,})"
     _check(what, rows * longest, most, "Lower the batch size, or how long a text may be.")
 
@@ -235,9 +235,8 @@ def _unended(own: list[runs.Run]) -> int:
 
 
 def planned_steps(config: TrainConfig, splits: Splits) -> int:
-    """The optimizer steps that the config asks for; fill-mask's chunks are estimated from the characters."""
-    rows = float(len(splits.train))
-    if config.task == "fill-mask" and config.chunk_size:
-        rows = float(splits.train["text"].str.len().sum()) / CHARACTERS_A_TOKEN / config.chunk_size
+    """The optimizer steps that the config asks for, with tokens estimated from the characters."""
+    tokens = float(splits.train["text"].str.len().sum()) / CHARACTERS_A_TOKEN
+    rows = float(TASKS[config.task].expected_rows(config, len(splits.train), tokens))
     rows = min(rows, config.max_train_rows) if config.max_train_rows else rows
     return config.total_steps(math.ceil(rows / config.batch_size))

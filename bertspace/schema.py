@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from bertspace.errors import ConfigError
 
-TASK_NAMES = ("text-classification", "fill-mask")
+TASK_NAMES: list[str] = []  # filled by tasks.register, in the order of the pickers
 SCHEDULES = ("linear", "cosine", "constant_with_warmup")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 ENCODINGS = (
@@ -31,7 +31,7 @@ def setting(
     *,
     low: float | None = None,
     high: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: Sequence[str] = (),
 ) -> Any:
     """A TrainConfig field: its default, its group and hint on the form, and the values that it may have."""
     return field(
@@ -45,12 +45,12 @@ class TrainConfig:
     YAML's.
 
     Lengths are in tokens, shares and probabilities in 0..1. `learning_rate=None` means the model's own
-    default
-    (`models.default_learning_rate`); `0` in max_steps, max_train_rows, patience and lora_rank means "off".
+    default (`models.default_learning_rate`), an empty task the first one; `0` in max_steps, max_train_rows,
+    patience and lora_rank means "off".
     Raises ConfigError, which names the field, the value and the choices.
     """
 
-    task: str = setting("text-classification", "task", "What the model learns to do.", choices=TASK_NAMES)
+    task: str = setting("", "task", "What the model learns to do.", choices=TASK_NAMES)
     model: str = setting(
         "starter", "model", "starter, a Hub id (owner/name[@revision]) or address, run:<id>, or a folder."
     )
@@ -171,13 +171,10 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
+        if not self.task:
+            object.__setattr__(self, "task", TASK_NAMES[0])
         for each in fields(self):
             _check(each.name, getattr(self, each.name), each.metadata)
-
-    @property
-    def text_length(self) -> int:
-        """Tokens that a text is cut to; 0 where chunks are cut across texts, which says nothing of one."""
-        return 0 if self.task == "fill-mask" and self.chunk_size else self.max_length
 
     def steps_an_epoch(self, batches: int) -> int:
         """Optimizer steps of an epoch of so many batches; the last one may have fewer of them."""
@@ -187,14 +184,6 @@ class TrainConfig:
         """Optimizer steps of the whole training, with epochs of so many batches."""
         steps = max(1, math.ceil(self.steps_an_epoch(batches) * self.epochs))
         return min(steps, self.max_steps) if self.max_steps else steps
-
-    @property
-    def held_out_limit(self) -> int:
-        """Chunks (or texts) that fill-mask scores of a held-out part at most; 0 for all.
-
-        The share of max_train_rows that validation_share is, so that scoring takes its share of the time too.
-        """
-        return math.ceil(self.max_train_rows * self.validation_share) if self.task == "fill-mask" else 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -211,20 +200,8 @@ class TrainConfig:
         return cls(**{name: convert(name, value) for name, value in values.items()})
 
 
-def lighter(config: TrainConfig) -> dict[str, int]:
-    """Settings that need less memory: a smaller batch and as many rows a step; shorter texts; LoRA."""
-    size, most = config.batch_size, 1024 // config.gradient_accumulation
-    if fitting := [part for part in range(1, size // 2 + 1) if size % part == 0 and size // part <= most]:
-        accumulation = config.gradient_accumulation * (size // fitting[-1])
-        return {"batch_size": fitting[-1], "gradient_accumulation": accumulation}
-    length = "chunk_size" if config.task == "fill-mask" and config.chunk_size else "max_length"
-    if getattr(config, length) >= 64:
-        return {length: getattr(config, length) // 2}
-    return {} if config.lora_rank else {"lora_rank": 8}
-
-
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(TrainConfig)
-_CHOICES: dict[str, tuple[str, ...]] = {each.name: each.metadata["choices"] for each in fields(TrainConfig)}
+_CHOICES: dict[str, Sequence[str]] = {each.name: each.metadata["choices"] for each in fields(TrainConfig)}
 
 
 def convert(name: str, value: Any) -> Any:
@@ -380,52 +357,3 @@ class RunState:
     memory_bytes: int = 0
     stored_bytes: int = 0
     advice: dict[str, int] = field(default_factory=dict)
-
-
-# What the scores of a Prediction are, and how that is said; of one of several labels and of words, nothing.
-MEANINGS = {
-    "": "",
-    "each": "Each label is judged on its own: the scores need not add up to 1.",
-    "number": "A number that the model estimates, no probability.",
-}
-
-
-def meaning(problem_type: str | None, labels: int) -> str:
-    """What a classifier's outputs are, a key of MEANINGS; as transformers' pipeline tells it."""
-    if problem_type == "regression":
-        return "number"
-    return "each" if problem_type == "multi_label_classification" or labels == 1 else ""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one input; `scores` fall.
-
-    text-classification: label -> probability, every label. fill-mask: one Prediction a mask, token ->
-    probability, the top k. `text` is the input (fill-mask: with the best token filled in). meaning: a key of
-    MEANINGS, where a classifier was not trained to choose one of its labels. fill: what takes the mask's
-    place, see `filled_in`.
-    """
-
-    text: str
-    scores: dict[str, float]
-    pair: str = ""
-    meaning: str = ""
-    fill: str = ""
-
-    @property
-    def label(self) -> str:
-        return next(iter(self.scores))
-
-    def to_list(self) -> list[Any]:
-        """As it is sent from where it was computed."""
-        return [self.text, self.scores, self.pair, self.meaning, self.fill]
-
-
-def filled_in(left: str, fill: str) -> tuple[str, str]:
-    """The text before a mask and the word in its place. A fill that begins with ## goes on where the text
-    ends, one that begins with a blank has one before it, and any other stands where the mask stood.
-    """
-    if fill.startswith("##"):
-        return left.rstrip(), fill[2:]
-    return (f"{left.rstrip()} ", fill[1:]) if fill.startswith(" ") else (left, fill)

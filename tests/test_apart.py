@@ -410,7 +410,7 @@ def test_an_error_of_any_shape_is_a_short_model_error(answer: Any) -> None:
 )
 def test_answers_of_another_shape_are_refused(found: Any) -> None:
     with pytest.raises(ModelError, match="another shape|not finite"):
-        inference.predictions(found, 1)
+        inference.checked_answers(found, 1, "text-classification")
 
 
 def test_the_processor_time_of_a_call_is_bounded(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from bertspace import models
 from bertspace.cli import words
 from bertspace.errors import ModelError
 from bertspace.models import comparison, evaluation, inference
-from bertspace.schema import MEANINGS, Prediction, TrainConfig
+from bertspace.schema import TrainConfig
+from bertspace.tasks import Answer
 from bertspace.tasks.fill_mask.task import names_of
+from bertspace.tasks.text_classification.answer import MEANINGS, Classified, meaning_in
 from bertspace.ui.frame import html
 
 TEXTS = [
@@ -110,7 +112,7 @@ def test_a_head_answers_as_the_pipeline_has_it(head: str, kind: str, tmp_path: P
         assert_same(found.scores, flat(pipe(text)))
         assert found.label == pipeline("text-classification", folder)(text)[0]["label"]
     wanted = {"number": "number", "numbers": "number", "one of three": ""}.get(head, "each")
-    assert found.meaning == wanted == models.meaning(models.locate(str(folder)))
+    assert found.meaning == wanted == meaning_in(models.locate(str(folder)).config)
 
 
 @pytest.mark.parametrize("head", ["each", "number"])
@@ -140,11 +142,11 @@ def test_such_a_head_is_neither_scored_nor_compared_and_trains_as_any_base(head:
 
 
 def test_what_the_scores_are_is_said_where_they_are_shown() -> None:
-    number = [Prediction("a text", {"LABEL_0": 3.25}, meaning="number")]
+    number = [Classified("a text", {"LABEL_0": 3.25}, meaning="number")]
     assert words.prediction_words(number) == ["  LABEL_0  3.250", f"  ({MEANINGS['number']})"]
     drawn = html.label_panel([html.Side("m", "red", number)])
     assert "3.25" in drawn and MEANINGS["number"] in drawn and "width:0.00%" in drawn
-    each = [Prediction("a text", {"toxic": 0.9, "insult": 0.8}, meaning="each")]
+    each = [Classified("a text", {"toxic": 0.9, "insult": 0.8}, meaning="each")]
     assert MEANINGS["each"] in html.label_panel([html.Side("m", "red", each)])
     assert MEANINGS["each"] in "\n".join(words.prediction_words(each))
 
@@ -194,7 +196,7 @@ def test_two_words_that_differ_in_their_blank_alone_are_both_kept() -> None:
     assert len(found.scores) == len(roberta) and found.scores[" ship"] > 0.9
 
 
-def fill(model: Any, tokenizer: Any, *texts: str, top_k: int = 5) -> list[list[Prediction]]:
+def fill(model: Any, tokenizer: Any, *texts: str, top_k: int = 5) -> list[list[Answer]]:
     from bertspace.tasks import TASKS
 
     return TASKS["fill-mask"].predict(model, tokenizer, texts, None, top_k)

@@ -22,7 +22,8 @@ from bertspace.cli.watch import Watch, step_words
 from bertspace.errors import BertspaceError, OutOfMemory, RunError
 from bertspace.jobs import queue, worker
 from bertspace.runs import Run
-from bertspace.schema import FIELD_TYPES, Prediction, RunState, TrainConfig, TrainEvent
+from bertspace.schema import FIELD_TYPES, RunState, TrainConfig, TrainEvent
+from bertspace.tasks import Answer
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "bertspace"]
@@ -684,6 +685,6 @@ def test_published_figures_are_grouped() -> None:
 
 def test_of_many_labels_the_first_hundred_are_printed() -> None:
     many = {f"label {number} {'x' * 10_000 * (number == 0)}": 0.1 for number in range(100_000)}
-    lines = words.prediction_words([Prediction("a text", many)])
+    lines = words.prediction_words([Answer("a text", many)])
     assert len(lines) == 101 and lines[-1] == "  and 99,900 more (--json has them all)"
     assert max(map(len, lines)) < 120

@@ -15,7 +15,7 @@ from bertspace.errors import ModelError
 from bertspace.models import comparison, inference
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
-from bertspace.tasks.verdict import of_result
+from bertspace.tasks import verdict_of
 
 
 def words_around(count: int) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def test_compare_says_of_the_base_what_the_run_says_of_it(tuned: Run) -> None:
     assert found.base_metrics == pytest.approx(tuned.result()["base"]["test"], abs=1e-6)
     assert found.tuned_metrics == pytest.approx(tuned.result()["test"], abs=1e-6)
     assert list(found.table["label"]) == ["bad", "good"] * 6 + ["bad"]
-    assert found.verdict == replace(of_result(tuned.result()), split="")
+    assert found.verdict == replace(verdict_of(tuned.result()), split="")
 
 
 def test_a_model_that_is_no_run_is_scored_on_whole_texts_as_it_is_asked(

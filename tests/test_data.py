@@ -89,12 +89,12 @@ def assert_same(one: Splits, other: Splits) -> None:
 )
 def test_columns_are_guessed_by_their_names(columns: str, expected: tuple[str, str, str]) -> None:
     text, pair, label = expected
-    assert guess_columns(columns.split(), "text-classification") == {
+    assert guess_columns(columns.split(), ("text", "pair", "label")) == {
         "text_column": text,
         "pair_column": pair,
         "label_column": label,
     }
-    assert guess_columns(columns.split(), "fill-mask") == {
+    assert guess_columns(columns.split(), ("text",)) == {
         "text_column": text,
         "pair_column": "",
         "label_column": "",

@@ -15,7 +15,7 @@ import pytest
 
 from bertspace import hardware, models
 from bertspace.errors import BertspaceError, ConfigError, ModelError, TimeLimitError
-from bertspace.models import evaluation, inference
+from bertspace.models import evaluation, inference, loading
 
 TEXT = "the ship is [MASK]"
 
@@ -61,7 +61,7 @@ class Loading:
 @pytest.fixture
 def loading(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loading]:
     found = Loading()
-    monkeypatch.setattr(models, "load_model", found)
+    monkeypatch.setattr(loading, "load_model", found)
     yield found
     found.go_on.set()
 

@@ -15,7 +15,7 @@ from bertspace.data.labels import code_known, code_labels, label_name, model_lab
 from bertspace.data.tables import Table
 from bertspace.errors import DataError, Remedy
 from bertspace.schema import TrainConfig
-from bertspace.tasks.text_classification.task import distinct
+from bertspace.tasks.base import distinct
 
 
 def a_table(*labels: Any, names: tuple[str, ...] = ()) -> Table:

@@ -113,12 +113,21 @@ def test_a_probe_of_another_model_is_refused_where_it_would_be_asked(tiny_bert: 
     for probe, fits in (((2, width), True), ((3, width), False), ((2, width + 1), False)):
         found = Probe(shaped(*probe), shaped(probe[0]))
         if fits:
-            assert len(inference.predict_with_probe(str(tiny_bert), found, ("no", "yes"), ["good"])) == 1
+            assert (
+                len(
+                    inference.predict_with_probe(
+                        str(tiny_bert), found, ("no", "yes"), ["good"], task="text-classification"
+                    )
+                )
+                == 1
+            )
         else:
             with pytest.raises(
                 ModelError, match=f"The probe is of {probe[0]} labels and {probe[1]} features"
             ):
-                inference.predict_with_probe(str(tiny_bert), found, ("no", "yes"), ["good"])
+                inference.predict_with_probe(
+                    str(tiny_bert), found, ("no", "yes"), ["good"], task="text-classification"
+                )
 
 
 def test_features_are_the_mean_over_a_rows_own_tokens(tiny_bert: Path) -> None:

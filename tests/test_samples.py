@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from bertspace.data import SAMPLES, load_splits, read_table
+from bertspace.data import SAMPLE_FOLDER, load_splits, read_table
 from bertspace.schema import TASK_NAMES, TrainConfig
+from bertspace.tasks import samples
 
+SAMPLES = samples()
 LABELS = {
     "office": {"request", "promise", "report"},
     "pairs": {"same", "different"},
@@ -51,13 +53,11 @@ def test_there_are_the_three_samples() -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_no_two_rows_of_a_sample_share_over_half_of_their_trigrams(name: str) -> None:
-    frame = read_table(SAMPLES[name].path)
+    frame = read_table(SAMPLE_FOLDER / SAMPLES[name].file)
     assert len(frame) >= 150
     columns = SAMPLES[name].columns
-    texts = [
-        " ".join(row)
-        for row in zip(*(frame[each] for each in (columns.text, columns.pair) if each), strict=True)
-    ]
+    read = [columns[role] for role in ("text", "pair") if role in columns]
+    texts = [" ".join(row) for row in zip(*(frame[each] for each in read), strict=True)]
     alike, first, second = most_alike(texts)
     assert alike <= 0.5, f"{texts[first]!r} and {texts[second]!r}"
 
@@ -69,9 +69,9 @@ def test_a_sample_loads_by_its_name_alone(name: str) -> None:
     assert splits.source == f"sample: {sample.title}"
     assert set(splits.label_names) == LABELS[name]
     assert splits.findings == ()
-    assert ("pair" in splits.train) == bool(sample.columns.pair)
+    assert ("pair" in splits.train) == ("pair" in sample.columns)
     both = len(splits.train) + len(splits.validation)
-    assert both == len(read_table(sample.path))
+    assert both == len(read_table(SAMPLE_FOLDER / sample.file))
     assert len(splits.validation) == pytest.approx(both / 10, abs=1)
     if splits.label_names:
         shares = splits.train["label"].value_counts(normalize=True)

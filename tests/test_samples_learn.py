@@ -2,17 +2,18 @@
 
 import pytest
 
-from bertspace import data, presets
+from bertspace import presets
 from bertspace.jobs import engine
 from bertspace.schema import TrainConfig
+from bertspace.tasks import samples
 
-LABELLED = [name for name, sample in data.SAMPLES.items() if sample.columns.label]
+LABELLED = [name for name, sample in samples().items() if "label" in sample.columns]
 
 
 @pytest.mark.needs_starter
 @pytest.mark.parametrize("name", LABELLED)
 def test_quick_look_beats_the_frozen_probe_on(name: str) -> None:
-    sample = data.SAMPLES[name]
+    sample = samples()[name]
     settings = presets.settings("quick") | {"validation_share": sample.validation_share}
     run = engine.submit(TrainConfig.from_dict({"dataset": f"sample:{name}"} | settings))
     engine.wait(run, 600)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertspace.errors import ConfigError
-from bertspace.schema import FIELD_TYPES, STATUSES, TASK_NAMES, Prediction, TrainConfig, TrainEvent, convert
+from bertspace.schema import FIELD_TYPES, STATUSES, TASK_NAMES, TrainConfig, TrainEvent, convert
 
 
 def refusal(name: str, value: Any) -> str:
@@ -216,10 +216,6 @@ def test_an_event_is_one_line_without_what_is_empty() -> None:
     )
     assert TrainEvent(**event.to_dict()) == event
     assert "metrics" not in TrainEvent("status", message="Reading").to_dict()
-
-
-def test_a_predictions_label_is_its_best_one() -> None:
-    assert Prediction("a good day", {"good": 0.9, "bad": 0.1}).label == "good"
 
 
 def test_interrupted_is_a_status_that_a_run_can_be_shown_with() -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bertspace.schema import Prediction
+from bertspace.tasks.fill_mask.answer import Filled
 from bertspace.ui.frame import chart, html
 from bertspace.ui.frame.html import BASE, TUNED, Side
 
@@ -47,7 +47,7 @@ def test_bars_have_a_name_a_width_a_short_value_and_the_full_one() -> None:
 def test_of_a_hundred_thousand_labels_the_first_hundred_are_drawn_and_the_rest_counted() -> None:
     """They made 27 MB of HTML."""
     many = {f"label {number} {'x' * 3000}": 1 / (number + 1) for number in range(100_000)}
-    side = Side("starter", TUNED, [Prediction("a text", many)])
+    side = Side("starter", TUNED, [Filled("a text", many)])
     for drawn in (html.bars(many, BASE), html.label_panel([side, side])):
         assert len(drawn) < 100_000 and "and 99,900 more labels</p>" in drawn and "label 99 x" in drawn
     shown = chart.bars("Labels", [(label, 1) for label in many])
@@ -66,7 +66,7 @@ HOSTILE = '<script>alert("1")</script> {{value}} ${1} `x`'
 
 
 def test_no_text_of_a_visitor_is_markup_or_template() -> None:
-    found = Prediction(HOSTILE, {HOSTILE: 0.5})
+    found = Filled(HOSTILE, {HOSTILE: 0.5})
     side = Side(HOSTILE, BASE, [found])
     drawn = [
         html.label_panel([side]),
@@ -84,7 +84,7 @@ def test_no_text_of_a_visitor_is_markup_or_template() -> None:
 
 
 def test_every_mask_is_filled_with_its_own_best_word_which_is_marked() -> None:
-    masks = [Prediction("", {"keeper": 0.5, "man": 0.25}), Prediction("", {"##s": 0.5})]
+    masks = [Filled("", {"keeper": 0.5, "man": 0.25}), Filled("", {"##s": 0.5})]
     drawn = html.mask_panel("The [MASK] lit the lamp <mask>.", [Side("starter", BASE, masks)])
     mark = f'<mark style="border-color:{BASE}">'
     assert f'<p class="pg-filled">The {mark}keeper</mark> lit the lamp{mark}s</mark>.</p>' in drawn
@@ -93,7 +93,7 @@ def test_every_mask_is_filled_with_its_own_best_word_which_is_marked() -> None:
 
 
 def test_small_probabilities_share_a_scale_that_is_said() -> None:
-    sides = [Side("a", BASE, [Prediction("", {"x": 0.05})]), Side("b", TUNED, [Prediction("", {"x": 0.15})])]
+    sides = [Side("a", BASE, [Filled("", {"x": 0.05})]), Side("b", TUNED, [Filled("", {"x": 0.15})])]
     drawn = html.mask_panel("[MASK]", sides)
     assert html.full_bar(sides) == 0.2
     assert "width:25.00%" in drawn and "width:75.00%" in drawn
@@ -101,13 +101,13 @@ def test_small_probabilities_share_a_scale_that_is_said() -> None:
 
 
 def test_labels_of_two_models_stand_in_the_order_of_the_last() -> None:
-    base, tuned = Prediction("", {"a": 0.9, "b": 0.1}), Prediction("", {"b": 0.8, "a": 0.2})
+    base, tuned = Filled("", {"a": 0.9, "b": 0.1}), Filled("", {"b": 0.8, "a": 0.2})
     drawn = html.label_panel([Side("base", BASE, [base]), Side("tuned", TUNED, [tuned])])
     assert re.findall(r'pg-label">(\w)', drawn) == ["b", "a", "b", "a"]
 
 
-def said(**scores: float) -> Prediction:
-    return Prediction("", scores)
+def said(**scores: float) -> Filled:
+    return Filled("", scores)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,7 @@ def said(**scores: float) -> Prediction:
         ),
     ],
 )
-def test_the_verdict_says_who_says_what_and_who_is_surer(
-    base: Prediction, tuned: Prediction, sentence: str
-) -> None:
+def test_the_verdict_says_who_says_what_and_who_is_surer(base: Filled, tuned: Filled, sentence: str) -> None:
     assert html.verdict([base], [tuned]) == sentence
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from bertspace.tasks import intervals, verdict
-from bertspace.tasks.verdict import Verdict, of_labels, of_masks, of_result
+from bertspace.tasks import intervals, verdict, verdict_of
+from bertspace.tasks.verdict import Verdict, of_labels, of_masks
 
 NAMES = ("no", "yes", "maybe")
 
@@ -196,7 +196,7 @@ def test_an_epoch_chosen_by_the_rows_it_is_measured_on_says_so() -> None:
 def test_a_verdict_is_read_as_it_was_written() -> None:
     found = of_labels("accuracy", table(TRUTH, TRUTH), table(TRUTH, wrong(TRUTH, [1, 2])), NAMES)
     written = json.loads(json.dumps(found.to_dict()))
-    assert of_result({"verdict": written}) == found
+    assert verdict_of({"verdict": written}) == found
     assert written["words"] == found.words
 
 
@@ -204,7 +204,7 @@ def test_a_result_of_an_earlier_version_has_its_figures_and_no_verdict() -> None
     scores = {"accuracy": 0.9}
     base = {"kind": "probe", "validation": {"accuracy": 0.7}, "majority": {"validation": {"accuracy": 0.8}}}
     old = {"headline": "accuracy", "validation": scores, "test": None, "base": base}
-    found = of_result(old | {"rows": {"validation": 50}, "config": {"task": "text-classification"}})
+    found = verdict_of(old | {"rows": {"validation": 50}, "config": {"task": "text-classification"}})
     assert (found.outcome, found.against) == ("unknown", "majority")
     assert found.words == (
         "Accuracy 0.900 on 50 validation rows, against 0.800 for always giving the commonest label. Whether "

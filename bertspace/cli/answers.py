@@ -24,7 +24,8 @@ from bertspace.data.columns import texts
 from bertspace.data.reading import READING
 from bertspace.errors import DataError
 from bertspace.models import comparison, held_out, inference
-from bertspace.schema import Prediction, TrainConfig
+from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 T = TypeVar("T")
 FILE_HELP = "csv, tsv, jsonl, parquet or txt, each also gzipped; zip or tar.gz"
@@ -84,10 +85,10 @@ def predict(arguments: argparse.Namespace) -> Outcome:
     asked = _asked(arguments, name, task)
     found = inference.predict(name, asked.texts, task=task, pairs=asked.pairs, top_k=arguments.top_k)
     answers = asked.placed(found)
-    rows = [row | _answer(each, task) for row, each in zip(asked.rows, answers, strict=True)]
+    rows = [row | TASKS[task].as_json(each or ()) for row, each in zip(asked.rows, answers, strict=True)]
     blocks = []
     for row, each in zip(asked.rows, answers, strict=True):
-        title = each[0].text if each and task == "fill-mask" else _title(row, blank=each is None)
+        title = each[0].text if each and each[0].part else _title(row, blank=each is None)
         blocks.append("\n".join([title, *(words.prediction_words(each) if each else ())]))
     document = {"model": name, "task": task, "max_length": inference.longest(name), "predictions": rows}
     return Outcome(document, "\n\n".join(blocks))
@@ -100,16 +101,6 @@ def _title(row: Mapping[str, Any], blank: bool) -> str:
 
 def _entry(text: str, pair: str) -> dict[str, Any]:
     return {"text": text, "pair": pair} if pair else {"text": text}
-
-
-def _answer(found: Sequence[Prediction] | None, task: str) -> dict[str, Any]:
-    """The part of a JSON row that one model's answer is; to a blank text there is none."""
-    if task == "fill-mask":
-        return {"filled": found[0].text if found else None, "masks": [each.scores for each in found or ()]}
-    if not found:
-        return {"label": None, "scores": {}}
-    said = {"meaning": found[0].meaning} if found[0].meaning else {}
-    return {"label": found[0].label, "scores": found[0].scores, **said}
 
 
 @dataclass(frozen=True)
@@ -181,7 +172,11 @@ def compare(arguments: argparse.Namespace) -> Outcome:
     said = comparison.base_words(base, tuned)
     rows = [
         _entry(each.text, each.pair)
-        | {"base": _answer(each.base, task), "tuned": _answer(each.tuned, task), "changed": each.changed}
+        | {
+            "base": TASKS[task].as_json(each.base),
+            "tuned": TASKS[task].as_json(each.tuned),
+            "changed": each.changed,
+        }
         for each in found
     ]
     blocks = [_side_by_side(each, said, tuned) for each in found]

@@ -10,8 +10,7 @@ from typing import Any
 
 from bertspace.errors import Remedy
 from bertspace.hardware import size
-from bertspace.schema import MEANINGS, Prediction
-from bertspace.tasks import verdict
+from bertspace.tasks import Answer, verdict_of
 
 NONE = "–"
 MOST_LABELS, LONGEST_NAME = 100, 100  # of one answer, and characters of a label
@@ -90,7 +89,7 @@ def headline_words(result: Mapping[str, Any] | None) -> str:
 
 def outcome_words(result: Mapping[str, Any]) -> str:
     """Whether it helped, which epoch is kept, and what to try; a line each."""
-    lines = [verdict.of_result(result).words, result.get("kept", ""), *result.get("hints", ())]
+    lines = [verdict_of(result).words, result.get("kept", ""), *result.get("hints", ())]
     return "\n".join(filter(None, lines))
 
 
@@ -107,19 +106,19 @@ def figures_words(figures: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(["Published:", *named]) if named else ""
 
 
-def prediction_words(found: Sequence[Prediction], indent: str = "  ") -> list[str]:
-    """A line for each label or token; several masks of one text are numbered."""
+def prediction_words(found: Sequence[Answer], indent: str = "  ") -> list[str]:
+    """A line for each label or token; several parts of one text, as masks, are numbered."""
     lines = []
     for place, prediction in enumerate(found, start=1):
         if len(found) > 1:
-            lines.append(f"{indent}mask {place}")
+            lines.append(f"{indent}{prediction.part} {place}")
         shown = [(_cut(name), score) for name, score in islice(prediction.scores.items(), MOST_LABELS)]
         width = max(len(name) for name, _ in shown)
         lines += [f"{indent}{name.ljust(width)}  {score:.3f}" for name, score in shown]
         if (more := len(prediction.scores) - len(shown)) > 0:
             lines.append(f"{indent}and {more:,} more (--json has them all)")
-        if said := MEANINGS[prediction.meaning]:
-            lines.append(f"{indent}({said})")
+        if prediction.note:
+            lines.append(f"{indent}({prediction.note})")
     return lines
 
 

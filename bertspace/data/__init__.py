@@ -4,8 +4,8 @@ from bertspace.data.columns import guess_columns
 from bertspace.data.labels import label_counts
 from bertspace.data.loading import (
     PARTS,
+    SAMPLE_FOLDER,
     SAMPLE_PREFIX,
-    SAMPLES,
     Splits,
     int64,
     is_headless,
@@ -21,7 +21,7 @@ from bertspace.data.run_data import write_splits
 
 __all__ = [
     "PARTS",
-    "SAMPLES",
+    "SAMPLE_FOLDER",
     "SAMPLE_PREFIX",
     "Splits",
     "archives",

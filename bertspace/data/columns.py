@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from bertspace.data.delimited import SEPARATORS, WORDS
 from bertspace.data.tables import Table, shortened
 from bertspace.errors import DataError, Remedy
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,20 +76,22 @@ class Columns:
     label: str = ""
 
 
-def guess_columns(columns: list[str], task: str) -> dict[str, str]:
+def guess_columns(columns: list[str], roles: Collection[str]) -> dict[str, str]:
     """{"text_column": …, "pair_column": …, "label_column": …} by the names alone; "" where none fits.
 
-    Two texts are taken for a pair only where both have names that go together (sentence1 and sentence2, …).
+    roles: the columns that the task has. Two texts are taken for a pair only where both have names that go
+    together (sentence1 and sentence2, …).
     """
     known = {_folded(name): name for name in reversed(columns)}
     known |= {name: name for name in columns if name == _folded(name)}  # text, where there is Text too
     text = next((known[name] for name in TEXT_NAMES if name in known), "")
     pair = label = ""
-    if task == "text-classification":
+    if "pair" in roles:
         both = next((names for names in PAIR_NAMES if known.keys() >= set(names)), None)
         text, pair = (known[both[0]], known[both[1]]) if both else (text, "")
+    if "label" in roles:
         label = next((known[name] for name in LABEL_NAMES if name in known and known[name] != text), "")
-    elif not text:
+    if not text:
         text = next((known[first] for first, _ in PAIR_NAMES if first in known), "")
     return {"text_column": text, "pair_column": pair, "label_column": label}
 
@@ -97,29 +100,31 @@ def _folded(name: object) -> str:
     return str(name).strip().lower()
 
 
-def pick_columns(config: TrainConfig, table: Table) -> Columns:
+def pick_columns(config: TrainConfig, table: Table, roles: Collection[str] = ()) -> Columns:
     """The columns named in the config, the others guessed: by their names, then by what is in them.
+
+    roles: those that are wanted; the task's, where none are named.
 
     A pair is guessed only where the text is guessed too: a text column alone means single texts.
     Raises DataError, which names the file and the columns that it has.
     """
     found = [str(name) for name in table.frame.columns]
-    labelled = config.task == "text-classification"
-    text, pair, label = config.text_column, "", ""
-    if labelled:
-        pair, label = config.pair_column, config.label_column
+    roles = roles or TASKS[config.task].columns
+    text, pair, label = (
+        getattr(config, f"{role}_column") if role in roles else "" for role in ("text", "pair", "label")
+    )
     for name in filter(None, (text, pair, label)):
         check_column(name, table)
-    guess = guess_columns([name for name in found if name != label], config.task)
+    guess = guess_columns([name for name in found if name != label], roles)
     if not text:
         text, pair = guess["text_column"], pair or guess["pair_column"]
     if not text or (text == pair and not config.text_column):
         rest = [name for name in found if name not in (pair, label, guess["label_column"])]
         text = _longest(table.frame[rest])
-    if labelled and not label:
+    if "label" in roles and not label:
         label = _label(guess["label_column"], table.frame, text, pair)
     picked = Columns(text, pair, label)
-    _check_picked(picked, table, labelled)
+    _check_picked(picked, table, "label" in roles)
     return picked
 
 
@@ -175,15 +180,14 @@ def _check_picked(picked: Columns, table: Table, labelled: bool) -> None:
 def _no_label(picked: Columns, table: Table) -> DataError:
     found = [str(name) for name in table.frame.columns]
     rest = [name for name in found if name not in (picked.text, picked.pair)]
-    hint = "Name it by label_column; fill-mask is the task that needs no labels."
+    hint = f"Name it by label_column; {_needs_no_labels()}"
     if len(truths := [name for name in rest if _is_truth(table.frame[name])]) > 1:
         hint = f"{_several(truths)} Name one of them by label_column, or make one column of them."
     offered = [name for name in rest if _repeats(table.frame[name])][:OFFERED]
     ways = [Remedy(f"Take {name!r} as the label", (("label_column", name),)) for name in offered]
     if len(found) == 1 and _DELIMITED.search(table.name):
         hint = (
-            "Separate the parts of a line by commas, semicolons, tabs or vertical bars; "
-            "fill-mask is the task that needs no labels."
+            f"Separate the parts of a line by commas, semicolons, tabs or vertical bars; {_needs_no_labels()}"
         )
         marks = [name for name in WORDS if _has_everywhere(SEPARATORS[name], table.frame[found[0]])]
         ways = [Remedy(f"Separate at {WORDS[name]}", (("separator", name),)) for name in marks]
@@ -192,6 +196,11 @@ def _no_label(picked: Columns, table: Table) -> DataError:
         hint=hint,
         remedies=tuple(ways),
     )
+
+
+def _needs_no_labels() -> str:
+    names = [name for name, task in TASKS.items() if not task.has_labels]
+    return f"{' and '.join(names)} need{'' if len(names) > 1 else 's'} no labels."
 
 
 def _has_everywhere(mark: str, values: pd.Series) -> bool:

@@ -16,7 +16,7 @@ from bertspace.data.columns import is_missing
 from bertspace.data.tables import Table, row_words, shortened
 from bertspace.errors import DataError, Remedy
 from bertspace.safety.layout import LONGEST_LABEL
-from bertspace.tasks.text_classification.task import distinct
+from bertspace.tasks.base import distinct
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ Knows nothing of models and tokens.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,13 +31,12 @@ from bertspace.data.tables import Reading, Table, guesses_told, row_words, short
 from bertspace.errors import ConfigError, DataError, Remedy
 from bertspace.hub import names as hub_names
 from bertspace.schema import TrainConfig
+from bertspace.tasks import Sample, samples
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "SAMPLES",
-    "Sample",
     "Splits",
     "guess_columns",
     "label_counts",
@@ -51,54 +50,6 @@ __all__ = [
 SAMPLE_FOLDER = Path(__file__).parents[1] / "samples"
 SAMPLE_PREFIX = "sample:"
 PARTS = run_data.PARTS
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A small data set that comes with the package; `sample:<name>` as a config's dataset."""
-
-    name: str
-    task: str
-    title: str
-    description: str
-    file: str
-    columns: Columns
-    validation_share: float = 0.3  # of so few rows a tenth would be too few to judge by
-
-    @property
-    def path(self) -> Path:
-        return SAMPLE_FOLDER / self.file
-
-
-SAMPLES: dict[str, Sample] = {
-    sample.name: sample
-    for sample in (
-        Sample(
-            "office",
-            "text-classification",
-            "Office messages",
-            "Lines from everyday work, sorted into requests, promises and reports.",
-            "office_messages.csv",
-            Columns("text", label="label"),
-        ),
-        Sample(
-            "pairs",
-            "text-classification",
-            "Question pairs",
-            "Pairs of everyday questions that ask the same thing, or do not.",
-            "question_pairs.csv",
-            Columns("text", "pair", "label"),
-        ),
-        Sample(
-            "lighthouse",
-            "fill-mask",
-            "Lighthouse handbook",
-            "A keeper's handbook of lights and coastal navigation, in words of its own.",
-            "lighthouse.txt",
-            Columns("text"),
-        ),
-    )
-}
 
 
 def load_splits(config: TrainConfig) -> Splits:
@@ -222,7 +173,7 @@ def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
         )
     if config.dataset.startswith(SAMPLE_PREFIX):
         sample = _sample(config.dataset.removeprefix(SAMPLE_PREFIX).strip())
-        return f"sample: {sample.title}", {"train": published.read(sample.path)}
+        return f"sample: {sample.title}", {"train": published.read(SAMPLE_FOLDER / sample.file)}
     if config.dataset:
         named = f" ({config.dataset_config})" if config.dataset_config else ""
         return f"{hub_names.plain(config.dataset, 'data set')}{named}", load_hub(config)
@@ -240,13 +191,20 @@ def _sources(config: TrainConfig) -> tuple[str, dict[str, Table]]:
 
 
 def _known_samples() -> str:
-    return " or ".join(SAMPLE_PREFIX + name for name in SAMPLES)
+    return " or ".join(SAMPLE_PREFIX + name for name in samples())
+
+
+def sample_of(config: TrainConfig) -> Sample | None:
+    """The sample that the config names, where it names one that there is."""
+    if not config.dataset.startswith(SAMPLE_PREFIX):
+        return None
+    return samples().get(config.dataset.removeprefix(SAMPLE_PREFIX).strip())
 
 
 def _sample(name: str) -> Sample:
-    if name not in SAMPLES:
+    if name not in samples():
         raise DataError(f"There is no sample {name!r}.", hint=f"Take {_known_samples()}.")
-    return SAMPLES[name]
+    return samples()[name]
 
 
 def read_file(path: Path, config: TrainConfig) -> Table:

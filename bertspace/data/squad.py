@@ -11,6 +11,7 @@ from bertspace.data.reading import AUTO, Reading
 from bertspace.data.tables import Table
 from bertspace.errors import DataError
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,18 +78,19 @@ def _text(value: dict[str, Any], key: str, name: str) -> str:
 
 
 def for_task(table: Table, config: TrainConfig) -> Table:
-    """The rows of questions as the task can take them: fill-mask reads each context once.
+    """The rows of questions as the task can take them: one without labels reads each context once.
 
     Other tables are as they were. Raises DataError where the questions are to be classified by no label.
     """
     if not set(table.frame.columns) >= _ASKED or not table.frame["context"].map(type).eq(str).all():
         return table
-    if config.task == "fill-mask" and config.text_column in ("", "context"):
+    labelled = TASKS[config.task].has_labels
+    if not labelled and config.text_column in ("", "context"):
         return _contexts(table)
-    if config.task == "text-classification" and not config.label_column:
+    if labelled and not config.label_column:
         raise DataError(
             f"{table.name} holds questions and their answers; answering questions is no task here yet.",
-            hint="Choose fill-mask, which learns from the contexts, or name a label_column to classify by.",
+            hint="Choose a task that learns from the contexts alone, or name a label_column.",
         )
     return table
 

@@ -16,8 +16,8 @@ from bertspace.data.labels import label_name, listed, model_labels
 from bertspace.errors import ModelError, Remedy
 from bertspace.models import apart, evaluation, held_out, inference, loading
 from bertspace.models.probe import Probe, answers
-from bertspace.schema import Prediction, TrainConfig
-from bertspace.tasks import TASKS, verdict
+from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS, Answer, verdict
 from bertspace.tasks.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROBE = "probe.safetensors"
-VERDICTS = ("fixed", "broken", "same right", "same wrong")
 
 
 @dataclass(frozen=True)
@@ -34,22 +33,21 @@ class Compared:
 
     text: str
     pair: str
-    base: list[Prediction]
-    tuned: list[Prediction]
+    base: list[Answer]
+    tuned: list[Answer]
 
     @property
     def changed(self) -> bool:
         """Whether the first answers differ."""
-        return [each.label for each in self.base] != [each.label for each in self.tuned]
+        return [each.best for each in self.base] != [each.best for each in self.tuned]
 
 
 @dataclass(frozen=True)
 class FileComparison:
     """Both models on the same rows.
 
-    table: text, [pair], label, base, tuned, verdict; for fill-mask a row a chunk: base and tuned (loss a
-    masked token, in nats) and masks (their number). verdict: by the task's headline metric. findings: how
-    it was read; remedies: how it can be.
+    table: as the task's `compare_rows` has it. fixed, broken: rows; 0 where a row is neither right nor wrong.
+    verdict: by the task's headline metric. findings: how it was read; remedies: how it can be.
     """
 
     base_words: str
@@ -82,11 +80,11 @@ def base_words(base: str, tuned: str) -> str:
 
 
 def _needs_probe(base: str, tuned: str, task: str) -> bool:
-    """Whether the base has no classifier, or one of other labels while there is a probe of these."""
-    if task != "text-classification":
+    """Whether the base has no such head, or one of other labels while there is a probe of these."""
+    if TASKS[task].baseline != "probe":
         return False
     located = loading.locate(base)
-    if loading.misfit(located, task) or loading.meaning(located):
+    if loading.misfit(located, task) or TASKS[task].unscorable(located.config):
         return True
     return bool(_unshared(base, tuned)) and _is_base(base, tuned) and _probe_file(tuned).is_file()
 
@@ -126,12 +124,12 @@ def _probe_file(tuned: str) -> Path:
     return (loading.run_called(tuned).path if own else loading.locate(tuned).path) / PROBE
 
 
-def _probe(base: str, tuned: str) -> Probe:
+def _probe(base: str, tuned: str, task: str) -> Probe:
     """The probe that was fitted on the tuned model's base; raises ModelError where there is none."""
     file = _probe_file(tuned)
     if not file.is_file() or not _is_base(base, tuned):
-        if not loading.misfit(located := loading.locate(base), "text-classification"):
-            loading.check_one_label(located)
+        if not loading.misfit(located := loading.locate(base), task):
+            loading.check_scorable(located, task)
         raise ModelError(
             f"{base} has no classifier, and {tuned} has no probe of it.",
             hint="Compare a run with the model that it was trained from, or two models that classify.",
@@ -144,12 +142,12 @@ def compare(
 ) -> list[Compared]:
     """Both models' answers to the same texts; raises BertspaceError."""
     task = inference.task_of(tuned)
-    _check_scored(tuned, task)
+    loading.check_scorable(loading.locate(tuned), task)
     after = inference.predict(tuned, texts, task=task, pairs=pairs, top_k=top_k)
     length = loading.locate(tuned).max_length  # both read as much of a text
     if _needs_probe(base, tuned, task):
         before = inference.predict_with_probe(
-            base, _probe(base, tuned), _label_names(tuned), texts, pairs, max_length=length
+            base, _probe(base, tuned, task), _label_names(tuned), texts, pairs, task=task, max_length=length
         )
     else:
         before = inference.predict(base, texts, task=task, pairs=pairs, top_k=top_k, max_length=length)
@@ -173,7 +171,7 @@ def evaluate_file(
     settings: of TrainConfig, how the file is read.
     """
     task = task or inference.task_of(model)
-    _check_scored(model, task)
+    loading.check_scorable(loading.locate(model), task)
     config = reading_config(model, task, settings)
     found = held_out.read(model, Path(file), config, _label_names(model))
     frame = found.frame.head(max_rows) if max_rows else found.frame
@@ -181,15 +179,9 @@ def evaluate_file(
     metrics, table = evaluation.evaluate(loading.locate(model), frame, config)
     rows = len(next(iter(table.values())))
     about = {"model": model, "task": task, "file": Path(file).name, "rows": rows}
-    about |= {"max_length": inference.longest(model)} if config.text_length else {}
+    about |= {"max_length": inference.longest(model)} if TASKS[task].text_length(config) else {}
     said = {"findings": list(found.findings), "remedies": found.table.remedies}
     return about | {"metrics": metrics} | said
-
-
-def _check_scored(model: str, task: str) -> None:
-    """Raises ModelError for what no file's labels could be compared with, before any is read."""
-    if task == "text-classification":
-        loading.check_one_label(loading.locate(model))
 
 
 def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingProxyType({})) -> TrainConfig:
@@ -208,35 +200,36 @@ def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingP
 def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComparison:
     """Both models on the same held-out rows; raises BertspaceError. settings: how the file is read."""
     task = inference.task_of(tuned)
-    _check_scored(tuned, task)
+    loading.check_scorable(loading.locate(tuned), task)
     config = reading_config(tuned, task, settings)
-    if task == "fill-mask":
-        _check_vocabularies(base, tuned)
     words, by_probe = base_words(base, tuned), _needs_probe(base, tuned, task)
-    if task != "fill-mask" and not by_probe:
+    labelled, names = TASKS[task].has_labels, _label_names(tuned)
+    if not labelled:
+        _check_vocabularies(base, tuned)
+    elif not by_probe:
         _check_labels(base, tuned)
-    rows = held_out.read(tuned, Path(file), config, _label_names(tuned))
+    rows = held_out.read(tuned, Path(file), config, names)
     frame, said = rows.frame, (rows.findings, rows.table.remedies)
     config = evaluation.as_in_the_run(tuned, frame, config)
     after, tuned_table = evaluation.evaluate(loading.locate(tuned), frame, config)
     if by_probe:
         before, base_table = _probe_on(base, tuned, frame, config)
-    elif task == "fill-mask":
-        before, base_table = evaluation.evaluate(_base(base, tuned), frame, config)
-    else:
+    elif labelled:
         before, base_table = _by_name(base, tuned, frame, config)
-    headline = TASKS[task].headline
-    if task == "fill-mask":
-        table = _loss_table(base_table, tuned_table)
-        unit = "chunks" if config.chunk_size else "texts"
-        judged = verdict.of_masks(headline, tuned_table, base_table, unit=unit)
-        return FileComparison(words, tuned, len(table), before, after, table, 0, 0, judged, *said)
-    against = verdict.PROBE if by_probe else verdict.BASE
-    names = _label_names(tuned)
-    counts = _trained_on(tuned, names)
-    judged = verdict.of_labels(headline, tuned_table, base_table, names, counts, against=against)
-    table = _verdicts(frame, base_table, tuned_table, names)
-    fixed, broken = (int((table["verdict"] == each).sum()) for each in ("fixed", "broken"))
+    else:
+        before, base_table = evaluation.evaluate(_base(base, tuned), frame, config)
+    judged = TASKS[task].judge(
+        TASKS[task].headline,
+        tuned_table,
+        base_table,
+        config=config,
+        names=names,
+        counts=_trained_on(tuned, names),
+        against=verdict.PROBE if by_probe else verdict.BASE,
+    )
+    table = TASKS[task].compare_rows(frame, base_table, tuned_table, names)
+    outcomes = table["verdict"].value_counts() if "verdict" in table else {}
+    fixed, broken = (int(outcomes.get(each, 0)) for each in ("fixed", "broken"))
     return FileComparison(words, tuned, len(table), before, after, table, fixed, broken, judged, *said)
 
 
@@ -274,7 +267,7 @@ def _probe_on(
     base: str, tuned: str, frame: pd.DataFrame, config: TrainConfig
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """The metrics and the table of a frozen base, through the probe that was fitted on it."""
-    probe, located = _probe(base, tuned), _base(base, tuned)
+    probe, located = _probe(base, tuned, config.task), _base(base, tuned)
     pooled = evaluation.tabulate(located, frame, config, features=True)
     features = inference.checked_array(pooled.get("features"), len(frame))
     probe.check(len(_label_names(tuned)), features.shape[1])
@@ -296,35 +289,3 @@ def _check_vocabularies(base: str, tuned: str) -> None:
             f"{base} and {tuned} have different vocabularies: their losses are not of the same words.",
             hint="Compare a model with the base that it was trained from, or with another run of that base.",
         )
-
-
-def _verdicts(
-    frame: pd.DataFrame, base: dict[str, np.ndarray], tuned: dict[str, np.ndarray], names: tuple[str, ...]
-) -> pd.DataFrame:
-    import numpy as np
-
-    label = frame["label"].to_numpy()
-    before, after = base["probabilities"].argmax(-1), tuned["probabilities"].argmax(-1)
-    verdicts = np.select(
-        [(before != label) & (after == label), (before == label) & (after != label), after == label],
-        VERDICTS[:3],
-        VERDICTS[3],
-    )
-    found = frame[[name for name in ("text", "pair") if name in frame]].copy()
-    named = {"label": label, "base": before, "tuned": after}
-    return found.assign(
-        **{key: [names[each] for each in value] for key, value in named.items()}, verdict=verdicts
-    )
-
-
-def _loss_table(base: dict[str, np.ndarray], tuned: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Loss a masked token of every chunk, in nats."""
-    import pandas as pd
-
-    return pd.DataFrame(
-        {
-            "base": base["loss_sum"] / base["masks"],
-            "tuned": tuned["loss_sum"] / tuned["masks"],
-            "masks": tuned["masks"],
-        }
-    )

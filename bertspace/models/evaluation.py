@@ -45,8 +45,8 @@ def tabulate(
     located: loading.Located, frame: pd.DataFrame, config: TrainConfig, features: bool = False
 ) -> dict[str, np.ndarray]:
     """What the model's head gives for each row, or the mean-pooled features of its bare encoder."""
-    if config.task == "text-classification" and not features:
-        loading.check_one_label(located)
+    if not features:
+        loading.check_scorable(located, config.task)
     rows = {str(name): frame[name].tolist() for name in frame.columns}
     asked = {"rows": rows, "config": config.to_dict(), "features": features}
     found = apart.compute(located, "table", asked)
@@ -60,9 +60,9 @@ def as_in_the_run(model: str, frame: pd.DataFrame, config: TrainConfig) -> Train
 
     So the run's own rows give its own figures, chunk for chunk; of any other file all rows are scored.
     """
-    if config.task == "fill-mask" and model.startswith("run:"):
+    if model.startswith("run:"):
         run = loading.run_called(model)
-        limit = run.config().held_out_limit
+        limit = TASKS[config.task].held_out_limit(run.config())
         if limit and any(_same_texts(frame, run.path / "data" / f"{part}.parquet") for part in HELD_OUT):
             return replace(config, max_train_rows=limit)
     return config

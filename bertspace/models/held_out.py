@@ -30,6 +30,7 @@ from bertspace.errors import DataError, ModelError, Remedy
 from bertspace.models import loading
 from bertspace.safety.layout import CONFIG, read_json
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +79,7 @@ def trained(model: str) -> Trained:
     if model.startswith("run:"):
         run = loading.run_called(model)
         config, columns = run.config(), run_data.columns(run.source())
-        return Trained(columns, bool(config.pair_column) if config.task == "text-classification" else False)
+        return Trained(columns, bool(config.pair_column) and TASKS[config.task].takes_pairs)
     with suppress(ModelError):
         told = read_json(loading.locate(model).path / CONFIG).get(KEY)
         if isinstance(told, dict):
@@ -95,7 +96,7 @@ def read(
     names: the model's labels. labelled=False takes the texts alone, and leaves blank ones out. Raises
     DataError, where a column of the training is missing too: another one is read only when it is asked for.
     """
-    labelled = labelled and config.task == "text-classification"
+    labelled = labelled and TASKS[config.task].has_labels
     table = data.read_file(file, config)
     with guesses_told([table]):
         return _rows(model, file, table, config, names, labelled)
@@ -104,7 +105,7 @@ def read(
 def _rows(
     model: str, file: Path, table: Table, config: TrainConfig, names: Sequence[str], labelled: bool
 ) -> FileRows:
-    if labelled or config.task == "fill-mask":
+    if labelled or not TASKS[config.task].has_labels:
         table = squad.for_task(table, config)
     columns, findings = pick(trained(model), config, table, labelled=labelled, own=bool(run_data.about(file)))
     findings += table.findings
@@ -134,8 +135,8 @@ def pick(
     if data.is_headless(table) or not known.columns.text:
         return _guessed(known, config, table, labelled)
     asked = {"text": config.text_column, "pair": config.pair_column, "label": config.label_column}
-    classifies = config.task == "text-classification"
-    wanted = {"text": known.columns.text, "pair": known.columns.pair if classifies else ""}
+    takes_pairs = TASKS[config.task].takes_pairs
+    wanted = {"text": known.columns.text, "pair": known.columns.pair if takes_pairs else ""}
     wanted |= {"label": known.columns.label} if labelled else {}
     picked = {role: asked[role] or _as_trained(name, found) for role, name in wanted.items()}
     if missing := [role for role, name in wanted.items() if name and not picked[role]]:
@@ -160,22 +161,21 @@ def _as_trained(name: str, found: Sequence[str]) -> str:
 
 def _texts_of(config: TrainConfig, table: Table) -> Columns:
     """The text and the pair that the config names, looked up."""
-    text = pick_columns(replace(config, task="fill-mask"), table).text
-    pair = config.pair_column if config.task == "text-classification" else ""
+    text = pick_columns(config, table, ("text",)).text
+    pair = config.pair_column if TASKS[config.task].takes_pairs else ""
     if pair:
-        pick_columns(replace(config, task="fill-mask", text_column=pair), table)
+        pick_columns(replace(config, text_column=pair), table, ("text",))
     return Columns(text, pair)
 
 
 def _guessed(known: Trained, config: TrainConfig, table: Table, labelled: bool) -> tuple[Columns, list[str]]:
     """By the columns' names, where the model knows none; whether there is a second text it may know."""
     columns = pick_columns(config, table) if labelled else _guessed_texts(config, table)
-    classifies = config.task == "text-classification"
     if known.pairs is False and columns.pair:
         if config.pair_column:
             raise _not_pairs(table)
         columns = replace(columns, pair="")
-    if classifies and known.pairs and not columns.pair:
+    if TASKS[config.task].takes_pairs and known.pairs and not columns.pair:
         raise DataError(
             f"{table.name} has no second text that can be told by its name, and the model was trained on "
             f"pairs; {found_words([str(name) for name in table.frame.columns])}",
@@ -189,10 +189,11 @@ def _guessed(known: Trained, config: TrainConfig, table: Table, labelled: bool) 
 
 def _guessed_texts(config: TrainConfig, table: Table) -> Columns:
     """A pair where one is named, or where names go together."""
-    text = pick_columns(replace(config, task="fill-mask"), table).text
-    guess = guess_columns([str(name) for name in table.frame.columns], config.task)
+    text = pick_columns(config, table, ("text",)).text
+    roles = TASKS[config.task].columns
+    guess = guess_columns([str(name) for name in table.frame.columns], roles)
     pair = config.pair_column or (guess["pair_column"] if text == guess["text_column"] else "")
-    return Columns(text, pair if config.task == "text-classification" else "")
+    return Columns(text, pair if "pair" in roles else "")
 
 
 def _not_pairs(table: Table) -> DataError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
 import os
 import threading
 from collections import OrderedDict
@@ -21,10 +20,8 @@ from bertspace.models.apart import TimeLimit
 from bertspace.models.probe import Probe
 from bertspace.safety import loadable
 from bertspace.safety.layout import heads
-from bertspace.schema import MEANINGS, Prediction
-from bertspace.tasks import TASKS
-from bertspace.tasks.base import encodings
-from bertspace.tasks.text_classification.task import pair_inputs, ranked
+from bertspace.tasks import TASKS, Answer
+from bertspace.tasks.base import encodings, text_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,12 +129,13 @@ def task_of(name: str) -> str:
     """What the model can predict, as `loadable.task_of` has it; raises ModelError."""
     located = loading.locate(name)
     if located.kind == "starter":
-        return "fill-mask"
+        return next(name for name, task in TASKS.items() if task.head == loading.STARTER_HEAD)
     config = located.config
     if task := loadable.task_of(config, loadable.telling_weights(config, located.path)):
         return task
     head = next(iter(heads(config)), "a model without a head")
-    raise ModelError(f"{name} is {head}: it neither classifies nor fills masks.", hint="Fine-tune it first.")
+    known = ", ".join(task.auto_class for task in TASKS.values())
+    raise ModelError(f"{name} is {head}, which does no task here ({known}).", hint="Fine-tune it first.")
 
 
 def predict(
@@ -149,8 +147,8 @@ def predict(
     top_k: int = 5,
     seconds: float = 0,
     max_length: int = 0,
-) -> list[list[Prediction]]:
-    """One list a text, in the order of the texts: one Prediction of a class, or one a mask.
+) -> list[list[Answer]]:
+    """One list a text, in the order of the texts: one answer of the task's type, or one a mask.
 
     Raises DataError for blank texts and texts without a mask, ModelError where the model does not fit,
     TimeLimitError when it would take more seconds than these (0: no limit), looked at between batches.
@@ -178,36 +176,24 @@ def predict_by(
     pairs: Sequence[str] | None = None,
     top_k: int = 5,
     seconds: float = 0,
-) -> list[list[Prediction]]:
+) -> list[list[Answer]]:
     """`predict` by a model whose files are on disk."""
     asked = {"task": task, "texts": list(texts), "pairs": list(pairs) if pairs else None, "top_k": top_k}
-    return predictions(apart.compute(located, "answers", asked, seconds=seconds), len(texts))
+    return checked_answers(apart.compute(located, "answers", asked, seconds=seconds), len(texts), task)
 
 
-def predictions(found: Any, count: int) -> list[list[Prediction]]:
-    """The Predictions that `answers` wrote; raises ModelError for what it cannot have written."""
+def checked_answers(found: Any, count: int, task: str) -> list[list[Answer]]:
+    """The answers that `answers` wrote; raises ModelError for what it cannot have written."""
+    kind = TASKS[task].answer
     try:
-        made = [
-            [
-                Prediction(
-                    str(text),
-                    {str(key): float(value) for key, value in scores.items()},
-                    str(pair),
-                    said if said in MEANINGS else "",
-                    str(fill),
-                )
-                for text, scores, pair, said, fill in each
-            ]
-            for each in found
-        ]
-        every = [prediction for each in made for prediction in each]
-        size = sum(len(each.text) + len(each.fill) + sum(map(len, each.scores)) for each in every)
-        if not all(math.isfinite(score) for each in every for score in each.scores.values()):
+        answers = [[kind.from_list(values) for values in each] for each in found]
+        every = [answer for each in answers for answer in each]
+        if not all(each.is_finite for each in every):
             raise ModelError(
                 "The model gives no numbers: its weights are not finite.", hint="Choose another model."
             )
-        if len(made) == count and all(each.scores for each in every) and size <= MOST_CHARACTERS:
-            return made
+        if len(answers) == count and sum(each.characters for each in every) <= MOST_CHARACTERS:
+            return answers
     except (TypeError, ValueError, OverflowError, AttributeError):
         pass
     raise ModelError("The model gave answers of another shape.", hint="Choose another model.")
@@ -220,9 +206,10 @@ def predict_with_probe(
     texts: Sequence[str],
     pairs: Sequence[str] | None = None,
     *,
+    task: str,
     seconds: float = 0,
     max_length: int = 0,
-) -> list[list[Prediction]]:
+) -> list[list[Answer]]:
     """What the frozen base says through a probe of its features; the same shape as `predict`'s.
 
     Raises ModelError where the probe is none of these labels or of this base.
@@ -233,7 +220,7 @@ def predict_with_probe(
     pooled = checked_array(found, len(texts))
     probe.check(len(names), pooled.shape[1])
     rows = probe.probabilities(pooled).tolist()
-    return [[each] for each in ranked(rows, dict(enumerate(names)), texts, pairs)]
+    return [[each] for each in TASKS[task].from_probabilities(rows, names, texts, pairs)]
 
 
 def checked_array(found: Any, rows: int, dimensions: int = 2) -> np.ndarray:
@@ -255,7 +242,7 @@ def answers(
     top_k: int,
     seconds: float,
 ) -> list[list[list[Any]]]:
-    """The lists of the Predictions, a list a text."""
+    """The answers' lists, a list a text."""
     import torch
 
     limit = TimeLimit(seconds)
@@ -289,7 +276,7 @@ def features(
         own = [texts[place] for place in places]
         others = [pairs[place] for place in places] if pairs else None
         with limit.holding(loaded.lock), torch.inference_mode(), loading.named(located.name):
-            pooled = mean_pooled(loaded.model, pair_inputs(loaded.model, loaded.tokenizer, own, others))
+            pooled = mean_pooled(loaded.model, text_inputs(loaded.model, loaded.tokenizer, own, others))
         for place, row in zip(places, pooled.cpu().numpy(), strict=True):
             found[place] = row
     return np.stack(found)

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware, runs, schema
+from bertspace import hardware, runs
 from bertspace.errors import FULL, BertspaceError, Cancelled, ModelError, without_paths
 from bertspace.hub import names
 from bertspace.models import tokens, weights
@@ -36,6 +36,7 @@ from bertspace.safety.loadable import (
     why_not,
     wrapper,
 )
+from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -45,6 +46,7 @@ STARTER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LONGEST = 8192  # tokens of a text, TrainConfig's most: attention takes their square
+STARTER_HEAD = "MaskedLM"  # what its adapter adds
 STARTER_ADAPTER = Path(__file__).parents[1] / "starter" / "adapter.safetensors"
 
 _log = logging.getLogger(__name__)
@@ -257,7 +259,9 @@ def _locate_run(name: str) -> Located:
 
 def of_run(run: runs.Run) -> Located:
     """A run's own model, which reads as much of a text as it was trained with."""
-    return Located(f"run:{run.id}", run.path / "model", "run", max_length=run.config().text_length)
+    config = run.config()
+    length = TASKS[config.task].text_length(config)
+    return Located(f"run:{run.id}", run.path / "model", "run", max_length=length)
 
 
 def misfit(located: Located, task: str) -> str:
@@ -265,25 +269,20 @@ def misfit(located: Located, task: str) -> str:
     if task == "features":
         return ""
     if located.kind == "starter":
-        return "" if task == "fill-mask" else "The starter has no classifier yet: fine-tune it first."
+        return (
+            ""
+            if TASKS[task].head == STARTER_HEAD
+            else "The starter has no such head yet: fine-tune it first."
+        )
     config = located.config
     return lacking_head(located.name, config, task, telling_weights(config, located.path))
 
 
-def meaning(located: Located) -> str:
-    """What the outputs of a model that classifies are, a key of schema.MEANINGS."""
-    config = located.config
-    return schema.meaning(
-        config.get("problem_type"), len(config.get("id2label") or ()) or config.get("num_labels") or 2
-    )
-
-
-def check_one_label(located: Located) -> None:
-    """Raises ModelError for a classifier that cannot be scored against one label a row."""
-    if said := meaning(located):
-        does = "gives a number" if said == "number" else "judges each label on its own"
+def check_scorable(located: Located, task: str) -> None:
+    """Raises ModelError for a model whose answers cannot be compared with the task's labels."""
+    if why := TASKS[task].unscorable(located.config):
         raise ModelError(
-            f"{located.name} {does}: it cannot be scored or compared as one that chooses one of its labels.",
+            f"{located.name} {why}: it cannot be scored or compared as one that chooses one of its labels.",
             hint="Ask it with predict, or fine-tune it on labelled texts first.",
         )
 
@@ -334,7 +333,7 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
     auto = getattr(library(), f"AutoModel{HEADS.get(task, '')}")
     with LOADING, quiet(), named(located.name):
         model, report = _built(auto, located, options)
-    if not (located.kind == "starter" and task == "fill-mask" and STARTER_ADAPTER.is_file()):
+    if not (located.kind == "starter" and TASKS[task].head == STARTER_HEAD and STARTER_ADAPTER.is_file()):
         if not new_head and task != "features":
             weights.check_head(report, located.name)
         model.new_weights = tuple(report.new)  # for tuning.save_adapter
@@ -429,7 +428,7 @@ def default_learning_rate(located: Located, task: str, lora_rank: int = 0) -> fl
         return 2e-4 if lora_rank else 2e-5
     if lora_rank:
         return 3e-3  # after 3 epochs of sample:office a loss of 0.53; 1.08 at 1e-3, 1.10 at 1e-4
-    return 5e-4 if task == "fill-mask" else 1e-4
+    return TASKS[task].small_model_rate
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bertspace import hardware
 from bertspace.errors import ConfigError
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
     import torch
@@ -33,13 +34,8 @@ def prepare(model: PreTrainedModel, config: TrainConfig) -> None:
 
 def choose_attention(model: PreTrainedModel, config: TrainConfig) -> None:
     """Plain products where they are faster: in training, and in scoring so that both round alike."""
-    if hardware.device() == "cpu" and longest(config) <= LONGEST_PLAIN:
+    if hardware.device() == "cpu" and TASKS[config.task].longest(config) <= LONGEST_PLAIN:
         model.set_attn_implementation("eager")
-
-
-def longest(config: TrainConfig) -> int:
-    """The most tokens that a training row can have."""
-    return config.chunk_size or config.max_length if config.task == "fill-mask" else config.max_length
 
 
 def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:

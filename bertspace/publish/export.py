@@ -23,7 +23,7 @@ from bertspace.runs import Run, whole_file, write_atomically
 from bertspace.safety import loadable
 from bertspace.safety.layout import laid_out
 from bertspace.schema import TrainConfig, TrainEvent
-from bertspace.tasks import TASKS
+from bertspace.tasks import METRICS, TASKS
 
 ARCHIVED = (
     *("config.yaml", "result.json", "events.jsonl", "predictions.parquet", "probe.safetensors"),
@@ -107,7 +107,9 @@ def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
     base = _lies_beside(config.model)
     name, _, revision = (BASE, "", "") if base else config.model.partition("@")
     pinned = [f"revision={json.dumps(revision)}"] if revision else []
-    eager = _on_cpu(run) and tuning.longest(config) <= tuning.LONGEST_PLAIN  # as tuning.prepare has it
+    eager = (
+        _on_cpu(run) and TASKS[config.task].longest(config) <= tuning.LONGEST_PLAIN
+    )  # as tuning.prepare has it
     return {
         "base": base,
         "eager": eager,
@@ -124,8 +126,9 @@ def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
 def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
     """What the script says of the rows; lengths and segments are the tokenizer's."""
     tokenizer = apart.compute(_located(run, config), "tokenizer_facts", {})
+    task = TASKS[config.task]
     fill_mask = config.task == "fill-mask"
-    longest = tuning.longest(config)
+    longest = TASKS[config.task].longest(config)
     return {
         "fill_mask": fill_mask,
         "labels": list(parse_names(config.label_names)),
@@ -133,7 +136,7 @@ def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
         "pair": bool(config.pair_column),
         "segments": bool(config.pair_column) and bool(tokenizer["segments"]),
         "held_out": ["validation", "test"] if config.test_file else ["validation"],
-        "held_out_limit": config.held_out_limit,
+        "held_out_limit": task.held_out_limit(config),
         "batches_a_bucket": batching.BATCHES_A_BUCKET,
     }
 
@@ -154,7 +157,7 @@ def _training_names(run: Run, config: TrainConfig) -> dict[str, Any]:
         "smoothing": ", label_smoothing=LABEL_SMOOTHING" if config.label_smoothing else "",
         "keep_best": bool(config.best_metric or config.patience),
         "metric": metric,
-        "lower": metric in task.lower_is_better,
+        "lower": METRICS[metric].lower_is_better,
     }
 
 

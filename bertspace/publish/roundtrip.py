@@ -14,10 +14,9 @@ from bertspace import models
 from bertspace.errors import BertspaceError, Cancelled, HubError, without_paths
 from bertspace.hub import pulled_fresh as pulled_again
 from bertspace.models import apart
-from bertspace.models.inference import predict_by, predictions, texts_at_once
+from bertspace.models.inference import checked_answers, predict_by, texts_at_once
 from bertspace.runs import Run
-from bertspace.schema import Prediction
-from bertspace.tasks import TASKS
+from bertspace.tasks import TASKS, Answer
 from bertspace.tasks.fill_mask.task import masked_sentences
 from bertspace.training.session import load_for_training
 
@@ -88,7 +87,7 @@ def _adapted(
     pushed: models.Located,
     texts: Sequence[str],
     pairs: Sequence[str] | None,
-) -> list[list[Prediction]]:
+) -> list[list[Answer]]:
     """What the base says with the adapter that was pushed."""
     config = run.config()
     named = own.config.get("id2label") or {}
@@ -102,7 +101,7 @@ def _adapted(
     }
     base = models.locate(config.model)
     found = apart.compute(base, "adapted_answers", asked, reads=(pushed.path, own.path))
-    return predictions(found, len(texts))
+    return checked_answers(found, len(texts), config.task)
 
 
 def adapted_answers(
@@ -124,7 +123,7 @@ def adapted_answers(
     with models.quiet():
         model = PeftModel.from_pretrained(model, adapter).merge_and_unload().eval()
     tokenizer = models.load_tokenizer(models.Located.from_dict(own))
-    found: list[list[Prediction]] = []
+    found: list[Sequence[Answer]] = []
     size = texts_at_once(model)
     with torch.inference_mode():
         for part in (slice(start, start + size) for start in range(0, len(texts), size)):
@@ -133,15 +132,9 @@ def adapted_answers(
     return [[each.to_list() for each in result] for result in found]
 
 
-def _difference(before: list[Prediction], after: list[Prediction]) -> float:
-    """1 where the likeliest answers differ, else the largest difference between two probabilities."""
-    if [each.label for each in before] != [each.label for each in after]:
-        return 1.0
-    return max(
-        abs(score - b.scores.get(name, 0.0))
-        for a, b in zip(before, after, strict=True)
-        for name, score in list(a.scores.items())[:3]
-    )
+def _difference(before: list[Answer], after: list[Answer]) -> float:
+    """1 where the best answers differ, else the largest difference between two scores."""
+    return max(a.difference(b) for a, b in zip(before, after, strict=True))
 
 
 def stored_rows(run: Run, count: int = ROWS) -> tuple[list[str], list[str] | None]:

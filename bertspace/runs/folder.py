@@ -26,7 +26,8 @@ from typing import IO, Any
 
 from bertspace import hardware
 from bertspace.errors import BertspaceError, RunError
-from bertspace.schema import RunState, TrainConfig, TrainEvent, lighter
+from bertspace.schema import RunState, TrainConfig, TrainEvent
+from bertspace.tasks import lighter
 
 LOCAL_OWNER = "local"
 LOOKS, LOOK_SECONDS = 100, 0.01  # how often, and after what time, a lock is tried that a reader looks at

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bertspace import hardware
 from bertspace.errors import ConfigError
-from bertspace.schema import Prediction, TrainConfig
+from bertspace.schema import TrainConfig
+from bertspace.tasks.answers import Answer
+from bertspace.tasks.metrics import Metric
+from bertspace.tasks.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
 GPU_TOKENS = 8
 IGNORED = -100  # cross_entropy leaves out what has this target
+VERDICTS = ("fixed", "broken", "same right", "same wrong")  # of a row, base against fine-tuned
 TOKENIZE_AT_ONCE = 1000  # texts handed to the tokenizer together: enough to keep its threads busy
 
 
@@ -42,15 +47,89 @@ class Rows:
         return np.array([len(row) for row in self.input_ids], dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A small data set that comes with the package; `sample:<name>` as a config's dataset.
+
+    columns: the file's names by role (text, pair, label).
+    """
+
+    name: str
+    task: str
+    title: str
+    description: str
+    file: str
+    columns: Mapping[str, str]
+    validation_share: float = 0.3  # of so few rows a tenth would be too few to judge by
+
+
 class Task:
-    """One thing that an encoder can be trained to do; named by its Hub pipeline tag."""
+    """One thing that an encoder can be trained to do; named by its Hub pipeline tag.
+
+    does, to_do: in a sentence ("fills masks", "fill masks"). head: transformers' Auto class without
+    "AutoModelFor". head_weights: matches the names of the weights that such a head alone has. columns: what
+    its rows have, of text, pair and label. headline: the metric that it is judged by. baseline: what a
+    fine-tuned model is compared with: "model" (the base has this head, and is scored as it is), "probe" (a
+    logistic regression on its frozen features, and the commonest label) or "none". settings: TrainConfig's
+    groups that are for this task alone. small_model_rate: the learning rate of encoders far below base size.
+    placeholder: an input that is nobody's. page: "module:class" of its page in ui/tasks.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    does: ClassVar[str]
+    to_do: ClassVar[str]
+    head: ClassVar[str]
+    head_weights: ClassVar[re.Pattern[str]]
     columns: ClassVar[tuple[str, ...]]
-    metrics: ClassVar[tuple[str, ...]]
+    metrics: ClassVar[tuple[Metric, ...]]
     headline: ClassVar[str]
-    lower_is_better: ClassVar[tuple[str, ...]] = ("loss", "perplexity")
+    answer: ClassVar[type[Answer]]
+    baseline: ClassVar[str]
+    page: ClassVar[str]
+    settings: ClassVar[tuple[str, ...]] = ()
+    samples: ClassVar[tuple[Sample, ...]] = ()
+    small_model_rate: ClassVar[float] = 1e-4
+    placeholder: ClassVar[str] = "A text of yours."
+
+    @property
+    def has_labels(self) -> bool:
+        return "label" in self.columns
+
+    @property
+    def takes_pairs(self) -> bool:
+        return "pair" in self.columns
+
+    @property
+    def auto_class(self) -> str:
+        """The name of transformers' class that loads a model with this head."""
+        return f"AutoModelFor{self.head}"
+
+    # Rows
+
+    def unit(self, config: TrainConfig) -> str:
+        """What one row of a split is called: row, chunk or text."""
+        return "row"
+
+    def length_setting(self, config: TrainConfig) -> str:
+        """The setting that bounds a row's tokens."""
+        return "max_length"
+
+    def longest(self, config: TrainConfig) -> int:
+        """The most tokens that a row can have."""
+        return int(getattr(config, self.length_setting(config)))
+
+    def text_length(self, config: TrainConfig) -> int:
+        """Tokens that a text is cut to; 0 where texts are joined, which says nothing of one."""
+        return config.max_length if self.length_setting(config) == "max_length" else 0
+
+    def held_out_limit(self, config: TrainConfig) -> int:
+        """Rows of a held-out part that are scored at most; 0 for all."""
+        return 0
+
+    def expected_rows(self, config: TrainConfig, texts: int, tokens: float) -> float:
+        """How many rows so many texts, of so many tokens together, will make."""
+        return texts
 
     def encode(
         self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0
@@ -67,6 +146,8 @@ class Task:
     ) -> dict[str, torch.Tensor]:
         """One batch of tensors for the rows of `keys`, which are (epoch, row); epoch 0 is evaluation's."""
         raise NotImplementedError(self.name)
+
+    # Training and scoring
 
     def loss(
         self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float
@@ -89,6 +170,52 @@ class Task:
         """The metrics of a whole split from its table, rows in their order."""
         raise NotImplementedError(self.name)
 
+    def judge(
+        self,
+        metric: str,
+        tuned: Mapping[str, np.ndarray],
+        base: Mapping[str, np.ndarray],
+        *,
+        config: TrainConfig,
+        names: Sequence[str] = (),
+        counts: Sequence[int] = (),
+        against: str = "",
+        split: str = "",
+        chosen: bool = False,
+    ) -> Verdict:
+        """Whether fine-tuning helped, from the tables of both models on the same rows.
+
+        names, counts: the labels and their training rows. against: what the base answered by ("": what the
+        baseline is). chosen: the model is of the epoch that was best on these rows.
+        """
+        raise NotImplementedError(self.name)
+
+    def compare_rows(
+        self,
+        frame: pd.DataFrame,
+        base: Mapping[str, np.ndarray],
+        tuned: Mapping[str, np.ndarray],
+        names: Sequence[str],
+    ) -> pd.DataFrame:
+        """Both models' answers row by row; column "verdict", where there is one: one of VERDICTS."""
+        raise NotImplementedError(self.name)
+
+    def unscorable(self, config: Mapping[str, Any]) -> str:
+        """Why a model with this config.json cannot be scored against the task's labels; "" where it can."""
+        return ""
+
+    # Answers
+
+    def from_probabilities(
+        self,
+        rows: Sequence[Sequence[float]],
+        names: Sequence[str],
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+    ) -> Sequence[Answer]:
+        """An answer a row of labels' probabilities, as a probe gives them."""
+        raise NotImplementedError(self.name)
+
     def predict(
         self,
         model: PreTrainedModel,
@@ -96,20 +223,33 @@ class Task:
         texts: Sequence[str],
         pairs: Sequence[str] | None,
         top_k: int,
-    ) -> list[list[Prediction]]:
-        """One Prediction a text, or one a mask; in the order of the texts. The caller sorts and batches."""
+    ) -> Sequence[Sequence[Answer]]:
+        """One answer a text, or one a mask; in the order of the texts. The caller sorts and batches."""
         raise NotImplementedError(self.name)
+
+    def as_json(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        """The answers to one text as a row of JSON; of a blank text there are none."""
+        return (
+            {"best": answers[0].best, "scores": answers[0].scores}
+            if answers
+            else {"best": None, "scores": {}}
+        )
+
+    def examples(self, frame: pd.DataFrame, most: int, longest: int = 200) -> list[tuple[str, str]]:
+        """(text, second text) of a few rows, as a model can be asked them. longest: characters."""
+        short = frame[frame["text"].str.len() <= longest].drop_duplicates("text").head(most)
+        pairs = short["pair"] if "pair" in short else [""] * len(short)
+        return list(zip(short["text"], pairs, strict=True))
+
+    # Settings
 
     def check(self, config: TrainConfig) -> None:
         """Raises ConfigError for settings that this task does not know."""
-        if config.best_metric and config.best_metric not in (known := ("loss", *self.metrics)):
+        known = ("loss", *(each.name for each in self.metrics))
+        if config.best_metric and config.best_metric not in known:
             raise ConfigError(
                 f"best_metric is {config.best_metric!r}.", hint=f"Choose from: {', '.join(known)}."
             )
-
-    def better(self, metric: str, new: float, old: float | None) -> bool:
-        """Whether `new` is a better value of `metric` than `old`; anything is better than None."""
-        return old is None or (new < old if metric in self.lower_is_better else new > old)
 
 
 def cross_entropies(
@@ -166,3 +306,35 @@ def attention_mask(lengths: Sequence[int], width: int) -> torch.Tensor:
     import torch
 
     return (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
+
+
+def text_inputs(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+) -> dict[str, torch.Tensor]:
+    """The texts (or pairs) as one padded batch on the model's device."""
+    batch = tokenizer(
+        list(texts),
+        list(pairs) if pairs else None,
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        padding=True,
+        return_tensors="pt",
+    )
+    return {key: value.to(model.device) for key, value in batch.items()}
+
+
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
+    """The names with those that stand there again told apart: a, a (2). Else one score would hide another."""
+    taken, times, unique = set(names), dict.fromkeys(names, 0), []
+    for name in names:
+        times[name] += 1
+        own = name
+        while times[name] > 1 and own in taken:
+            own = f"{name} ({times[name]})"
+            times[name] += own in taken
+        taken.add(own)
+        unique.append(own)
+    return tuple(unique)

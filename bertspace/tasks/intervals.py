@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 RESAMPLES = 2000
 SEED = 0  # of the resampling
 LARGEST_DRAW = 4_000_000  # counts held at a time
-NORMAL_95 = 1.959963984540054
 
 Metrics = dict[str, "np.ndarray"]
 
@@ -37,11 +36,10 @@ class Measured:
 
 def wilson(right: int, count: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a share (Wilson 1927)."""
-    share, z2 = right / count, NORMAL_95**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    reach = NORMAL_95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    low, high = max(0.0, middle - reach), min(1.0, middle + reach)
-    return (low if right else 0.0), (high if right < count else 1.0)
+    from scipy.stats import binomtest
+
+    found = binomtest(right, count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
 
 
 def newcombe(both: int, first: int, second: int, neither: int) -> tuple[float, float]:

@@ -1,67 +1,96 @@
-"""evaluate modules of ours: local, exact, no network (evaluate.load downloads and runs a script from the
-Hub).
-
-`load(name).compute(predictions=…, references=…)` works like the modules of the same names on the Hub.
-"""
+"""Metrics as values: each is stated once, for the page, the card and the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ConfigError
 
 if TYPE_CHECKING:
-    from evaluate import Metric
-
-NAMES = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "matthews_correlation")
+    import numpy as np
 
 
-def load(name: str) -> Metric:
-    """A new `evaluate.Metric` called `name`; raises ConfigError with the known names."""
-    if name not in NAMES:
-        raise ConfigError(f"There is no metric {name!r}.", hint=f"Choose from: {', '.join(NAMES)}.")
-    return _module(name)(config_name=name, keep_in_memory=True)
+@dataclass(frozen=True)
+class Metric:
+    """name: in results and settings. title: as a heading; phrase: in a sentence; meaning: one sentence.
+
+    hub_type, hub_arguments: what the Hub's evaluation results call it ("": they do not). is_share: a share of
+    rows, so that its interval is Wilson's. is_ratio: two values are compared by their quotient.
+    compute: (truth, predicted), class numbers, -> its value; None where the task computes it from its table.
+    """
+
+    name: str
+    title: str
+    phrase: str
+    meaning: str
+    hub_type: str = ""
+    hub_arguments: Mapping[str, str] = field(default_factory=dict)
+    lower_is_better: bool = False
+    is_share: bool = False
+    is_ratio: bool = False
+    compute: Callable[[Any, Any], float] | None = None
+
+    def is_better(self, new: float, old: float) -> bool:
+        return new < old if self.lower_is_better else new > old
 
 
-@lru_cache
-def _module(name: str) -> type[Metric]:
-    """The class; each of its instances has one writer, so that threads must not share an instance."""
-    import datasets
-    import evaluate
+def _sklearn(name: str, **options: Any) -> Callable[[Any, Any], float]:
+    """The function of sklearn.metrics of that name, loaded when it is called."""
 
-    class LocalMetric(evaluate.Metric):
-        def _info(self) -> evaluate.MetricInfo:
-            feature = datasets.Value("int64")
-            return evaluate.MetricInfo(
-                description=f"{name}, computed by scikit-learn.",
-                citation="Pedregosa et al. 2011, Scikit-learn: Machine Learning in Python",
-                inputs_description="predictions, references: class numbers, as many of one as of the other.",
-                features=datasets.Features({"predictions": feature, "references": feature}),
-            )
+    def compute(truth: Any, predicted: Any) -> float:
+        from sklearn import metrics
 
-        def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-            return {name: float(_function(name)(references, predictions))}
+        return float(getattr(metrics, name)(truth, predicted, **options))
 
-    return LocalMetric
+    return compute
 
 
-def _function(name: str) -> Callable[..., Any]:
-    from sklearn import metrics
+_by_label = partial(_sklearn, zero_division=0)
 
-    return {
-        "accuracy": metrics.accuracy_score,
-        "f1_macro": partial(metrics.f1_score, average="macro", zero_division=0),
-        "f1_weighted": partial(metrics.f1_score, average="weighted", zero_division=0),
-        "precision_macro": partial(metrics.precision_score, average="macro", zero_division=0),
-        "matthews_correlation": metrics.matthews_corrcoef,
-    }[name]
+ACCURACY = Metric(
+    "accuracy", "Accuracy", "accuracy", "Share of the answers that are right.",
+    "accuracy", is_share=True, compute=_sklearn("accuracy_score"),
+)  # fmt: skip
+F1_MACRO = Metric(
+    "f1_macro", "F1 (macro)", "macro F1",
+    "Precision and recall in one number, every label counting the same.",
+    "f1", {"average": "macro"}, compute=_by_label("f1_score", average="macro"),
+)  # fmt: skip
+F1_WEIGHTED = Metric(
+    "f1_weighted", "F1 (weighted)", "weighted F1",
+    "Precision and recall in one number, labels counting by their rows.",
+    "f1", {"average": "weighted"}, compute=_by_label("f1_score", average="weighted"),
+)  # fmt: skip
+PRECISION_MACRO = Metric(
+    "precision_macro", "Precision (macro)", "macro precision",
+    "Of what is said to be a label, the share that is; mean over labels.",
+    "precision", {"average": "macro"}, compute=_by_label("precision_score", average="macro"),
+)  # fmt: skip
+MATTHEWS = Metric(
+    "matthews_correlation", "Matthews correlation", "Matthews correlation",
+    "1 is perfect, 0 is chance, also with uneven labels.",
+    "matthews_correlation", compute=_sklearn("matthews_corrcoef"),
+)  # fmt: skip
+PERPLEXITY = Metric(
+    "perplexity", "Perplexity", "perplexity",
+    "Between how many words the model hesitates at a mask; lower is better.",
+    "perplexity", lower_is_better=True, is_ratio=True,
+)  # fmt: skip
+LOSS = Metric("loss", "Loss", "loss", "Mean cross-entropy in nats; lower is better.", lower_is_better=True)
+
+METRICS: dict[str, Metric] = {LOSS.name: LOSS}  # with those of every task: see tasks.register
 
 
-def compute(names: Sequence[str], predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-    """Several metrics of the same predictions, each through its evaluate module."""
-    scores: dict[str, float] = {}
-    for name in names:
-        scores |= load(name).compute(predictions=predictions, references=references)
-    return scores
+def metric(name: str) -> Metric:
+    """The metric called `name`; raises ConfigError with the known names."""
+    if name not in METRICS:
+        raise ConfigError(f"There is no metric {name!r}.", hint=f"Choose from: {', '.join(METRICS)}.")
+    return METRICS[name]
+
+
+def compute(metrics: Sequence[Metric], predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """{name: value} of those metrics that are computed from class numbers."""
+    return {each.name: each.compute(truth, predicted) for each in metrics if each.compute}

@@ -26,6 +26,7 @@ from bertspace.tasks.intervals import (
     wilson,
     with_interval,
 )
+from bertspace.tasks.metrics import METRICS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,13 +39,6 @@ TITLES = {BETTER: "Fine-tuning helped", WORSE: "Fine-tuning did not help", UNCLE
 FEWEST = 6
 FEW = 100  # rows, below which an interval is wide
 NAMED = 5  # labels in a sentence
-LOWER_IS_BETTER = ("loss", "perplexity")
-WORDS = {
-    "f1_macro": "macro F1",
-    "f1_weighted": "weighted F1",
-    "precision_macro": "macro precision",
-    "matthews_correlation": "Matthews correlation",
-}
 PROBE, MAJORITY, BASE = "probe", "majority", "base"
 
 
@@ -74,7 +68,7 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The outcome, and the figures that it rests on."""
-        told = f"{name_of(self.metric)} {self._with_range(self.tuned)} on {self._where()}, against "
+        told = f"{METRICS[self.metric].phrase} {self._with_range(self.tuned)} on {self._where()}, against "
         told += f"{self._with_range(self.before)} for {self._whom()}"
         if self.outcome == UNKNOWN:
             return f"{told[:1].upper()}{told[1:]}."
@@ -114,7 +108,7 @@ class Verdict:
         return f"{told} (95 %: {figure(value.low, self.metric)} to {figure(value.high, self.metric)})"
 
     def _change(self) -> str:
-        ratio = self.metric == "perplexity"
+        ratio = METRICS[self.metric].is_ratio
         form = (lambda value: f"{value:.3f}") if ratio else signed
         told = (
             f"{form(self.change.value)} times as high" if ratio else f"difference {form(self.change.value)}"
@@ -124,13 +118,9 @@ class Verdict:
         return f"{told}, 95 % interval {form(self.change.low)} to {form(self.change.high)}"
 
 
-def name_of(metric: str) -> str:
-    return WORDS.get(metric, metric)
-
-
 def figure(value: float, metric: str) -> str:
     """Perplexity in four significant digits, all else in three decimals."""
-    if metric != "perplexity":
+    if not METRICS[metric].is_ratio:
         return signed(value).removeprefix("+")
     return f"{value:.4g}" if value < 1e4 else f"{value:,.0f}" if value < 1e9 else f"{value:.2e}"
 
@@ -186,7 +176,7 @@ def of_labels(
     exact = {
         who: float(function(weights[None].astype(float))[metric][0]) for who, function in functions.items()
     }
-    best = max if metric not in LOWER_IS_BETTER else min
+    best = min if METRICS[metric].lower_is_better else max
     reference = best((against, MAJORITY), key=lambda who: exact[who])
     right = {who: guesses == truth for who, guesses in said.items()}
     ranges = _ranges(metric, exact, over_draws(functions, weights), right, reference)
@@ -240,7 +230,7 @@ def of_masks(
     exact = {who: float(function(np.ones((1, count)))[metric][0]) for who, function in functions.items()}
     resampled = over_draws(functions, np.ones(count, dtype=np.int64))
     first, second = (resampled[who][metric] for who in ("tuned", BASE))
-    ratio = metric == "perplexity"
+    ratio = METRICS[metric].is_ratio
     change = with_interval(
         exact["tuned"] / exact[BASE] if ratio else exact["tuned"] - exact[BASE],
         first / second if ratio else first - second,
@@ -252,13 +242,13 @@ def of_masks(
 
 def _outcome(found: Verdict) -> str:
     """By the interval; where all resamples are alike, and so there is none, by the value."""
-    nothing = 1.0 if found.metric == "perplexity" else 0.0
+    nothing = 1.0 if METRICS[found.metric].is_ratio else 0.0
     value = found.change.value
     low = value if found.change.low is None else found.change.low
     high = value if found.change.high is None else found.change.high
     if found.rows < FEWEST or low <= nothing <= high or math.isclose(value, nothing, abs_tol=1e-9):
         return UNCLEAR
-    return BETTER if (value < nothing) == (found.metric in LOWER_IS_BETTER) else WORSE
+    return BETTER if (value < nothing) == METRICS[found.metric].lower_is_better else WORSE
 
 
 # What the headline hides
@@ -303,25 +293,22 @@ def _notes(found: Verdict, chosen: bool) -> Iterator[str]:
 # Of a run
 
 
-def of_result(result: Mapping[str, Any]) -> Verdict:
+def of_result(result: Mapping[str, Any], unit: str, baseline: str) -> Verdict:
     """The verdict in a run's result. An earlier version's has none: then its figures, and that no more is
-    known.
+    known. unit, baseline: the task's.
     """
     if told := result.get("verdict"):
         return Verdict.from_dict(told)
     split = "test" if result.get("test") else "validation"
     metric = result["headline"]
-    config = result.get("config", {})
-    fill_mask = config.get("task") == "fill-mask"
-    before = {BASE if fill_mask else PROBE: result["base"][split]}
+    before = {BASE if baseline == "model" else PROBE: result["base"][split]}
     before |= {MAJORITY: majority} if (majority := result["base"].get("majority", {}).get(split)) else {}
     values = {who: each[metric] for who, each in before.items() if metric in each}
-    best = max if metric not in LOWER_IS_BETTER else min
+    best = min if METRICS[metric].lower_is_better else max
     reference = best(values, key=lambda who: values[who])
     tuned = result[split][metric]
-    change = tuned / values[reference] if metric == "perplexity" else tuned - values[reference]
-    unit = "rows" if not fill_mask else "chunks" if config.get("chunk_size") else "texts"
+    change = tuned / values[reference] if METRICS[metric].is_ratio else tuned - values[reference]
     figures = (Measured(tuned), Measured(values[reference]), Measured(change))
     note = "Whether that is chance is not known: the answers to the single rows were not compared."
     rows = int(result.get("rows", {}).get(split, 0))
-    return Verdict(UNKNOWN, metric, *figures, reference, rows, unit, split, notes=(note,))
+    return Verdict(UNKNOWN, metric, *figures, reference, rows, f"{unit}s", split, notes=(note,))

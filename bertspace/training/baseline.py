@@ -24,11 +24,15 @@ def score_base(session: Session, run: Run) -> dict[str, Any]:
     """
     held_out: list[str] = [name for name in ("validation", "test") if name in session.rows]
     session.model.to(session.accelerator.device)
-    if session.task.name == "fill-mask":
+    if session.task.baseline == "model":
         base: dict[str, Any] = {"kind": "model"}
         tables = {name: session.evaluate(name) for name in held_out}
-    else:
+    elif session.task.baseline == "probe":
         base, tables = _probed(session, run, held_out)
+    elif session.task.baseline == "none":
+        base, tables = {"kind": "none"}, {}
+    else:
+        raise ValueError(session.task.baseline)
     if session.accelerator.is_main_process:
         write_tables(tables, run.path / "base.parquet")
     return base | {name: session.task.score(table) for name, table in tables.items()}

@@ -18,6 +18,7 @@ from bertspace.models import evaluation, tuning
 from bertspace.models.batching import epoch_batches, sorted_batches
 from bertspace.models.probe import MOST_ROWS
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 from bertspace.training import pace, sharding
 from bertspace.training.pace import Line
 
@@ -234,14 +235,13 @@ def _expected(
         texts = splits.train["text"].head(MOST_LENGTHS)
         lengths = [2 + int(len(text) / CHARACTERS_A_TOKEN) for text in texts]
     found = np.array(lengths[:MOST_LENGTHS], dtype=np.int64)
-    if config.task != "fill-mask":
-        return np.minimum(found, min(config.max_length, longest)), sizes
-    if config.chunk_size:
-        size = min(config.chunk_size, longest)
-        sizes = {name: max(1, int(found.mean() * rows / size)) for name, rows in sizes.items()}
-    if most := config.max_train_rows:
-        limits = {"train": most}
-        sizes = {name: min(rows, limits.get(name, config.held_out_limit)) for name, rows in sizes.items()}
-    if config.chunk_size:
-        return np.full(min(sizes["train"], MOST_LENGTHS), size), sizes
-    return np.minimum(found, min(config.max_length, longest)), sizes
+    task = TASKS[config.task]
+    cut = min(task.longest(config), longest)
+    mean = float(found.mean())
+    sizes = {name: max(1, int(task.expected_rows(config, rows, mean * rows))) for name, rows in sizes.items()}
+    if limit := task.held_out_limit(config):
+        limits = {"train": config.max_train_rows}
+        sizes = {name: min(rows, limits.get(name, limit)) for name, rows in sizes.items()}
+    if not task.text_length(config):  # texts are joined: all rows but the last are full
+        return np.full(min(sizes["train"], MOST_LENGTHS), cut), sizes
+    return np.minimum(found, cut), sizes

@@ -13,8 +13,8 @@ from bertspace.errors import OutOfMemory
 from bertspace.models import tuning, unknown
 from bertspace.models.evaluation import read_tables, write_tables
 from bertspace.runs import Run, write_atomically
-from bertspace.schema import TrainConfig, TrainEvent, lighter
-from bertspace.tasks import verdict
+from bertspace.schema import TrainConfig, TrainEvent
+from bertspace.tasks import lighter, verdict
 from bertspace.training import checkpoints, forecast
 from bertspace.training.baseline import score_base
 from bertspace.training.progress import Best, Progress, go_on, hints, keep
@@ -153,11 +153,11 @@ def _verdict(
 
     config, names = session.config, session.splits.label_names
     chosen = best.chosen and split == "validation"
-    if session.task.name == "fill-mask":
-        unit = "chunks" if config.chunk_size else "texts"
-        return verdict.of_masks(best.metric, tuned, base, unit=unit, split=split, chosen=chosen)
-    counts = np.bincount(session.splits.train["label"], minlength=len(names)).tolist()
-    return verdict.of_labels(best.metric, tuned, base, names, counts, split=split, chosen=chosen)
+    labels = session.splits.train["label"] if names else []
+    counts = np.bincount(labels, minlength=len(names)).tolist()
+    return session.task.judge(
+        best.metric, tuned, base, config=config, names=names, counts=counts, split=split, chosen=chosen
+    )
 
 
 def forget_result(run: Run) -> None:

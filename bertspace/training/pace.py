@@ -194,7 +194,7 @@ _KNOWN: dict[tuple[str, str, str, bool, bool], Pace] = {}
 
 def of(config: TrainConfig, splits: Splits) -> Pace:
     """The pace of the config's model: measured in a second or two when asked first, then known."""
-    plain = tuning.longest(config) <= tuning.LONGEST_PLAIN  # which attention is taken
+    plain = TASKS[config.task].longest(config) <= tuning.LONGEST_PLAIN  # which attention is taken
     key = (config.model, config.task, hardware.resolve(config.precision), plain, bool(config.chunk_size))
     located = models.locate(config.model)
     if not located.is_trusted:  # what it says is for who asks alone, and nobody waits for it

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bertspace.models.batching import epoch_batches
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
-from bertspace.tasks import Task
-from bertspace.tasks.verdict import name_of
+from bertspace.tasks import METRICS, Task
 from bertspace.training import checkpoints
 from bertspace.training.session import Session, put_back, save_model
 from bertspace.training.steps import Plan
@@ -90,8 +89,9 @@ class Best:
 
     def offer(self, metrics: dict[str, float], step: int, table: dict[str, np.ndarray]) -> bool:
         """Take an epoch's metrics in; whether its model is to be kept."""
-        known = self.value is not None and not math.isnan(self.value)  # anything is better than no number
-        if self.chosen and known and not self.task.better(self.metric, metrics[self.metric], self.value):
+        best = math.nan if self.value is None else self.value  # anything is better than no number
+        known = not math.isnan(best)
+        if self.chosen and known and not METRICS[self.metric].is_better(metrics[self.metric], best):
             self.waited += 1
             return False
         self.value, self.step, self.table, self.waited = metrics[self.metric], step, table, 0
@@ -102,7 +102,7 @@ class Best:
 
     def words(self, progress: Progress, total_steps: int) -> str:
         """Which epoch's model is kept and by what, and why the training ended before its last step."""
-        metric = name_of(self.metric)
+        metric = METRICS[self.metric].phrase
         epoch = next((each["epoch"] for each in progress.epochs if each["step"] == self.step), 0.0)
         if not self.chosen:
             return f"The model is that of the last step ({self.step:,}); no metric chose it."

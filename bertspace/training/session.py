@@ -97,12 +97,12 @@ def open_session(config: TrainConfig, run: Run) -> Session:
             run.write_config(config)
     splits = data.load_splits(replace(config, data_dir=str(run.path)))
     # What the run is trained with is what its model, here or pushed and pulled again, reads of a text.
-    length = config.text_length or models.LONGEST
+    length = task.text_length(config) or models.LONGEST
     tokenizer = models.load_tokenizer(replace(located, max_length=length))
     rows = {"train": task.encode(tokenizer, splits.train, config, config.max_train_rows)}
-    rows["validation"] = task.encode(tokenizer, splits.validation, config, config.held_out_limit)
+    rows["validation"] = task.encode(tokenizer, splits.validation, config, task.held_out_limit(config))
     if splits.test is not None:
-        rows["test"] = task.encode(tokenizer, splits.test, config, config.held_out_limit)
+        rows["test"] = task.encode(tokenizer, splits.test, config, task.held_out_limit(config))
     set_seed(config.seed)  # a new head is drawn from here
     model = load_for_training(located, task, splits.label_names)
     set_seed(config.seed)  # and LoRA's matrices from here, whatever a new head drew
@@ -142,7 +142,7 @@ def check_launcher(accelerator: Accelerator) -> None:
 
 def load_for_training(located: models.Located, task: Task, label_names: tuple[str, ...]) -> PreTrainedModel:
     """The model with the task's head: the checkpoint's own where it fits, else a new one."""
-    if task.name != "text-classification":
+    if not task.has_labels:
         return models.load_model(located, task.name, new_head=True)
     names = dict(enumerate(label_names))
     return models.load_model(

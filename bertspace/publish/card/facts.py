@@ -21,7 +21,7 @@ from bertspace.publish.card.base import base_of
 from bertspace.publish.card.content import CONFUSION, CURVE, Card, Label, Results
 from bertspace.publish.card.limits import limits
 from bertspace.runs import Run
-from bertspace.tasks import verdict
+from bertspace.tasks import verdict_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ def describe(
     frames: dict[str, pd.DataFrame] = parts.get("the rows", lambda: _frames(run, names), {})
     curve: tuple[Point, ...] = parts.get("the curve", lambda: _curve(run), ())
     results = parts.get("the results", lambda: _results(run, names, result), None)
-    judged = parts.get("the verdict", lambda: verdict.of_result(result), None)
+    judged = parts.get("the verdict", lambda: verdict_of(result), None)
     card = replace(card, curve=curve, results=results, verdict=judged)
     card = replace(
         card,

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from bertspace.data import SAMPLE_PREFIX, SAMPLES
+from bertspace.data import SAMPLE_PREFIX
 from bertspace.errors import ConfigError
 from bertspace.publish.card.content import Card
 from bertspace.publish.card.words import clean, metric
-from bertspace.tasks import TASKS
+from bertspace.tasks import TASKS, samples
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -126,7 +126,7 @@ def _dataset(card: Card) -> tuple[str, str]:
     origin = card.origin
     if origin.hub_id:
         return origin.hub_id, origin.hub_id.rpartition("/")[2]
-    if (sample := SAMPLES.get(origin.dataset.removeprefix(SAMPLE_PREFIX))) and origin.dataset:
+    if (sample := samples().get(origin.dataset.removeprefix(SAMPLE_PREFIX))) and origin.dataset:
         return _format(sample.file), f"{sample.title} (sample of bertspace)"
     part = card.results.split if card.results else ""
     file = origin.parts.get(part) or origin.parts.get("train") or card.source

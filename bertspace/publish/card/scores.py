@@ -49,7 +49,7 @@ def measure(
     exact = {"tuned": _scores(task, tuned)}
     if base is not None or recorded:
         exact["base"] = _scores(task, base) if base is not None else dict(recorded)
-    scores = [_score(metric, exact, resampled, majority) for metric in TASKS[task].metrics]
+    scores = [_score(metric.name, exact, resampled, majority) for metric in TASKS[task].metrics]
     if fill_mask:
         return Results(split, len(tuned), tuple(scores), masks=int(tuned["masks"].sum()))
     scores = [_by_count(score, tuned, base) if score.metric == "accuracy" else score for score in scores]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bertspace import hardware
-from bertspace.data import PARTS, SAMPLE_PREFIX, SAMPLES
+from bertspace.data import PARTS, SAMPLE_PREFIX
 from bertspace.publish.card.content import PART_NAMES, Card, Score
 from bertspace.publish.card.words import (
     code,
@@ -23,7 +23,7 @@ from bertspace.publish.card.words import (
     signed,
 )
 from bertspace.publish.repeat import VERSIONS
-from bertspace.tasks import TASKS
+from bertspace.tasks import TASKS, samples
 from bertspace.tasks.intervals import Measured
 
 HUB = "https://huggingface.co"
@@ -132,7 +132,7 @@ def kept(card: Card) -> str:
 
 
 def _data_name(card: Card) -> str:
-    sample = SAMPLES.get(card.origin.dataset.removeprefix(SAMPLE_PREFIX))
+    sample = samples().get(card.origin.dataset.removeprefix(SAMPLE_PREFIX))
     if sample and card.origin.dataset.startswith(SAMPLE_PREFIX):
         return f"“{prose(sample.title)}”"
     if card.origin.hub_id:

@@ -5,18 +5,22 @@ Masks are a pure function of (seed, epoch, row); epoch 0 is evaluation's, so tha
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import DataError
-from bertspace.schema import Prediction, TrainConfig, filled_in
+from bertspace.schema import TrainConfig
+from bertspace.tasks import verdict
+from bertspace.tasks.answers import Answer
 from bertspace.tasks.base import (
     IGNORED,
     Rows,
+    Sample,
     Task,
     attention_mask,
     cross_entropies,
@@ -24,6 +28,9 @@ from bertspace.tasks.base import (
     pad,
     width_of,
 )
+from bertspace.tasks.fill_mask.answer import Filled, filled_in
+from bertspace.tasks.metrics import ACCURACY, PERPLEXITY
+from bertspace.tasks.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +47,44 @@ MASKS_ROUNDED_TO = 64
 class FillMask(Task):
     name = "fill-mask"
     title = "Fill-mask"
+    does, to_do = "fills masks", "fill masks"
+    head = "MaskedLM"
     columns = ("text",)
-    metrics = ("perplexity", "accuracy")
+    metrics = (PERPLEXITY, ACCURACY)
     headline = "perplexity"
+    answer = Filled
+    baseline = "model"
+    page = "bertspace.ui.tasks.fill_mask:FillMaskPage"
+    head_weights = re.compile(
+        r"(^|\.)(cls\.predictions|lm_head|predictions|vocab_(transform|layer_norm|projector)|lm_predictions"
+        r"|generator_(predictions|lm_head)|mlm_head|pred_layer|decoder)\."
+    )
+    settings = ("masks",)
+    small_model_rate = 5e-4
+    placeholder = f"The {MASK} was there."
+    samples = (
+        Sample(
+            "lighthouse",
+            "fill-mask",
+            "Lighthouse handbook",
+            "A keeper's handbook of lights and coastal navigation, in words of its own.",
+            "lighthouse.txt",
+            {"text": "text"},
+        ),
+    )
+
+    def unit(self, config: TrainConfig) -> str:
+        return "chunk" if config.chunk_size else "text"
+
+    def length_setting(self, config: TrainConfig) -> str:
+        return "chunk_size" if config.chunk_size else "max_length"
+
+    def held_out_limit(self, config: TrainConfig) -> int:
+        """The share of max_train_rows that validation_share is, so that scoring takes as much of the time."""
+        return math.ceil(config.max_train_rows * config.validation_share)
+
+    def expected_rows(self, config: TrainConfig, texts: int, tokens: float) -> float:
+        return tokens / config.chunk_size if config.chunk_size else texts
 
     def encode(
         self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0
@@ -129,6 +171,46 @@ class FillMask(Task):
             "accuracy": float(table["correct"].sum() / masks),
         }
 
+    def judge(
+        self,
+        metric: str,
+        tuned: Mapping[str, np.ndarray],
+        base: Mapping[str, np.ndarray],
+        *,
+        config: TrainConfig,
+        names: Sequence[str] = (),
+        counts: Sequence[int] = (),
+        against: str = "",
+        split: str = "",
+        chosen: bool = False,
+    ) -> Verdict:
+        unit = f"{self.unit(config)}s"
+        return verdict.of_masks(metric, tuned, base, unit=unit, split=split, chosen=chosen)
+
+    def compare_rows(
+        self,
+        frame: pd.DataFrame,
+        base: Mapping[str, np.ndarray],
+        tuned: Mapping[str, np.ndarray],
+        names: Sequence[str],
+    ) -> pd.DataFrame:
+        """A row a chunk: both models' loss a masked token, in nats, and the number of masks."""
+        import pandas as pd
+
+        losses = {
+            "base": base["loss_sum"] / base["masks"],
+            "tuned": tuned["loss_sum"] / tuned["masks"],
+        }
+        return pd.DataFrame({**losses, "masks": tuned["masks"]})
+
+    def as_json(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        filled = answers[0].text if answers else None
+        return {"filled": filled, "masks": [each.scores for each in answers]}
+
+    def examples(self, frame: pd.DataFrame, most: int, longest: int = 200) -> list[tuple[str, str]]:
+        """Sentences with their longest word masked."""
+        return [(each, "") for each in itertools.islice(masked_sentences(frame["text"], longest), most)]
+
     def predict(
         self,
         model: PreTrainedModel,
@@ -136,8 +218,8 @@ class FillMask(Task):
         texts: Sequence[str],
         pairs: Sequence[str] | None,
         top_k: int,
-    ) -> list[list[Prediction]]:
-        """One Prediction a mask of each text, with the top_k tokens; the best one is filled into the text."""
+    ) -> list[list[Filled]]:
+        """One answer a mask of each text, with the top_k tokens; the best one is filled into the text."""
         import torch
 
         own = [with_mask_token(text, tokenizer) for text in texts]
@@ -152,14 +234,12 @@ class FillMask(Task):
         # Rows of the vocabulary that no token has, as of one padded to a multiple of 64, are no answers.
         probabilities = logits_at(model, inputs).softmax(-1)[:, : len(tokenizer)]
         best = probabilities.topk(min(top_k, probabilities.shape[-1]))
-        results: list[list[Prediction]] = [[] for _ in texts]
+        results: list[list[Filled]] = [[] for _ in texts]
         decides = _token_decides(tokenizer)
         owners = torch.nonzero(where)[:, 0].tolist()
         for owner, values, tokens in zip(owners, best.values.tolist(), best.indices.tolist(), strict=True):
             scores = dict(zip(names_of(tokenizer, tokens), values, strict=True))
-            results[owner].append(
-                Prediction(own[owner], scores, fill=_fill_of(tokenizer, tokens[0], decides))
-            )
+            results[owner].append(Filled(own[owner], scores, _fill_of(tokenizer, tokens[0], decides)))
         return [_fill(found, tokenizer.mask_token) for found in results]
 
 
@@ -220,7 +300,7 @@ def _text_of(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
 
 
 def _fill_of(tokenizer: PreTrainedTokenizerBase, token: int, decides: bool) -> str:
-    """What takes a mask's place, as `schema.filled_in` puts it there."""
+    """What takes a mask's place, as `filled_in` puts it there."""
     text = _text_of(tokenizer, token)
     return f"##{text}" if decides and not text.startswith((" ", "##")) else text
 
@@ -236,7 +316,7 @@ def _token_decides(tokenizer: PreTrainedTokenizerBase) -> bool:
     return bool(close == apart)
 
 
-def _fill(found: list[Prediction], mask_token: str) -> list[Prediction]:
+def _fill(found: list[Filled], mask_token: str) -> list[Filled]:
     """The predictions of one text, whose text has every mask replaced by its own best token."""
     if not found:
         return found

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bertspace.schema import Prediction, TrainConfig, meaning
-from bertspace.tasks.base import Rows, Task, attention_mask, cross_entropies, encodings, pad, width_of
+from bertspace.schema import TrainConfig
+from bertspace.tasks import verdict
+from bertspace.tasks.answers import Answer
+from bertspace.tasks.base import (
+    VERDICTS,
+    Rows,
+    Sample,
+    Task,
+    attention_mask,
+    cross_entropies,
+    encodings,
+    pad,
+    text_inputs,
+    width_of,
+)
+from bertspace.tasks.metrics import ACCURACY, F1_MACRO, F1_WEIGHTED, MATTHEWS, PRECISION_MACRO, compute
+from bertspace.tasks.text_classification.answer import Classified, meaning, meaning_in, ranked
+from bertspace.tasks.verdict import Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,9 +35,33 @@ if TYPE_CHECKING:
 class TextClassification(Task):
     name = "text-classification"
     title = "Text classification"
+    does, to_do = "classifies", "classify"
+    head = "SequenceClassification"
+    head_weights = re.compile(r"(^|\.)(classifier|score|pre_classifier|sequence_summary)\.")
     columns = ("text", "pair", "label")
-    metrics = ("accuracy", "f1_macro", "f1_weighted", "precision_macro", "matthews_correlation")
+    metrics = (ACCURACY, F1_MACRO, F1_WEIGHTED, PRECISION_MACRO, MATTHEWS)
     headline = "accuracy"
+    answer = Classified
+    baseline = "probe"
+    page = "bertspace.ui.tasks.text_classification:ClassifyPage"
+    samples = (
+        Sample(
+            "office",
+            "text-classification",
+            "Office messages",
+            "Lines from everyday work, sorted into requests, promises and reports.",
+            "office_messages.csv",
+            {"text": "text", "label": "label"},
+        ),
+        Sample(
+            "pairs",
+            "text-classification",
+            "Question pairs",
+            "Pairs of everyday questions that ask the same thing, or do not.",
+            "question_pairs.csv",
+            {"text": "text", "pair": "pair", "label": "label"},
+        ),
+    )
 
     def encode(
         self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0
@@ -84,13 +125,73 @@ class TextClassification(Task):
         }
 
     def score(self, table: dict[str, np.ndarray]) -> dict[str, float]:
-        from bertspace.tasks import metrics
-
         predicted = table["probabilities"].argmax(-1)
-        return {
-            "loss": float(table["loss"].mean()),
-            **metrics.compute(self.metrics, predicted.tolist(), table["label"].tolist()),
-        }
+        return {"loss": float(table["loss"].mean()), **compute(self.metrics, predicted, table["label"])}
+
+    def unscorable(self, config: Mapping[str, Any]) -> str:
+        says = {"": "", "number": "gives a number", "each": "judges each label on its own"}
+        return says[meaning_in(config)]
+
+    def judge(
+        self,
+        metric: str,
+        tuned: Mapping[str, np.ndarray],
+        base: Mapping[str, np.ndarray],
+        *,
+        config: TrainConfig,
+        names: Sequence[str] = (),
+        counts: Sequence[int] = (),
+        against: str = "",
+        split: str = "",
+        chosen: bool = False,
+    ) -> Verdict:
+        against = against or verdict.PROBE
+        return verdict.of_labels(
+            metric, tuned, base, names, counts, against=against, split=split, chosen=chosen
+        )
+
+    def compare_rows(
+        self,
+        frame: pd.DataFrame,
+        base: Mapping[str, np.ndarray],
+        tuned: Mapping[str, np.ndarray],
+        names: Sequence[str],
+    ) -> pd.DataFrame:
+        """text, [pair], label, base, tuned, verdict."""
+        import numpy as np
+
+        label = frame["label"].to_numpy()
+        before, after = base["probabilities"].argmax(-1), tuned["probabilities"].argmax(-1)
+        verdicts = np.select(
+            [(before != label) & (after == label), (before == label) & (after != label), after == label],
+            VERDICTS[:3],
+            VERDICTS[3],
+        )
+        rows = frame[[name for name in ("text", "pair") if name in frame]].copy()
+        columns = {"label": label, "base": before, "tuned": after}
+        named = {key: [names[each] for each in value] for key, value in columns.items()}
+        return rows.assign(**named, verdict=verdicts)
+
+    def from_probabilities(
+        self,
+        rows: Sequence[Sequence[float]],
+        names: Sequence[str],
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+    ) -> list[Classified]:
+        return ranked(rows, dict(enumerate(names)), texts, pairs)
+
+    def as_json(self, answers: Sequence[Answer]) -> dict[str, Any]:
+        if not answers:
+            return {"label": None, "scores": {}}
+        answer = answers[0]
+        said = {"meaning": answer.meaning} if isinstance(answer, Classified) and answer.meaning else {}
+        return {"label": answer.best, "scores": answer.scores, **said}
+
+    def examples(self, frame: pd.DataFrame, most: int, longest: int = 200) -> list[tuple[str, str]]:
+        """One row of each label first, so that the examples differ."""
+        turn = frame.groupby("label").cumcount()
+        return super().examples(frame.iloc[turn.argsort(kind="stable")], most, longest)
 
     def predict(
         self,
@@ -99,62 +200,12 @@ class TextClassification(Task):
         texts: Sequence[str],
         pairs: Sequence[str] | None,
         top_k: int,
-    ) -> list[list[Prediction]]:
-        logits = _logits(model, pair_inputs(model, tokenizer, texts, pairs))
+    ) -> list[list[Classified]]:
+        logits = _logits(model, text_inputs(model, tokenizer, texts, pairs))
         said = meaning(model.config.problem_type, model.config.num_labels)
         scores = logits if said == "number" else logits.sigmoid() if said else logits.softmax(-1)
         found = ranked(scores.tolist(), model.config.id2label or {}, texts, pairs, said)
         return [[each] for each in found]
-
-
-def pair_inputs(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Sequence[str],
-    pairs: Sequence[str] | None,
-) -> dict[str, torch.Tensor]:
-    """The texts (or pairs) as one padded batch on the model's device."""
-    batch = tokenizer(
-        list(texts),
-        list(pairs) if pairs else None,
-        truncation=True,
-        max_length=tokenizer.model_max_length,
-        padding=True,
-        return_tensors="pt",
-    )
-    return {key: value.to(model.device) for key, value in batch.items()}
-
-
-def ranked(
-    rows: Sequence[Sequence[float]],
-    names: Mapping[int, str],
-    texts: Sequence[str],
-    pairs: Sequence[str] | None,
-    said: str = "",
-) -> list[Prediction]:
-    """A Prediction a row of scores, the highest first; said: what they are."""
-    found = []
-    width = len(rows[0]) if rows else 0
-    own = distinct([str(names.get(label, label)) for label in range(width)])
-    for place, row in enumerate(rows):
-        order = sorted(range(len(row)), key=lambda label: -row[label])
-        scores = {own[label]: row[label] for label in order}
-        found.append(Prediction(texts[place], scores, pairs[place] if pairs else "", said))
-    return found
-
-
-def distinct(names: Sequence[str]) -> tuple[str, ...]:
-    """The names with those that stand there again told apart: a, a (2). Else one score would hide another."""
-    taken, times, found = set(names), dict.fromkeys(names, 0), []
-    for name in names:
-        times[name] += 1
-        own = name
-        while times[name] > 1 and own in taken:
-            own = f"{name} ({times[name]})"
-            times[name] += own in taken
-        taken.add(own)
-        found.append(own)
-    return tuple(found)
 
 
 def _logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import data, policy
+from bertspace import policy
 from bertspace.data.reading import READING
 from bertspace.errors import BertspaceError
 from bertspace.policy import Person
 from bertspace.schema import TrainConfig
+from bertspace.tasks import samples
 from bertspace.ui.access.needs import needs
 from bertspace.ui.fine_tune import form, look, render_data
 from bertspace.ui.fine_tune.look import Lengths, Look
@@ -67,7 +68,7 @@ def build_data_step() -> DataStep:
         )  # fmt: skip
         panels = {"sample": gr.Column(), "files": gr.Column(visible=False), "hub": gr.Column(visible=False)}
         with panels["sample"]:
-            choices = [(f"{each.title}\n{each.description}", name) for name, each in data.SAMPLES.items()]
+            choices = [(f"{each.title}\n{each.description}", name) for name, each in samples().items()]
             sample = gr.Radio(choices, label="Sample", elem_classes="bs-cards", elem_id="samples")
         with panels["files"]:
             with gr.Row(elem_classes="bs-files"):
@@ -181,7 +182,7 @@ def read_new(step: DataStep, values: dict[str, Any], person: Person) -> Iterator
 def untold(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of data that is new to the page, of which nothing has been said yet."""
     plain = {name: form.FIELDS[name].default for name in OF_A_FILE}
-    chosen = data.SAMPLES.get(values["sample"] or "") if values["source"] == "sample" else None
+    chosen = samples().get(values["sample"] or "") if values["source"] == "sample" else None
     return {**plain, **({"validation_share": chosen.validation_share} if chosen else {})}
 
 

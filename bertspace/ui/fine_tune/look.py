@@ -15,6 +15,7 @@ from bertspace.data.reading import READING
 from bertspace.errors import BertspaceError, DataError, Remedy
 from bertspace.hub.client import RIGHTS
 from bertspace.schema import TrainConfig
+from bertspace.tasks import samples
 from bertspace.ui.frame import remedies
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def columns_of(config: TrainConfig) -> list[str]:
 @lru_cache(maxsize=64)  # names alone: choosing another column reads nothing anew
 def _columns(config: TrainConfig, folder: Path | None, guest: bool) -> tuple[str, ...]:
     if config.dataset.startswith(data.SAMPLE_PREFIX):
-        sample = data.SAMPLES.get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
-        return tuple(data.read_table(sample.path).columns) if sample else ()
+        sample = samples().get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
+        return tuple(data.read_table(data.SAMPLE_FOLDER / sample.file).columns) if sample else ()
     if config.dataset:
         return tuple(str(name) for name in load_hub(config)["train"].frame.columns)
     return tuple(str(name) for name in published.training_part(config).frame.columns)
@@ -119,7 +120,7 @@ def _columns(config: TrainConfig, folder: Path | None, guest: bool) -> tuple[str
 
 def guess_task(config: TrainConfig, columns: Sequence[str]) -> str:
     """The sample's own task; else fill-mask for a text alone, classification where there are labels."""
-    sample = data.SAMPLES.get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
+    sample = samples().get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
     if sample and config.dataset.startswith(data.SAMPLE_PREFIX):
         return sample.task
     if len(columns) == 1:

@@ -12,7 +12,7 @@ import gradio as gr
 from bertspace import models, presets
 from bertspace.errors import BertspaceError
 from bertspace.schema import TrainConfig
-from bertspace.tasks import TASKS
+from bertspace.tasks import METRICS, TASKS
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.fine_tune import form
@@ -102,10 +102,8 @@ def _setting(name: str) -> Any:
 
 def best_metrics(task: str) -> list[tuple[str, str]]:
     """What the kept epoch may be chosen by, as (words, value)."""
-    from bertspace.ui.frame.html import METRIC_WORDS
-
-    names = (*TASKS[task].metrics, "loss")
-    return [("the last epoch", ""), *((METRIC_WORDS.get(name, (name,))[0], name) for name in names)]
+    choices = [(each.title, each.name) for each in (*TASKS[task].metrics, METRICS["loss"])]
+    return [("the last epoch", ""), *choices]
 
 
 @needs("train")

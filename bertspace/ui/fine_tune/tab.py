@@ -13,6 +13,7 @@ import gradio as gr
 from bertspace import data, policy, presets
 from bertspace.errors import BertspaceError
 from bertspace.jobs import engine
+from bertspace.tasks import samples
 from bertspace.training import forecast
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
@@ -87,7 +88,7 @@ def _wire_copy(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dic
 def copied(values: Mapping[str, Any], names: Sequence[str]) -> list[Any]:
     """Source, sample and the named settings as the form is to show them; what is not in `values` stays."""
     sample = str(values.get("dataset", "")).removeprefix(data.SAMPLE_PREFIX)
-    if sample in data.SAMPLES:
+    if sample in samples():
         source, values = "sample", {name: value for name, value in values.items() if name != "dataset"}
     else:
         source = "hub" if sample else ""

@@ -11,9 +11,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from bertspace.schema import MEANINGS, Prediction, filled_in
-from bertspace.tasks import TASKS
+from bertspace.tasks import METRICS, Answer
+from bertspace.tasks.fill_mask.answer import filled_in
 from bertspace.ui.frame import theme
 
 # The page's two colours, which its style sheet makes lighter in the dark.
@@ -47,7 +48,7 @@ class Side:
 
     name: str
     colour: str
-    predictions: Sequence[Prediction]
+    predictions: Sequence[Any]
 
 
 def text(words: object) -> str:
@@ -128,10 +129,11 @@ def label_panel(sides: Sequence[Side]) -> str:
     order = list(sides[-1].predictions[0].scores)
     columns = []
     for side in sides:
-        scores, said = side.predictions[0].scores, side.predictions[0].meaning
+        answer = side.predictions[0]
+        scores = answer.scores
         same = {label: scores[label] for label in order} if scores.keys() == set(order) else scores
-        full = math.inf if said == "number" else 1.0  # a bar would make a share of it
-        note = f'<p class="pg-small">{MEANINGS[said]}</p>' if said else ""
+        full = 1.0 if answer.are_shares else math.inf
+        note = f'<p class="pg-small">{answer.note}</p>' if answer.note else ""
         columns.append(_side(side, [bars(same, side.colour, full=full, name=side.name) + note]))
     return _columns(columns)
 
@@ -161,7 +163,7 @@ def _filled(written: str, side: Side) -> str:
         return f'<p class="pg-filled">{text(side.predictions[0].text)}</p>'
     out = text(pieces[0])
     for each, piece in zip(side.predictions, pieces[1:], strict=True):
-        left, word = filled_in(out, each.fill or each.label)
+        left, word = filled_in(out, each.fill or each.best)
         mark = f'<mark style="border-color:{side.colour}">{cut(word, LONGEST_NAME)}</mark>'
         out = left + mark + text(piece)
     return f'<p class="pg-filled">{out}</p>'
@@ -186,7 +188,7 @@ def _columns(columns: Sequence[str]) -> str:
 # What it comes to
 
 
-def verdict(base: Sequence[Prediction], tuned: Sequence[Prediction], *, words: bool = False) -> str:
+def verdict(base: Sequence[Answer], tuned: Sequence[Answer], *, words: bool = False) -> str:
     """One plain sentence on two models' first answers, or one a mask. words: they are words, so quoted."""
     sentences = [_sentence(before, after, words) for before, after in zip(base, tuned, strict=False)]
     if len(sentences) > 1:
@@ -196,10 +198,10 @@ def verdict(base: Sequence[Prediction], tuned: Sequence[Prediction], *, words: b
     return "".join(sentences)
 
 
-def _sentence(before: Prediction, after: Prediction, words: bool) -> str:
-    old, new = before.scores[before.label], after.scores[after.label]
+def _sentence(before: Answer, after: Answer, words: bool) -> str:
+    old, new = before.scores[before.best], after.scores[after.best]
     first, second = (f"“{each}”" if words else each for each in map(_named, (before, after)))
-    if before.label != after.label:
+    if before.best != after.best:
         return f"The base says {first} ({number(old)}), the fine-tuned one {second} ({number(new)})."
     if number(old) == number(new):
         return f"Both say {second} and are equally sure: {number(new)}."
@@ -207,8 +209,8 @@ def _sentence(before: Prediction, after: Prediction, words: bool) -> str:
     return f"Both say {second}; {surer} is surer: {number(max(old, new))} against {number(min(old, new))}."
 
 
-def _named(prediction: Prediction) -> str:
-    label = prediction.label
+def _named(prediction: Answer) -> str:
+    label = prediction.best
     return label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…"
 
 
@@ -262,7 +264,7 @@ def _difference(name: str, before: float, after: float, clear: bool) -> str:
     change = after - before
     if number(before) == number(after) or not math.isfinite(change):
         return "–"
-    lower = any(name in task.lower_is_better for task in TASKS.values())
+    lower = METRICS[name].lower_is_better
     better = (change < 0) == lower
     shown = f"{'+' if change > 0 else ''}{number(change)}"
     if not clear:

@@ -15,6 +15,7 @@ from bertspace.errors import ForbiddenError
 from bertspace.jobs import engine, queue
 from bertspace.publish import export
 from bertspace.runs import LOCAL_OWNER, Run
+from bertspace.tasks import samples
 from bertspace.ui.access import files, who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.runs.view import find_run, first_run, run_lines, view
@@ -165,7 +166,7 @@ def settings_of(run_id: str, owner: str = LOCAL_OWNER) -> dict[str, Any]:
 
 def _dataset(source: str) -> dict[str, Any]:
     """`dataset` where the rows came from a sample or, by its id, from the Hub."""
-    for name, sample in data.SAMPLES.items():
+    for name, sample in samples().items():
         if source == f"sample: {sample.title}":
             return {"dataset": f"{data.SAMPLE_PREFIX}{name}"}
     named, _, config = source.removesuffix(")").partition(" (")

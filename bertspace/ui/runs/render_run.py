@@ -217,7 +217,7 @@ def epoch_table(view: RunView) -> str:
 
     The headline comes first, so that it is seen where a narrow page leaves room for few columns.
     """
-    others = list(TASKS[view.config.task].metrics)
+    others = [each.name for each in TASKS[view.config.task].metrics]
     first = [view.metric] if view.metric in others else []
     metrics = [*first, "train_loss", "loss", *(name for name in others if name not in first)]
     words = {"train_loss": "Training loss", "loss": "Validation loss"}

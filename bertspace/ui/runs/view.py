@@ -11,9 +11,9 @@ from bertspace.errors import BertspaceError, RunError
 from bertspace.jobs import queue
 from bertspace.runs import LOCAL_OWNER, RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
-from bertspace.tasks import TASKS
+from bertspace.tasks import METRICS, TASKS, verdict_of
 from bertspace.tasks.intervals import wilson
-from bertspace.tasks.verdict import Verdict, of_result
+from bertspace.tasks.verdict import Verdict
 from bertspace.ui.frame.cached import kept, stamp
 from bertspace.ui.runs.trail import Trail, Trails
 
@@ -83,7 +83,7 @@ class RunView:
 
     @property
     def lower_is_better(self) -> bool:
-        return self.metric in TASKS[self.config.task].lower_is_better
+        return METRICS[self.metric].lower_is_better
 
     @property
     def verdict(self) -> Verdict | None:
@@ -97,7 +97,7 @@ class RunView:
             "rows": {"validation": self.n},
             "config": self.config.to_dict(),
         }
-        return of_result(self.result or so_far)
+        return verdict_of(self.result or so_far)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -160,7 +160,7 @@ def training_words(run: Run) -> str:
         return ""
     trail, config = _TRAILS.follow(run), kept(run.path / "config.yaml", run.config)
     scored = [event for event in trail.epochs if config.best_metric in event.metrics]
-    lower = config.best_metric in TASKS[config.task].lower_is_better
+    lower = bool(config.best_metric) and METRICS[config.best_metric].lower_is_better
     if scored:
         pick = min if lower else max
         step = pick(scored, key=lambda event: event.metrics[config.best_metric]).step

@@ -15,7 +15,7 @@ from bertspace.data.archives import ACCEPTED
 from bertspace.errors import BertspaceError, DataError
 from bertspace.models import held_out, inference
 from bertspace.policy import Person
-from bertspace.schema import MEANINGS, TrainConfig
+from bertspace.schema import TrainConfig
 from bertspace.ui.access import who
 from bertspace.ui.access.files import written_csv
 from bertspace.ui.access.needs import needs
@@ -202,7 +202,7 @@ def classify(text: str, model: str, pair: str = "", request: gr.Request | None =
     """Every label's probability for a text (or a pair of texts): {"text", "pair", "label", "scores"}."""
     chosen = catalogue.checked_model(model, who.person(request))
     found = inference.predict(chosen, [text], task=TASK, pairs=[pair] if pair else None)[0][0]
-    return {"text": found.text, "pair": found.pair, "label": found.label, "scores": found.scores}
+    return {"text": found.text, "pair": pair, "label": found.best, "scores": found.scores}
 
 
 # A whole file
@@ -340,7 +340,7 @@ def _classified(
     )
     by = f" by {title}" if title != catalogue.model_name(model) else ""
     words = " ".join([f"{html.counted(len(chosen), 'row')} of {found.table.name}{by}.", *found.findings])
-    if said := MEANINGS[answers[0][0].meaning]:
+    if said := answers[0][0].note:
         words, shares = f"{words} {said}", ""
     else:
         words = f"{words} The share of each label:"
