@@ -110,7 +110,7 @@ def test_a_head_answers_as_the_pipeline_has_it(head: str, kind: str, tmp_path: P
     pipe = pipeline("text-classification", folder, top_k=None)
     for text, (found,) in zip(TEXTS, inference.predict(str(folder), TEXTS), strict=True):
         assert_same(found.scores, flat(pipe(text)))
-        assert found.label == pipeline("text-classification", folder)(text)[0]["label"]
+        assert found.best == pipeline("text-classification", folder)(text)[0]["label"]
     wanted = {"number": "number", "numbers": "number", "one of three": ""}.get(head, "each")
     assert found.meaning == wanted == meaning_in(models.locate(str(folder)).config)
 

@@ -15,7 +15,8 @@ import pytest
 
 from bertspace import hardware, models
 from bertspace.errors import BertspaceError, ConfigError, ModelError, TimeLimitError
-from bertspace.models import evaluation, inference, loading
+from bertspace.models import evaluation, inference
+from bertspace.models import loading as loading_module
 
 TEXT = "the ship is [MASK]"
 
@@ -61,7 +62,7 @@ class Loading:
 @pytest.fixture
 def loading(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loading]:
     found = Loading()
-    monkeypatch.setattr(loading, "load_model", found)
+    monkeypatch.setattr(loading_module, "load_model", found)
     yield found
     found.go_on.set()
 
@@ -243,8 +244,8 @@ def test_answers_come_in_the_order_of_the_texts_however_they_are_batched(
     alone = [inference.predict(name, [text], task="fill-mask")[0] for text in texts]
     monkeypatch.setattr(inference, "BATCH", 3)
     together = inference.predict(name, texts, task="fill-mask")
-    labels = [[each.label for each in found] for found in together]
-    assert labels == [[each.label for each in found] for found in alone]
+    labels = [[each.best for each in found] for found in together]
+    assert labels == [[each.best for each in found] for found in alone]
     assert [found[0].text for found in together] == [found[0].text for found in alone]
 
 

@@ -109,6 +109,10 @@ def test_a_probe_of_another_model_is_refused_where_it_would_be_asked(tiny_bert: 
     from bertspace import models
     from bertspace.models import inference
 
+    def ask(probe: Probe) -> int:
+        names, task = ("no", "yes"), "text-classification"
+        return len(inference.predict_with_probe(str(tiny_bert), probe, names, ["good"], task=task))
+
     width = models.locate(str(tiny_bert)).config["hidden_size"]
     for probe, fits in (((2, width), True), ((3, width), False), ((2, width + 1), False)):
         found = Probe(shaped(*probe), shaped(probe[0]))

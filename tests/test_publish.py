@@ -138,7 +138,7 @@ def test_a_pushed_model_is_pulled_by_its_name_and_predicts_the_same(hub: Any, al
         assert a[0].scores == pytest.approx(b[0].scores, abs=1e-6)
     assert comparison.base_of(NAME) == run.config().model
     compared = comparison.compare(comparison.base_of(NAME), NAME, texts)
-    assert [each.tuned[0].label for each in compared] == [each[0].label for each in mine]
+    assert [each.tuned[0].best for each in compared] == [each[0].best for each in mine]
 
 
 def test_a_branch_and_a_pull_request_leave_main_as_it_is(hub: Any, alice: str, run: Run) -> None:

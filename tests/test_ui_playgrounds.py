@@ -154,7 +154,7 @@ def test_a_run_is_its_owners_alone(classifier: str, tiny_bert: Path) -> None:
     value = f"run:ada/{own.id}"
     assert [each for _, each in catalogue.picker_choices("", ada)] == ["starter", value]
     assert catalogue.checked_model(f"run:{own.id}", ada) == catalogue.checked_model(value, ada) == value
-    assert inference.predict(value, ["my parcel is late"])[0][0].label in ("delivery", "billing")
+    assert inference.predict(value, ["my parcel is late"])[0][0].best in ("delivery", "billing")
     assert comparison.base_of(value) == str(tiny_bert)
     for person in (bob, VISITOR, LOCAL):
         for named in (value, f"run:{own.id}"):

@@ -47,7 +47,7 @@ def build_settings_step() -> SettingsStep:
         with gr.Row():
             controls["task"] = gr.Radio(
                 [(task.title, name) for name, task in TASKS.items()],
-                value=TrainConfig.task, label="Task", info=form.info("task"), elem_classes="bs-segments",
+                value=TrainConfig().task, label="Task", info=form.info("task"), elem_classes="bs-segments",
             )  # fmt: skip
             controls["model"] = model_picker(
                 "Base model",
@@ -94,7 +94,7 @@ def _setting(name: str) -> Any:
     value = presets.settings(FIRST_PRESET).get(name, form.FIELDS[name].default)
     if name == "best_metric":
         return gr.Dropdown(
-            best_metrics(TrainConfig.task), value="", label=form.label(name), info=form.info(name),
+            best_metrics(TrainConfig().task), value="", label=form.label(name), info=form.info(name),
             elem_id=f"setting-{name}", min_width=200,
         )  # fmt: skip
     return form.control(name, value)

@@ -264,7 +264,7 @@ def _difference(name: str, before: float, after: float, clear: bool) -> str:
     change = after - before
     if number(before) == number(after) or not math.isfinite(change):
         return "–"
-    lower = METRICS[name].lower_is_better
+    lower = name in METRICS and METRICS[name].lower_is_better
     better = (change < 0) == lower
     shown = f"{'+' if change > 0 else ''}{number(change)}"
     if not clear:
