@@ -27,8 +27,7 @@ def copy(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "bertspace", root / "bertspace", ignore=shutil.ignore_patterns("starter"))
     for name in app_space.TOP:
         shutil.copy(ROOT / name, root)
-    (root / "docs").mkdir()
-    (root / "docs" / "fine-tune.png").write_bytes(b"picture")
+    shutil.copytree(ROOT / "docs", root / "docs")
     for name in (".env", "runs/local/x/state.json", "tests/test_x.py", "bertspace/.secret.py", ".git/config"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("TOKEN=hf_secret")
@@ -48,8 +47,9 @@ def test_a_space_gets_what_it_runs_from_and_nothing_else(hub: Any, alice: str, c
     variables = {"BERTSPACE_MAX_ROWS": "500"}
     done = app_space.deploy(SPACE, private=True, hardware="cpu-basic", variables=variables, root=copy)
     files = hub.files(SPACE, kind="space")
-    assert {"app.py", "requirements.txt", "README.md", "LICENSE", "docs/fine-tune.png"} <= set(files)
-    others = set(files) - {"docs/fine-tune.png", *app_space.TOP}
+    pictures = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.png")}
+    assert pictures and pictures | set(app_space.TOP) <= set(files)
+    others = set(files) - pictures - set(app_space.TOP)
     assert others and all(name.startswith("bertspace/") and "__pycache__" not in name for name in others)
     assert "bertspace/passwd.txt" not in files
     assert not [name for name, content in files.items() if b"hf_secret" in content]

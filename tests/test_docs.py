@@ -1,68 +1,136 @@
-"""The README's tables and trees say what the code says."""
+"""What README and docs/ repeat of the code is what the code says, and their links lead somewhere."""
 
 import re
+from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from bertspace import recipes
+import bertspace
+from bertspace import hardware, policy, recipes
 from bertspace.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+UNITS = {"MiB": 1024**2, "GiB": 1024**3}
 
 
-def section(title: str) -> str:
-    return README.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_every_recipe_has_its_row() -> None:
-    assert set(re.findall(r"^\| ([a-z][\w-]+) \|", section("Recipes"), re.M)) - {"recipe"} == set(
-        recipes.NAMES
-    )
+def section(name: str, title: str) -> str:
+    return text(name).split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
 
 
-def test_every_module_stands_in_the_tree() -> None:
-    modules = {path.name for path in (ROOT / "bertspace").glob("[!_]*.py")}
-    folders = {f"{path.parent.name}/" for path in (ROOT / "bertspace").glob("*/__init__.py")}
-    assert not {name for name in modules | folders if name not in section("What is where")}
+def rows(table: str) -> list[list[str]]:
+    """The cells of a Markdown table, without its header."""
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    return [cells for cells in lines if not set(cells[0]) <= {"-"}][1:]
 
 
-def test_every_command_of_the_readme_has_flags_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = re.findall(r"^    python -m bertspace (\w+)(.*)$", section("The command line"), re.M)
-    assert {name for name, _ in commands} == {
-        "train",
-        "evaluate",
-        "predict",
-        "compare",
-        "push",
-        "pull",
-        "runs",
-    }
-    for name, rest in commands:
-        try:
-            main([name, "--help"])
-        except SystemExit as left:
-            assert left.code == 0
-        known = capsys.readouterr().out
+def anchors(page: Path) -> set[str]:
+    """GitHub's ids of a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    with pytest.raises(SystemExit) as left:
+        main([*command, "--help"])
+    assert left.value.code == 0, command
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\[[^]]*\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8"))
+    for place, anchor in links:
+        target = page.parent / place if place else page
+        assert target.is_file(), place
+        assert not anchor or anchor in anchors(target), f"{place}#{anchor}"
+
+
+def test_the_readme_is_a_page_with_pictures_that_leads_to_every_other() -> None:
+    readme = text("README.md")
+    assert len(readme.splitlines()) <= 120
+    assert re.search(r"!\[[^]]+\]\(docs/[\w-]+\.png\)", readme)
+    for page in PAGES:
+        assert page.name == "README.md" or f"({page.relative_to(ROOT).as_posix()})" in readme, page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_has_flags_that_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, rest in re.findall(r"-m bertspace (\w+)(.*)$", page.read_text(encoding="utf-8"), re.M):
+        known = help_of(capsys, name)
         assert all(flag in known for flag in re.findall(r"--[\w-]+", rest)), (name, rest)
 
 
-def test_the_picture_is_there() -> None:
-    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", README)
-    assert pictures
-    for picture in pictures:
-        assert (ROOT / picture).is_file()
+def test_every_module_that_is_run_exists() -> None:
+    run = re.findall(r"-m (bertspace[\w.]*)", "".join(page.read_text(encoding="utf-8") for page in PAGES))
+    assert run and all(find_spec(name) for name in run)
+
+
+def test_every_command_and_action_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = set(re.findall(r"^    (\w+) ", help_of(capsys).split("COMMAND", 2)[2], re.M))
+    listed = section("docs/runs.md", "The command line")
+    assert commands == set(re.findall(r"^    python -m bertspace (\w+)", listed, re.M))
+    actions = set(re.findall(r"^    (\w+) ", help_of(capsys, "runs").split("ACTION", 2)[2], re.M))
+    table = rows(section("docs/runs.md", "The queue and a run's states"))
+    assert actions == {word for cells in table for word in re.findall(r"`(?:runs )?(\w+)`", cells[0])}
+
+
+def test_every_flag_of_push_has_its_row(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = set(re.findall(r"--[a-z-]+", help_of(capsys, "push"))) - {"--help", "--json"}
+    table = rows(section("docs/hub.md", "Publishing a run"))
+    assert flags == {flag for cells in table for flag in re.findall(r"--[a-z-]+", cells[0])}
+
+
+def test_every_recipe_has_its_row() -> None:
+    assert {cells[0] for cells in rows(section("docs/data.md", "Recipes"))} == set(recipes.NAMES)
+
+
+def test_every_limit_has_its_row_and_its_default() -> None:
+    table = {cells[0].strip("`"): cells[-1] for cells in rows(section("docs/space.md", "Limits"))}
+    for each in fields(policy.Limits):
+        number, _, unit = table[f"BERTSPACE_MAX_{each.name.upper()}"].partition(" ")
+        most = float(number.replace(",", "")) * UNITS.get(unit.split(",")[0], 1)
+        if each.name == "memory_bytes":
+            most = min(most, hardware.memory_limit_bytes() // 2)
+        assert most == each.default, each.name
+
+
+def test_every_variable_of_the_code_is_explained() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "bertspace").rglob("*.py"))
+    explained = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert not {
+        name for name in re.findall(r"\bBERTSPACE_[A-Z_]+[A-Z]\b", code) if f"`{name}" not in explained
+    }
+
+
+def test_the_tree_is_that_of_the_package() -> None:
+    tree = section("docs/design.md", "The tree").split("    bertspace/\n", 1)[1].split("\n    tests/", 1)[0]
+    listed = set(re.findall(r"^      ([\w./]+)", tree, re.M))
+    there = {path.name + "/" * path.is_dir() for path in (ROOT / "bertspace").glob("[!_.]*")}
+    assert listed == there - {"py.typed"}
+
+
+def test_the_tests_that_the_security_page_names_exist() -> None:
+    there = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert set(re.findall(r"`(test_\w+\.py)`", text("docs/security.md"))) <= there
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    assert re.findall(r"^## \[([^]]+)\]", text("CHANGELOG.md"), re.M)[0] == bertspace.__version__
 
 
 def test_the_front_matter_is_what_a_space_accepts() -> None:
     import yaml
 
-    front = yaml.safe_load(README.split("---")[1])
+    front = yaml.safe_load(text("README.md").split("---")[1])
     assert front["sdk"] == "gradio" and (ROOT / front["app_file"]).is_file()
     assert len(front["short_description"]) <= 60
-    requirement = next(
-        line for line in (ROOT / "requirements.txt").read_text().splitlines() if "gradio[" in line
-    )
+    requirement = next(line for line in text("requirements.txt").splitlines() if "gradio[" in line)
     low = re.search(r">=(\d+)\.(\d+)", requirement)
     assert low and tuple(map(int, front["sdk_version"].split(".")[:2])) >= tuple(map(int, low.groups()))

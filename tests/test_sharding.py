@@ -29,12 +29,12 @@ WORKER = Path(__file__).with_name("sharded_worker.py")
 ASKED: Any = SimpleNamespace(reshard_after_forward=True, cpu_offload=None)
 
 
-def asked_by_the_readme(folder: Path) -> dict[str, str]:
-    """The variables that `accelerate launch` sets from the README's machines.yaml."""
+def asked_by_the_docs(folder: Path) -> dict[str, str]:
+    """The variables that `accelerate launch` sets from the machines.yaml of docs/devices.md."""
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_multi_gpu_env
 
-    found = re.search(r"    # machines\.yaml\n((?:    .+\n)+)", (ROOT / "README.md").read_text())
+    found = re.search(r"    # machines\.yaml\n((?:    .+\n)+)", (ROOT / "docs" / "devices.md").read_text())
     assert found is not None
     (folder / "machines.yaml").write_text(re.sub(r"^    ", "", found[1], flags=re.MULTILINE))
     read = launch_command_parser().parse_args(["--config_file", str(folder / "machines.yaml"), "-m", "any"])
@@ -61,7 +61,7 @@ def launch(run: Run, asked: dict[str, str]) -> subprocess.Popen[bytes]:
 def test_a_run_whose_processes_share_the_weights_pauses_goes_on_and_ends_as_one_that_has_them_whole(
     tiny_bert: Path, tmp_path: Path, home: Path
 ) -> None:
-    asked = asked_by_the_readme(tmp_path)
+    asked = asked_by_the_docs(tmp_path)
     assert asked["ACCELERATE_USE_FSDP"] == asked["FSDP_OFFLOAD_PARAMS"] == "true"
     config = TrainConfig(model=str(tiny_bert), gradient_accumulation=3, best_metric="loss", **SETTINGS)
     alone = made_run(tmp_path / "alone", config)
@@ -92,7 +92,7 @@ def test_a_run_of_shared_weights_that_was_killed_goes_on_in_a_single_process(
     work(alone)
 
     run = queued_run(tmp_path / "pair", replace(config, checkpoint_steps=1))
-    process = launch(run, asked_by_the_readme(tmp_path) | {"FSDP_RESHARD_AFTER_FORWARD": "false"})
+    process = launch(run, asked_by_the_docs(tmp_path) | {"FSDP_RESHARD_AFTER_FORWARD": "false"})
     try:
         until(lambda: (run.checkpoint() or 0) >= 2)
     finally:

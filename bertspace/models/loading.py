@@ -422,7 +422,7 @@ def default_learning_rate(located: Located, task: str, lora_rank: int = 0) -> fl
     """2e-5 for base size and above (Devlin et al. 2019, A.3); small encoders learn next to nothing at it.
 
     For fewer than 768 hidden units the values are those that did best on CoLA and IMDb with the starter:
-    see the README, Measured. LoRA's updates begin at 0: at full tuning's rate they learn next to nothing.
+    see docs/measured.md. LoRA's updates begin at 0: at full tuning's rate they learn next to nothing.
     """
     if int(located.config.get("hidden_size") or located.config.get("dim") or 768) >= 768:
         return 2e-4 if lora_rank else 2e-5
