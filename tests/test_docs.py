@@ -111,9 +111,23 @@ def test_every_variable_of_the_code_is_explained() -> None:
 
 def test_the_tree_is_that_of_the_package() -> None:
     tree = section("docs/design.md", "The tree").split("    bertspace/\n", 1)[1].split("\n    tests/", 1)[0]
-    listed = set(re.findall(r"^      ([\w./]+)", tree, re.M))
-    there = {path.name + "/" * path.is_dir() for path in (ROOT / "bertspace").glob("[!_.]*")}
-    assert listed == there - {"py.typed"}
+    package = ROOT / "bertspace"
+    files = [path.relative_to(package).parts for path in package.rglob("*") if path.is_file()]
+    there = {parts[0] + "/" * (len(parts) > 1) for parts in files if "__pycache__" not in parts}
+    listed = re.findall(r"^      ([\w./]+)", tree, re.M)
+    assert set(listed) == {name for name in there if not name.startswith("_")} - {"py.typed"}
+
+
+def test_the_borders_are_those_that_are_tested() -> None:
+    block = section("docs/design.md", "Borders").split("\n\n")[1]
+    floors = re.search(r"^FLOORS = \[(.*?)\]", text("tests/test_house.py"), re.M | re.S)
+    assert floors and re.findall(r"\w+", block) == re.findall(r"\w+", floors[1])[::-1]
+
+
+def test_every_path_that_is_named_exists() -> None:
+    for page in PAGES:
+        for path in re.findall(r"`((?:bertspace|docs)/[\w./-]+)`", page.read_text(encoding="utf-8")):
+            assert (ROOT / path).exists(), (page.name, path)
 
 
 def test_the_tests_that_the_security_page_names_exist() -> None:
