@@ -75,7 +75,7 @@ def test_a_second_time_only_what_changed_goes_up_and_what_is_gone_goes(
     app_space.deploy(SPACE, root=copy)
     again = app_space.deploy(SPACE, root=copy)
     assert (again.changed, len(hub.commits(SPACE, kind="space"))) == (False, 2)
-    (copy / "bertspace" / "pace.py").unlink()
+    (copy / "bertspace" / "policy.py").unlink()
     hub.put(SPACE, {".gitattributes": b"*.safetensors filter=lfs\n", "old.py": b"x"}, kind="space")
     assert app_space.deploy(SPACE, root=copy).changed
     files = hub.files(SPACE, kind="space")
