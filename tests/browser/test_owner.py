@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from conftest import running
 from playwright.sync_api import Page, expect
+
+from tests.support.app import running
 
 KEY = "a-key-for-the-tests-0123456789"
 

@@ -5,10 +5,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import running
-from made_runs import write_events
 from playwright.sync_api import Page, Request, expect
-from test_ui_playgrounds import RESULT, ROWS, make_classifier
+
+from tests.support.app import running
+from tests.support.runs import RESULT, ROWS, make_classifier, write_events
 
 QUIET = 3000  # milliseconds
 

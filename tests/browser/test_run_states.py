@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from made_runs import made_run, out_of_memory
 from playwright.sync_api import Page, expect
 
 from bertspace.runs import Run
+from tests.support.runs import made_run, out_of_memory
 
 # The state's buttons, as they are to be read.
 BUTTONS = {

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from conftest import running
 from playwright.sync_api import Page, Route, expect
+
+from tests.support.app import running
 
 
 def test_one_signs_in_is_known_by_name_may_train_and_signs_out(hub: Any, page: Page, tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from conftest import running
 from playwright.sync_api import Locator, Page, expect
-from test_ui_playgrounds import ROWS, make_classifier
+
+from tests.support.app import running
+from tests.support.runs import ROWS, make_classifier
 
 KEY = 90  # milliseconds between two keys
 SAID = "I will bring the boxes tomorrow."
