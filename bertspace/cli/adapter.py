@@ -18,6 +18,7 @@ from bertspace import data, models, runs
 from bertspace.errors import BertspaceError, DataError
 from bertspace.jobs import engine
 from bertspace.schema import TrainConfig
+from bertspace.tasks import task_with_head
 
 if TYPE_CHECKING:
     import torch
@@ -110,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     options = parser.parse_args(argv)
     config = TrainConfig(
-        task="fill-mask",
+        task=task_with_head(models.STARTER_HEAD),
         model=str(
             models.locate("starter").path
         ),  # as a folder: the encoder alone, without the adapter there is

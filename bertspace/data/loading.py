@@ -259,7 +259,7 @@ def int64(codes: Sequence[int], frame: pd.DataFrame) -> pd.Series:
 
 
 def _sampled(train: pd.DataFrame, config: TrainConfig, label_names: Sequence[str]) -> pd.DataFrame:
-    """A random sample of max_train_rows that keeps the labels' shares; in fill-mask it counts chunks."""
+    """A random sample of max_train_rows that keeps each label's share."""
     if not label_names or not 0 < config.max_train_rows < len(train):
         return train
     labels = train["label"].to_numpy()

@@ -2,6 +2,7 @@
 
 from bertspace.models.loading import (
     LONGEST,
+    STARTER_HEAD,
     STARTER_HUB_ID,
     STARTER_PACKAGE,
     STARTER_REVISION,
@@ -23,6 +24,7 @@ from bertspace.models.loading import (
 __all__ = [
     "LONGEST",
     "Located",
+    "STARTER_HEAD",
     "STARTER_HUB_ID",
     "STARTER_PACKAGE",
     "STARTER_REVISION",

@@ -20,7 +20,7 @@ from bertspace.models.apart import TimeLimit
 from bertspace.models.probe import Probe
 from bertspace.safety import loadable
 from bertspace.safety.layout import heads
-from bertspace.tasks import TASKS, Answer
+from bertspace.tasks import TASKS, Answer, task_with_head
 from bertspace.tasks.base import encodings, text_inputs
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def task_of(name: str) -> str:
     """What the model can predict, as `loadable.task_of` has it; raises ModelError."""
     located = loading.locate(name)
     if located.kind == "starter":
-        return next(name for name, task in TASKS.items() if task.head == loading.STARTER_HEAD)
+        return task_with_head(loading.STARTER_HEAD)
     config = located.config
     if task := loadable.task_of(config, loadable.telling_weights(config, located.path)):
         return task

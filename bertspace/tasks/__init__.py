@@ -27,6 +27,7 @@ __all__ = [
     "metric",
     "register",
     "samples",
+    "task_with_head",
     "text_classification",
     "verdict",
     "verdict_of",
@@ -45,6 +46,11 @@ def register(task: Task) -> None:
 def samples() -> dict[str, Sample]:
     """The small data sets that come with the package, by name."""
     return {sample.name: sample for task in TASKS.values() for sample in task.samples}
+
+
+def task_with_head(head: str) -> str:
+    """The name of the first task whose models have this head."""
+    return next(name for name, task in TASKS.items() if task.head == head)
 
 
 def lighter(config: TrainConfig) -> dict[str, int]:
