@@ -65,17 +65,17 @@ def _add_texts(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> Outcome:
     """The metrics of a model on a file."""
-    found = comparison.evaluate_file(
+    result = comparison.evaluate_file(
         model_name(arguments.model_or_run),
         Path(arguments.file).expanduser(),
         max_rows=arguments.max_rows,
         **given_settings(arguments),
     )
-    words.say_findings(found["findings"], found.pop("remedies"))
-    rows = [(name, words.number(value)) for name, value in found["metrics"].items()]
-    cut = f", texts cut to {length:,} tokens" if (length := found.get("max_length")) else ""
-    head = f"{found['model']} on {found['file']} ({found['task']}, {found['rows']:,} rows{cut})"
-    return Outcome(found, f"{head}\n\n{words.table(('', ''), rows).lstrip()}")
+    words.say_findings(result["findings"], result.pop("remedies"))
+    rows = [(name, words.number(value)) for name, value in result["metrics"].items()]
+    cut = f", texts cut to {length:,} tokens" if (length := result.get("max_length")) else ""
+    head = f"{result['model']} on {result['file']} ({result['task']}, {result['rows']:,} rows{cut})"
+    return Outcome(result, f"{head}\n\n{words.table(('', ''), rows).lstrip()}")
 
 
 def predict(arguments: argparse.Namespace) -> Outcome:
@@ -83,8 +83,8 @@ def predict(arguments: argparse.Namespace) -> Outcome:
     name, given = model_name(arguments.model_or_run), given_settings(arguments)
     task = TrainConfig(**given).task if "task" in given else inference.task_of(name)
     asked = _asked(arguments, name, task)
-    found = inference.predict(name, asked.texts, task=task, pairs=asked.pairs, top_k=arguments.top_k)
-    answers = asked.placed(found)
+    predicted = inference.predict(name, asked.texts, task=task, pairs=asked.pairs, top_k=arguments.top_k)
+    answers = asked.placed(predicted)
     rows = [row | TASKS[task].as_json(each or ()) for row, each in zip(asked.rows, answers, strict=True)]
     blocks = []
     for row, each in zip(asked.rows, answers, strict=True):
@@ -117,8 +117,8 @@ class _Asked:
 
     def placed(self, answers: Sequence[T]) -> list[T | None]:
         """One a row, None for a blank one."""
-        found = dict(zip(self.places, answers, strict=True))
-        return [found.get(place) for place in range(len(self.rows))]
+        by_place = dict(zip(self.places, answers, strict=True))
+        return [by_place.get(place) for place in range(len(self.rows))]
 
 
 def _asked(arguments: argparse.Namespace, model: str, task: str) -> _Asked:
@@ -140,17 +140,17 @@ def _asked(arguments: argparse.Namespace, model: str, task: str) -> _Asked:
     return _Asked([text for _, text in numbered], arguments.pair, rows, list(range(len(rows))))
 
 
-def _asked_by(found: held_out.FileRows) -> _Asked:
+def _asked_by(file_rows: held_out.FileRows) -> _Asked:
     """The rows of a file, of which the blank ones are named and not asked."""
-    words.say_findings(found.findings, found.table.remedies)
-    frame, columns = found.frame, found.columns
-    read = [texts(found.table, name) for name in (columns.text, columns.pair) if name]
+    words.say_findings(file_rows.findings, file_rows.table.remedies)
+    frame, columns = file_rows.frame, file_rows.columns
+    columns_read = [texts(file_rows.table, name) for name in (columns.text, columns.pair) if name]
     rows = [
         {"row": row + 1} | _entry(*(each if len(each) > 1 else (*each, "")))
-        for row, *each in zip(found.table.frame.index, *read, strict=True)
+        for row, *each in zip(file_rows.table.frame.index, *columns_read, strict=True)
     ]
-    blank = {row - 1 for row in found.blank}
-    places = [place for place, row in enumerate(found.table.frame.index) if row not in blank]
+    blank = {row - 1 for row in file_rows.blank}
+    places = [place for place, row in enumerate(file_rows.table.frame.index) if row not in blank]
     return _Asked(frame["text"].tolist(), frame["pair"].tolist() if columns.pair else None, rows, places)
 
 
@@ -168,8 +168,8 @@ def compare(arguments: argparse.Namespace) -> Outcome:
         return _compare_file(base, tuned, arguments)
     task = inference.task_of(tuned)
     asked = _asked(arguments, tuned, task)
-    found = comparison.compare(base, tuned, asked.texts, pairs=asked.pairs, top_k=arguments.top_k)
-    said = comparison.base_words(base, tuned)
+    compared = comparison.compare(base, tuned, asked.texts, pairs=asked.pairs, top_k=arguments.top_k)
+    base_title = comparison.base_words(base, tuned)
     rows = [
         _entry(each.text, each.pair)
         | {
@@ -177,43 +177,43 @@ def compare(arguments: argparse.Namespace) -> Outcome:
             "tuned": TASKS[task].as_json(each.tuned),
             "changed": each.changed,
         }
-        for each in found
+        for each in compared
     ]
-    blocks = [_side_by_side(each, said, tuned) for each in found]
-    return Outcome({"base": said, "tuned": tuned, "task": task, "rows": rows}, "\n\n".join(blocks))
+    blocks = [_side_by_side(each, base_title, tuned) for each in compared]
+    return Outcome({"base": base_title, "tuned": tuned, "task": task, "rows": rows}, "\n\n".join(blocks))
 
 
-def _side_by_side(each: comparison.Compared, said: str, tuned: str) -> str:
+def _side_by_side(each: comparison.Compared, base_title: str, tuned: str) -> str:
     left, right = words.prediction_words(each.base, ""), words.prediction_words(each.tuned, "")
     height = max(len(left), len(right))
     columns = [lines + [""] * (height - len(lines)) for lines in (left, right)]
     title = " | ".join(filter(None, (each.text, each.pair)))
-    return f"{title}\n" + words.table((said, tuned), zip(*columns, strict=True), numbers=False)
+    return f"{title}\n" + words.table((base_title, tuned), zip(*columns, strict=True), numbers=False)
 
 
 def _compare_file(base: str, tuned: str, arguments: argparse.Namespace) -> Outcome:
     path = Path(arguments.file).expanduser()
-    found = comparison.compare_file(base, tuned, path, **given_settings(arguments))
-    words.say_findings(found.findings, found.remedies)
+    result = comparison.compare_file(base, tuned, path, **given_settings(arguments))
+    words.say_findings(result.findings, result.remedies)
     document = {
-        "base": found.base_words,
-        "tuned": found.tuned,
+        "base": result.base_words,
+        "tuned": result.tuned,
         "file": path.name,
-        "rows": found.rows,
-        "base_metrics": found.base_metrics,
-        "tuned_metrics": found.tuned_metrics,
-        "fixed": found.fixed,
-        "broken": found.broken,
-        "verdict": found.verdict.to_dict(),
-        "table": found.table.to_dict("records"),
-        "findings": list(found.findings),
+        "rows": result.rows,
+        "base_metrics": result.base_metrics,
+        "tuned_metrics": result.tuned_metrics,
+        "fixed": result.fixed,
+        "broken": result.broken,
+        "verdict": result.verdict.to_dict(),
+        "table": result.table.to_dict("records"),
+        "findings": list(result.findings),
     }
     rows = [
-        (name, words.number(found.base_metrics.get(name)), words.number(value))
-        for name, value in found.tuned_metrics.items()
+        (name, words.number(result.base_metrics.get(name)), words.number(value))
+        for name, value in result.tuned_metrics.items()
     ]
-    parts = [f"{path.name}, {found.rows:,} rows", words.table(("", found.base_words, found.tuned), rows)]
-    if found.fixed or found.broken:
-        parts.append(f"Rows fixed: {found.fixed:,}; rows broken: {found.broken:,}")
-    parts.append(found.verdict.words)
+    parts = [f"{path.name}, {result.rows:,} rows", words.table(("", result.base_words, result.tuned), rows)]
+    if result.fixed or result.broken:
+        parts.append(f"Rows fixed: {result.fixed:,}; rows broken: {result.broken:,}")
+    parts.append(result.verdict.words)
     return Outcome(document, "\n\n".join(parts))

@@ -185,14 +185,18 @@ def say(text: str) -> None:
 def pull(arguments: argparse.Namespace) -> Outcome:
     """Bring a model's files to disk, or what is missing of them."""
     begin = time.monotonic()
-    found = models.locate(_hub_name(arguments.name), progress=bytes_line(sys.stderr))
-    quota.take_over(found.path, asked=True)
-    took = sum(path.stat().st_size for path in found.path.iterdir())
-    document = {"model": found.name, "revision": found.revision, "folder": str(found.path), "bytes": took}
-    text = (
-        f"{found.name} at {found.revision[:12]}: {size(took)} in {words.duration(time.monotonic() - begin)}"
-    )
-    return Outcome(document, f'{text}\nTry it:  python -m bertspace predict {found.name} "…"')
+    located = models.locate(_hub_name(arguments.name), progress=bytes_line(sys.stderr))
+    quota.take_over(located.path, asked=True)
+    took = sum(path.stat().st_size for path in located.path.iterdir())
+    document = {
+        "model": located.name,
+        "revision": located.revision,
+        "folder": str(located.path),
+        "bytes": took,
+    }
+    seconds = words.duration(time.monotonic() - begin)
+    text = f"{located.name} at {located.revision[:12]}: {size(took)} in {seconds}"
+    return Outcome(document, f'{text}\nTry it:  python -m bertspace predict {located.name} "…"')
 
 
 def _hub_name(name: str) -> str:

@@ -48,10 +48,10 @@ def _add(actions: Commands, name: str, about: str, command: Any) -> argparse.Arg
 
 
 def list_runs(_: argparse.Namespace) -> Outcome:
-    found = [_entry(run) for run in runs.list_runs()]
+    entries = [_entry(run) for run in runs.list_runs()]
     header = ("run", "status", "name", "metric")
-    rows = [(each["run"], each["status"], each["name"], each.pop("words")) for each in found]
-    return Outcome(found, words.table(header, rows, numbers=False) if rows else "There are no runs yet.")
+    rows = [(each["run"], each["status"], each["name"], each.pop("words")) for each in entries]
+    return Outcome(entries, words.table(header, rows, numbers=False) if rows else "There are no runs yet.")
 
 
 def _entry(run: Run) -> dict[str, Any]:
@@ -104,8 +104,8 @@ def show(arguments: argparse.Namespace) -> Outcome:
 
 def _forecast(events: list[TrainEvent]) -> dict[str, float] | None:
     """The newest one: seconds and memory_bytes."""
-    found = [event.metrics for event in events if event.kind == "forecast"]
-    return found[-1] if found else None
+    forecasts = [event.metrics for event in events if event.kind == "forecast"]
+    return forecasts[-1] if forecasts else None
 
 
 def _progress(events: list[TrainEvent]) -> str:
@@ -126,27 +126,27 @@ def rename(arguments: argparse.Namespace) -> Outcome:
 def note(arguments: argparse.Namespace) -> Outcome:
     run = run_named(arguments.run)
     engine.edit(run, notes=arguments.notes)
-    kept = run.state().notes
-    return Outcome({"run": run.id, "notes": kept}, f"The note is {'kept' if kept else 'gone'}.")
+    notes = run.state().notes
+    return Outcome({"run": run.id, "notes": notes}, f"The note is {'notes' if notes else 'gone'}.")
 
 
 def compare(arguments: argparse.Namespace) -> Outcome:
     first, second = run_named(arguments.run), run_named(arguments.other)
-    found = export.compare(first, second)
-    named = {"name": (first.name, second.name)} | found.settings
+    compared = export.compare(first, second)
+    named = {"name": (first.name, second.name)} | compared.settings
     settings = [(name, *map(_value, pair)) for name, pair in named.items()]
     metrics = [
         (f"{split} {name}", *map(words.number, pair))
-        for split, each in found.metrics.items()
+        for split, each in compared.metrics.items()
         for name, pair in each.items()
     ]
     head = ("", first.id, second.id)
     parts = [
         words.table(head, settings, numbers=False),
-        "" if found.settings else "Settings and rows are the same.",
+        "" if compared.settings else "Settings and rows are the same.",
         words.table(head, metrics) if metrics else "Neither has been scored.",
     ]
-    return Outcome({"runs": (first.id, second.id)} | asdict(found), "\n\n".join(filter(None, parts)))
+    return Outcome({"runs": (first.id, second.id)} | asdict(compared), "\n\n".join(filter(None, parts)))
 
 
 def _value(value: Any) -> str:
@@ -157,14 +157,14 @@ def take_along(arguments: argparse.Namespace) -> Outcome:
     """The zip where one is asked for; the folder where one is, or where neither is."""
     run = run_named(arguments.run)
     written: dict[str, Any] = {"run": run.id}
-    said = []
+    lines = []
     if arguments.zip:
         written["zip"] = str(export.archive(run, Path(arguments.zip)))
-        said.append(f"The run is in {written['zip']}")
+        lines.append(f"The run is in {written['zip']}")
     if arguments.output or not arguments.zip:
         written["folder"] = str(export.export(run, Path(arguments.output or run.id)))
-        said.append(f"In {written['folder']}:  python train.py, or the command in command.txt")
-    return Outcome(written, "\n".join(said))
+        lines.append(f"In {written['folder']}:  python train.py, or the command in command.txt")
+    return Outcome(written, "\n".join(lines))
 
 
 def delete(arguments: argparse.Namespace) -> Outcome:

@@ -45,8 +45,8 @@ def stop(arguments: argparse.Namespace) -> Outcome:
     engine.stop(run)
     if arguments.wait:
         return followed(watch)
-    said = "ends after the step at work, with a model that was saved and scored."
-    return _asked(run, "stop", "has stopped." if _ended(run) else said)
+    words = "ends after the step at work, with a model that was saved and scored."
+    return _asked(run, "stop", "has stopped." if _ended(run) else words)
 
 
 def pause(arguments: argparse.Namespace) -> Outcome:
@@ -62,8 +62,8 @@ def _ended(run: Run) -> bool:
     return run.state().status in runs.ENDED
 
 
-def _asked(run: Run, what: str, said: str) -> Outcome:
-    return Outcome({"run": run.id, "status": run.state().status, what: True}, f"The run {run.id} {said}")
+def _asked(run: Run, what: str, words: str) -> Outcome:
+    return Outcome({"run": run.id, "status": run.state().status, what: True}, f"The run {run.id} {words}")
 
 
 def resume(arguments: argparse.Namespace) -> Outcome:
@@ -72,25 +72,25 @@ def resume(arguments: argparse.Namespace) -> Outcome:
     engine.resume(run, given_settings(arguments))
     if arguments.wait:
         return followed(watch)
-    said = f"goes on after step {step:,}" if step else "begins anew"
+    words = f"goes on after step {step:,}" if step else "begins anew"
     place = queue.position(run)
-    return _asked(run, "resume", f"{said}: number {place} in the queue." if place else f"{said}.")
+    return _asked(run, "resume", f"{words}: number {place} in the queue." if place else f"{words}.")
 
 
 def show_queue(arguments: argparse.Namespace) -> Outcome:
     """Without a run, everyone who waits; with one, its place, after it was moved where that is asked for."""
     if not arguments.run:
-        found = [_waiting(run) for run in queue.waiting(runs.list_runs())]
-        rows = [[str(value) for value in each.values()] for each in found]
+        waiting = [_waiting(run) for run in queue.waiting(runs.list_runs())]
+        rows = [[str(value) for value in each.values()] for each in waiting]
         text = words.table(("place", "run", "name"), rows, numbers=False)
-        return Outcome(found, text if rows else "No run waits.")
+        return Outcome(waiting, text if rows else "No run waits.")
     run = run_named(arguments.run)
     if arguments.place:
         queue.move(run, arguments.place)
-    found_one = _waiting(run)
-    place = found_one["place"]
-    said = f"is number {place} in the queue." if place else f"does not wait ({run.state().status})."
-    return Outcome(found_one, f"The run {run.id} {said}")
+    entry = _waiting(run)
+    place = entry["place"]
+    stands = f"is number {place} in the queue." if place else f"does not wait ({run.state().status})."
+    return Outcome(entry, f"The run {run.id} {stands}")
 
 
 def _waiting(run: Run) -> dict[str, str | int]:

@@ -58,8 +58,8 @@ def result_table(result: Mapping[str, Any]) -> str:
     base = result["base"]
     rows = _base_lines(base, "validation", "", line)
     for epoch in result["epochs"]:
-        kept = " *" if epoch["step"] == result["best_step"] else ""
-        rows.append(line(f"epoch {number(epoch['epoch'])}{kept}", epoch))
+        mark = " *" if epoch["step"] == result["best_step"] else ""
+        rows.append(line(f"epoch {number(epoch['epoch'])}{mark}", epoch))
     if result["test"]:
         rows += [*_base_lines(base, "test", "test: ", line), line("test: fine-tuned", result["test"])]
     return table(["", *names], rows)
@@ -83,8 +83,8 @@ def headline(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def headline_words(result: Mapping[str, Any] | None) -> str:
     """accuracy 0.82 (base 0.7)"""
-    found = headline(result)
-    return f"{found['metric']} {number(found['value'])} (base {number(found['base'])})" if found else ""
+    best = headline(result)
+    return f"{best['metric']} {number(best['value'])} (base {number(best['base'])})" if best else ""
 
 
 def outcome_words(result: Mapping[str, Any]) -> str:
@@ -106,19 +106,19 @@ def figures_words(figures: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(["Published:", *named]) if named else ""
 
 
-def prediction_words(found: Sequence[Answer], indent: str = "  ") -> list[str]:
+def prediction_words(answers: Sequence[Answer], indent: str = "  ") -> list[str]:
     """A line for each label or token; several parts of one text, as masks, are numbered."""
     lines = []
-    for place, prediction in enumerate(found, start=1):
-        if len(found) > 1:
-            lines.append(f"{indent}{prediction.part} {place}")
-        shown = [(_cut(name), score) for name, score in islice(prediction.scores.items(), MOST_LABELS)]
+    for place, answer in enumerate(answers, start=1):
+        if len(answers) > 1:
+            lines.append(f"{indent}{answer.part} {place}")
+        shown = [(_cut(name), score) for name, score in islice(answer.scores.items(), MOST_LABELS)]
         width = max(len(name) for name, _ in shown)
         lines += [f"{indent}{name.ljust(width)}  {score:.3f}" for name, score in shown]
-        if (more := len(prediction.scores) - len(shown)) > 0:
+        if (more := len(answer.scores) - len(shown)) > 0:
             lines.append(f"{indent}and {more:,} more (--json has them all)")
-        if prediction.note:
-            lines.append(f"{indent}({prediction.note})")
+        if answer.note:
+            lines.append(f"{indent}({answer.note})")
     return lines
 
 

@@ -22,13 +22,13 @@ def alike(names: Sequence[str]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(looks(name), []).append(name)
-    found = [
+    findings = [
         f"The labels {' and '.join(_shown(name, *group) for name in group[:NAMED])} {_difference(group)}; "
         "they count as different."
         for group in groups.values()
         if len(group) > 1
     ]
-    return found[:NAMED]
+    return findings[:NAMED]
 
 
 def several(names: Sequence[str]) -> list[str]:
@@ -58,12 +58,12 @@ def _is_list(name: str) -> bool:
 
 def missing(names: Sequence[str]) -> list[str]:
     """A finding where names are what programs write for want of a value."""
-    found = [name for name in names if name.casefold() in _MISSING]
-    if not found:
+    missing_labels = [name for name in names if name.casefold() in _MISSING]
+    if not missing_labels:
         return []
-    said = " and ".join(map(shortened, found[:NAMED]))
+    shown = " and ".join(map(shortened, missing_labels[:NAMED]))
     return [
-        f"What programs write where a value is missing is a label like the others here: {said}. "
+        f"What programs write where a value is missing is a label like the others here: {shown}. "
         "Leave the cells empty where there is no label."
     ]
 

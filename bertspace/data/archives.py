@@ -53,8 +53,8 @@ def names(place: Path) -> tuple[str, ...]:
         raise DataError(
             f"{place.name} is neither a folder nor an archive ({', '.join(SUFFIXES)}).", hint="Give one."
         )
-    found = _status(place)
-    return _names(place, found.st_mtime_ns, found.st_size, tables.MAX_FILE_BYTES)
+    status = _status(place)
+    return _names(place, status.st_mtime_ns, status.st_size, tables.MAX_FILE_BYTES)
 
 
 @lru_cache(maxsize=4)  # a tar.gz is unpacked to its end for them
@@ -66,16 +66,16 @@ def _names(place: Path, *version: int) -> tuple[str, ...]:
 def contents(place: Path, wanted: Collection[str]) -> dict[str, bytes]:
     """What these files of a folder or an archive hold, by name and in their order; raises DataError."""
     if place.is_dir():
-        left, found = tables.MAX_FILE_BYTES, dict[str, bytes]()
+        left, contents_by_name = tables.MAX_FILE_BYTES, dict[str, bytes]()
         for name in wanted:
-            found[name] = tables.file_bytes(place / name)
-            left -= len(found[name])
+            contents_by_name[name] = tables.file_bytes(place / name)
+            left -= len(contents_by_name[name])
             if left < 0:
                 raise tables.too_large(place.name, "has more in its files")
-        return found
+        return contents_by_name
     with _opened(place) as archive:
-        found = dict(archive.contents(frozenset(wanted)))
-    return {name: found[name] for name in wanted}
+        contents_by_name = dict(archive.contents(frozenset(wanted)))
+    return {name: contents_by_name[name] for name in wanted}
 
 
 def _in_folder(place: Path) -> Iterator[str]:
@@ -85,19 +85,19 @@ def _in_folder(place: Path) -> Iterator[str]:
             yield (Path(folder) / name).relative_to(place).as_posix()
 
 
-def _listed(found: Iterable[str], place: Path) -> tuple[str, ...]:
-    kept = list[str]()
-    for count, name in enumerate(found, start=1):
+def _listed(members: Iterable[str], place: Path) -> tuple[str, ...]:
+    names = list[str]()
+    for count, name in enumerate(members, start=1):
         if count > MOST_FILES:
             raise DataError(
                 f"{place.name} holds more than {MOST_FILES:,} files.", hint="Keep those with the texts."
             )
         if not any(map(_is_hidden, name.split("/"))):
-            kept.append(name)
-    kept.sort()
-    if doubles := [name for name, after in zip(kept, kept[1:], strict=False) if name == after]:
+            names.append(name)
+    names.sort()
+    if doubles := [name for name, after in zip(names, names[1:], strict=False) if name == after]:
         raise _doubled(doubles[0], place.name)
-    return tuple(kept)
+    return tuple(names)
 
 
 def _doubled(name: str, archive: str) -> DataError:
@@ -110,14 +110,14 @@ def _is_hidden(name: str) -> bool:
 
 def _status(place: Path) -> os.stat_result:
     try:
-        found = os.stat(place)
+        status = os.stat(place)
     except (OSError, ValueError) as error:
         raise tables.missing_file(str(place)) from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{place.name} is no regular file.", hint="Name a file on disk.")
-    if found.st_size > tables.MAX_FILE_BYTES:
-        raise tables.too_large(place.name, f"has {tables.size_words(found.st_size)}")
-    return found
+    if status.st_size > tables.MAX_FILE_BYTES:
+        raise tables.too_large(place.name, f"has {tables.size_words(status.st_size)}")
+    return status
 
 
 @contextmanager
@@ -233,18 +233,18 @@ class _Tar:
 
     def _files(self) -> Iterator[tuple[str, int]]:
         """(name, bytes) of every file; its data has to be read before the next one is asked for."""
-        told: dict[bytes, bytes] = {}  # of the next file, where its own header has no room for it
+        extended: dict[bytes, bytes] = {}  # of the next file, where its own header has no room for it
         while (header := self._read(BLOCK)) != bytes(BLOCK):
             _check_sum(header)
             kind, size = header[156:157], _number(header[124:136])
             if kind in (b"L", b"x"):
-                told |= self._told(kind, size)
+                extended |= self._extended_header(kind, size)
                 continue
             if kind in (b"K", b"g"):  # where a link leads; what is said of all files
                 self._skip(size)
                 continue
-            name = _checked(_text(told.get(b"path") or _path(header)), self.name)
-            size, told = _whole(told.get(b"size", b"%d" % size)), {}
+            name = _checked(_text(extended.get(b"path") or _path(header)), self.name)
+            size, extended = _whole(extended.get(b"size", b"%d" % size)), {}
             if kind == b"5" or (kind in _FILES and name.endswith("/")):
                 self._skip(size)
             elif kind in _FILES:
@@ -252,18 +252,18 @@ class _Tar:
             else:
                 raise _no_file(name, self.name)
 
-    def _told(self, kind: bytes, size: int) -> dict[bytes, bytes]:
+    def _extended_header(self, kind: bytes, size: int) -> dict[bytes, bytes]:
         """What is said before a file's own header: its path or size, where they are too long for that."""
         if size > LONGEST_NAME:
             raise ValueError("a name is too long")
-        data, found = self._data(size), dict[bytes, bytes]()
+        data, records = self._data(size), dict[bytes, bytes]()
         if kind == b"L":
             return {b"path": data.rstrip(b"\0")}
         for key, value in _records(data):
             if key.startswith(b"GNU.sparse"):
-                raise _no_file(_text(found.get(b"path", b"a file")), self.name)
-            found[key] = value
-        return found
+                raise _no_file(_text(records.get(b"path", b"a file")), self.name)
+            records[key] = value
+        return records
 
     def _data(self, size: int) -> bytes:
         return b"".join(self._blocks(size))[:size]

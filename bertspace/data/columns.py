@@ -108,18 +108,18 @@ def pick_columns(config: TrainConfig, table: Table, roles: Collection[str] = ())
     A pair is guessed only where the text is guessed too: a text column alone means single texts.
     Raises DataError, which names the file and the columns that it has.
     """
-    found = [str(name) for name in table.frame.columns]
+    names = [str(name) for name in table.frame.columns]
     roles = roles or TASKS[config.task].columns
     text, pair, label = (
         getattr(config, f"{role}_column") if role in roles else "" for role in ("text", "pair", "label")
     )
     for name in filter(None, (text, pair, label)):
         check_column(name, table)
-    guess = guess_columns([name for name in found if name != label], roles)
+    guess = guess_columns([name for name in names if name != label], roles)
     if not text:
         text, pair = guess["text_column"], pair or guess["pair_column"]
     if not text or (text == pair and not config.text_column):
-        rest = [name for name in found if name not in (pair, label, guess["label_column"])]
+        rest = [name for name in names if name not in (pair, label, guess["label_column"])]
         text = _longest(table.frame[rest])
     if "label" in roles and not label:
         label = _label(guess["label_column"], table.frame, text, pair)
@@ -160,17 +160,18 @@ def _longest(frame: pd.DataFrame) -> str:
 
 
 def _check_picked(picked: Columns, table: Table, labelled: bool) -> None:
-    found = [str(name) for name in table.frame.columns]
     if not picked.text:
+        names = [str(name) for name in table.frame.columns]
         raise DataError(
-            f"No column of {table.name} holds texts; {found_words(found)}", hint="Name it by text_column."
+            f"No column of {table.name} holds texts; {found_words(names)}",
+            hint="Name it by text_column.",
         )
     if labelled and not picked.label:
         raise _no_label(picked, table)
-    names = [name for name in dataclasses.astuple(picked) if name]
-    for name in names:
+    taken = [name for name in dataclasses.astuple(picked) if name]
+    for name in taken:
         check_column(name, table)
-        if names.count(name) > 1:
+        if taken.count(name) > 1:
             raise DataError(
                 f"The column {name!r} of {table.name} is to be two things at once.",
                 hint="Name different columns as text_column, pair_column and label_column.",
@@ -178,21 +179,21 @@ def _check_picked(picked: Columns, table: Table, labelled: bool) -> None:
 
 
 def _no_label(picked: Columns, table: Table) -> DataError:
-    found = [str(name) for name in table.frame.columns]
-    rest = [name for name in found if name not in (picked.text, picked.pair)]
+    names = [str(name) for name in table.frame.columns]
+    rest = [name for name in names if name not in (picked.text, picked.pair)]
     hint = f"Name it by label_column; {_needs_no_labels()}"
     if len(truths := [name for name in rest if _is_truth(table.frame[name])]) > 1:
         hint = f"{_several(truths)} Name one of them by label_column, or make one column of them."
     offered = [name for name in rest if _repeats(table.frame[name])][:OFFERED]
     ways = [Remedy(f"Take {name!r} as the label", (("label_column", name),)) for name in offered]
-    if len(found) == 1 and _DELIMITED.search(table.name):
+    if len(names) == 1 and _DELIMITED.search(table.name):
         hint = (
             f"Separate the parts of a line by commas, semicolons, tabs or vertical bars; {_needs_no_labels()}"
         )
-        marks = [name for name in WORDS if _has_everywhere(SEPARATORS[name], table.frame[found[0]])]
+        marks = [name for name in WORDS if _has_everywhere(SEPARATORS[name], table.frame[names[0]])]
         ways = [Remedy(f"Separate at {WORDS[name]}", (("separator", name),)) for name in marks]
     return DataError(
-        f"No column of {table.name} looks like the label; {found_words(found)}",
+        f"No column of {table.name} looks like the label; {found_words(names)}",
         hint=hint,
         remedies=tuple(ways),
     )
@@ -284,10 +285,10 @@ def _is_named_after(other: str, column: str) -> bool:
 
 def check_column(name: str, table: Table) -> None:
     """Raises DataError where the table has no column of that name."""
-    found = [str(each) for each in table.frame.columns]
-    if name not in found:
+    names = [str(each) for each in table.frame.columns]
+    if name not in names:
         raise DataError(
-            f"No column {name!r} in {table.name}; {found_words(found)}", hint="Pick one of these."
+            f"No column {name!r} in {table.name}; {found_words(names)}", hint="Pick one of these."
         )
 
 

@@ -87,8 +87,8 @@ def decode(content: bytes, name: str, encoding: str = "auto") -> Text:
         or not _decoded(content, "utf-8")
     ):
         return Text(name, content, codec, string)
-    said = f"{name} would be UTF-8 text too, and was read as {_TITLES[encoding]}: {_shown(string)}."
-    return Text(name, content, codec, string, (said,), (Remedy("Read it as UTF-8", _setting("utf-8")),))
+    finding = f"{name} would be UTF-8 text too, and was read as {_TITLES[encoding]}: {_shown(string)}."
+    return Text(name, content, codec, string, (finding,), (Remedy("Read it as UTF-8", _setting("utf-8")),))
 
 
 def _codec(content: bytes, encoding: str) -> str:
@@ -99,28 +99,30 @@ def _codec(content: bytes, encoding: str) -> str:
 
 def _undecodable(content: bytes, name: str, encoding: str, error: UnicodeDecodeError) -> DataError:
     place = _place(content, error.start)
-    said = (
+    problem = (
         f"{name} is not {_TITLES[encoding]} text: the byte 0x{content[error.start]:02x} {place} does not fit"
     )
     if encoding == "utf-8" and _is_damaged(content):
-        return DataError(f"{said}, though other letters do.", hint="It was damaged: make it anew.")
-    found: dict[str, str] = {}  # by the text, so that what reads the same is offered once
+        return DataError(f"{problem}, though other letters do.", hint="It was damaged: make it anew.")
+    readings: dict[str, str] = {}  # by the text, so that what reads the same is offered once
     for other in _TITLES:
         if (
             other not in (encoding, "utf-16")
-            and len(found) < OFFERED
+            and len(readings) < OFFERED
             and (text := _plausible(content, other))
         ):
-            found.setdefault(text, other)
-    if not found and encoding != "windows-1252" and (text := _decoded(content, "windows-1252")):
-        found[text] = "windows-1252"
-    if not found:
-        return DataError(f"{said}.", hint=SAVE_AGAIN)
-    shown = "; ".join(f"as {_TITLES[other]} {_shown(text)}" for text, other in found.items())
+            readings.setdefault(text, other)
+    if not readings and encoding != "windows-1252" and (text := _decoded(content, "windows-1252")):
+        readings[text] = "windows-1252"
+    if not readings:
+        return DataError(f"{problem}.", hint=SAVE_AGAIN)
+    shown = "; ".join(f"as {_TITLES[other]} {_shown(text)}" for text, other in readings.items())
     return DataError(
-        f"{said}. Its first odd words would read: {shown}.",
+        f"{problem}. Its first odd words would read: {shown}.",
         hint="Say which encoding reads right, or save it again with the encoding UTF-8.",
-        remedies=tuple(Remedy(f"Read it as {_TITLES[other]}", _setting(other)) for other in found.values()),
+        remedies=tuple(
+            Remedy(f"Read it as {_TITLES[other]}", _setting(other)) for other in readings.values()
+        ),
     )
 
 

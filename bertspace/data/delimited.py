@@ -58,9 +58,9 @@ def read_cells(text: Text, native: str, reading: Reading) -> Cells:
     """The text's cells; `native` is the separator that the file's name promises. Raises DataError."""
     start, skipped, declared = _preamble(text.string)
     source = _Source(text, start, skipped, native)
-    said = SEPARATORS.get(reading.separator, declared)
-    notes = [] if said else _separate(source, reading)
-    source.separator = said or source.separator
+    given = SEPARATORS.get(reading.separator, declared)
+    notes = [] if given else _separate(source, reading)
+    source.separator = given or source.separator
     records = _records(source, reading)
     return _named(records, [*notes, *records.notes], text.name, reading)
 
@@ -100,10 +100,10 @@ class _Source:
         """(number, cells) of every line, where no quote counts."""
         position, string, number = self.start, self.text.string, self.skipped
         while position < len(string):
-            found, number = self.end.search(string, position), number + 1
-            last = found.start() if found else len(string)
+            end, number = self.end.search(string, position), number + 1
+            last = end.start() if end else len(string)
             yield number, string[position:last].split(self.separator)
-            position = found.end() if found else last
+            position = end.end() if end else last
 
     def are_lone(self, record: str, width: int) -> bool:
         """Whether the quotes that make a record of several lines are text: each line is a row by itself.
@@ -180,9 +180,9 @@ def remedy(title: str, name: str, value: str) -> Remedy:
 def _preamble(string: str) -> tuple[int, int, str]:
     """(where the table begins, how many lines lie before it, the separator that a sep= line declares)."""
     start, skipped, declared = 0, 0, ""
-    while found := _SEP_LINE.match(string, start) or _TYPE_LINE.match(string, start):
-        declared = declared or (found[1] if found.re is _SEP_LINE else "")
-        start, skipped = found.end(), skipped + 1
+    while match := _SEP_LINE.match(string, start) or _TYPE_LINE.match(string, start):
+        declared = declared or (match[1] if match.re is _SEP_LINE else "")
+        start, skipped = match.end(), skipped + 1
     return start, skipped, declared
 
 
@@ -239,35 +239,35 @@ def _records(source: _Source, reading: Reading) -> _Records:
             return _guess(source, reading)
         dialects: dict[str, Callable[[_Source], _Records]]
         dialects = {"quotes": _by_rule, "backslash": _escaped, "none": _without_quotes}
-        found = dialects[reading.quoting](source)
-        _shape(found, source)
-        if found.odd:
-            raise _misfit(found, source, reading)
-        return found
+        records = dialects[reading.quoting](source)
+        _shape(records, source)
+        if records.odd:
+            raise _misfit(records, source, reading)
+        return records
     except _Broken as broken:
-        remedies = _ways_out(source, reading)
+        remedies = _remedies(source, reading)
         raise DataError(broken.message, hint=broken.hint, remedies=remedies) from broken
 
 
 def _guess(source: _Source, reading: Reading) -> _Records:
     """By the rule; else with quotes escaped by backslashes; else with the quotes as text that are none."""
-    broken, found = None, None
+    broken, records = None, None
     if not source.has_lone_returns:
         try:
-            found = _by_rule(source)
-            _shape(found, source)
+            records = _by_rule(source)
+            _shape(records, source)
         except _Broken as error:
-            broken, found = error, None
-    if found and not found.odd:
-        return _doubted(found, source)
+            broken, records = error, None
+    if records and not records.odd:
+        return _with_alternatives(records, source)
     if escaped := _fitting(_escaped, source):
-        return _told_escapes(escaped, source)
+        return _note_escapes(escaped, source)
     if tolerant := _fitting(_tolerant, source):
-        return _told_quotes(tolerant, source)
-    if found is None:
-        found = _tolerant(source)
-        _shape(found, source)
-    raise broken or _misfit(found, source, reading)
+        return _note_quotes(tolerant, source)
+    if records is None:
+        records = _tolerant(source)
+        _shape(records, source)
+    raise broken or _misfit(records, source, reading)
 
 
 def _fitting(dialect: Callable[[_Source], _Records], source: _Source) -> _Records | None:
@@ -275,18 +275,18 @@ def _fitting(dialect: Callable[[_Source], _Records], source: _Source) -> _Record
     if dialect is _escaped and not _has_escapes(source):
         return None
     try:
-        found = dialect(source)
-        _shape(found, source)
+        records = dialect(source)
+        _shape(records, source)
     except _Broken:
         return None
-    return None if found.odd else found
+    return None if records.odd else records
 
 
 def _by_rule(source: _Source) -> _Records:
     """RFC 4180 to the letter, by Python's csv, which is fast."""
     csv.field_size_limit(LONGEST_CELL)
-    found = _Records()
-    rows, odd, separator, width, before = found.rows, found.odd, source.separator, 0, 0
+    records = _Records()
+    rows, odd, separator, width, before = records.rows, records.odd, source.separator, 0, 0
     reader, blank = csv.reader(source.lines(), delimiter=separator, strict=True), [""]
     try:
         for row in reader:
@@ -296,14 +296,14 @@ def _by_rule(source: _Source) -> _Records:
                 continue
             row = row or blank
             if line != before + 1 and width > 1 and _are_rows(separator.join(row), separator, width):
-                found.spread.append((len(rows), source.skipped + before + 1, source.skipped + line))
+                records.spread.append((len(rows), source.skipped + before + 1, source.skipped + line))
             before, width = line, width or len(row)
             if len(row) != width:
                 odd.append((len(rows), source.skipped + line))
             rows.append(row)
     except csv.Error as error:
         raise _broken_quote(source, source.skipped + before + 1, str(error)) from error
-    return found
+    return records
 
 
 def _are_rows(record: str, separator: str, width: int) -> bool:
@@ -313,35 +313,35 @@ def _are_rows(record: str, separator: str, width: int) -> bool:
 
 def _broken_quote(source: _Source, line: int, error: str) -> _Broken:
     if "unexpected end" in error:
-        said = f'{source.name}: a cell opened by a double quote (") in line {line:,} is never closed.'
-        return _Broken(said, NEVER_CLOSED)
+        problem = f'{source.name}: a cell opened by a double quote (") in line {line:,} is never closed.'
+        return _Broken(problem, NEVER_CLOSED)
     if "expected after" in error:
-        said = f"{source.name}, line {line:,}: a quoted cell goes on after its closing quote."
-        return _Broken(said, WRITE_TWICE)
+        problem = f"{source.name}, line {line:,}: a quoted cell goes on after its closing quote."
+        return _Broken(problem, WRITE_TWICE)
     return _Broken(f"{source.name}, line {line:,}: {error}.", "Save the file again as plain csv.")
 
 
 def _without_quotes(source: _Source) -> _Records:
     """Every quote is text, every line a row."""
-    found = _Records()
+    records = _Records()
     for number, row in source.rows():
-        if row == [""] and found.width != 1:
+        if row == [""] and records.width != 1:
             continue
-        if found.rows and len(row) != found.width:
-            found.odd.append((len(found.rows), number))
-        found.rows.append(row)
-    return found
+        if records.rows and len(row) != records.width:
+            records.odd.append((len(records.rows), number))
+        records.rows.append(row)
+    return records
 
 
 def _escaped(source: _Source) -> _Records:
     """A backslash before a quote, a separator or a line's end takes its meaning away."""
-    found = _cell_by_cell(source, escapes=True)
-    if found.kept:
+    records = _cell_by_cell(source, escapes=True)
+    if records.kept:
         raise _Broken(
-            f"A quote at the start of a cell in row {found.kept[0]:,} of {source.name} is never closed.",
+            f"A quote at the start of a cell in row {records.kept[0]:,} of {source.name} is never closed.",
             "Close it, or write a backslash before it.",
         )
-    return found
+    return records
 
 
 def _tolerant(source: _Source) -> _Records:
@@ -350,18 +350,18 @@ def _tolerant(source: _Source) -> _Records:
 
 
 def _cell_by_cell(source: _Source, *, escapes: bool) -> _Records:
-    found, parser = _Records(), _Parser(source, escapes)
+    records, parser = _Records(), _Parser(source, escapes)
     while parser.position < len(source.text.string):
         begin = parser.position
-        row = parser.record(found)
-        if row == [""] and not parser.quoted and found.width != 1:
+        row = parser.record(records)
+        if row == [""] and not parser.quoted and records.width != 1:
             continue
-        if found.rows and len(row) != found.width:
-            found.odd.append((len(found.rows), begin))
-        found.rows.append(row)
-        parser.width = found.width
-    found.odd = [(place, source.line_at(begin)) for place, begin in found.odd[:1]] + found.odd[1:]
-    return found
+        if records.rows and len(row) != records.width:
+            records.odd.append((len(records.rows), begin))
+        records.rows.append(row)
+        parser.width = records.width
+    records.odd = [(place, source.line_at(begin)) for place, begin in records.odd[:1]] + records.odd[1:]
+    return records
 
 
 class _Parser:
@@ -381,14 +381,14 @@ class _Parser:
         self._text = re.compile(rf"(?:{'|'.join(text)})*+", re.DOTALL)
         self._pair = re.compile(_pairs(source)) if escapes else None
 
-    def record(self, found: _Records) -> list[str]:
+    def record(self, records: _Records) -> list[str]:
         row, begin, self.quoted = [], self.position, False
         ended = self.source.end.search(self.string, begin)
         self.line_end = ended.start() if ended else len(self.string)
         separators = self.string.count(self.source.separator, begin, self.line_end)
         self.may_be_lone = not self.escapes and self.width > 1 and separators == self.width - 1
         while True:
-            row.append(self._cell(found, begin))
+            row.append(self._cell(records, begin))
             if not self.string.startswith(self.source.separator, self.position):
                 break
             self.position += 1
@@ -396,22 +396,22 @@ class _Parser:
         self.position = ended.end() if ended else len(self.string)
         return row
 
-    def _cell(self, found: _Records, begin: int) -> str:
-        place, at = len(found.rows), self.position
+    def _cell(self, records: _Records, begin: int) -> str:
+        place, at = len(records.rows), self.position
         match = self._quoted.match(self.string, at)
         if match and not self._is_lone(match, begin):
             self.quoted, self.position = True, match.end()
             if " " in (self.string[at], self.string[self.position - 1]):
-                found.trimmed.append(place)
+                records.trimmed.append(place)
             return self._plain(match[1].replace('""', '"'))
         text = self._text.match(self.string, at)
         cell = text[0] if text else ""
         self.position += len(cell)
         if cell.lstrip(" ").startswith('"'):
             self._check_open(at)
-            found.kept.append(place)
+            records.kept.append(place)
         if "\r" in cell and not self.escapes:
-            found.returns.append(place)
+            records.returns.append(place)
         return self._plain(cell)
 
     def _is_lone(self, match: re.Match[str], begin: int) -> bool:
@@ -455,66 +455,71 @@ def _has_escapes(source: _Source) -> bool:
 # What is told of a guess
 
 
-def _doubted(found: _Records, source: _Source) -> _Records:
+def _with_alternatives(records: _Records, source: _Source) -> _Records:
     """What the rule made of a source, or what is likelier; with what it could be otherwise."""
-    if _has_lone_quotes(found, source) or _has_blanks_at_quotes(found, source):
+    if _has_lone_quotes(records, source) or _has_blanks_at_quotes(records, source):
         tolerant = _fitting(_tolerant, source)
-        if tolerant and tolerant.rows != found.rows:
-            return _told_quotes(tolerant, source)
+        if tolerant and tolerant.rows != records.rows:
+            return _note_quotes(tolerant, source)
     escaped = _fitting(_escaped, source)
-    if escaped and escaped.rows != found.rows:
+    if escaped and escaped.rows != records.rows:
         string = source.text.string
         bare = re.search(r'(?<!\\)"', string)
         if '\\"' in string and not bare and _are_escapes(source):  # no cell is quoted
-            return _told_escapes(escaped, source)
+            return _note_escapes(escaped, source)
         words = f"Backslashes in {source.name} are read as they stand, though each may be an escape."
         way = remedy("Take backslashes as escapes", "quoting", "backslash")
-        found.notes.append(_Note(words, (), (way,)))
-    if doubtful := [each for each in found.spread if each[2] - each[1] > 1]:
+        records.notes.append(_Note(words, (), (way,)))
+    if doubtful := [each for each in records.spread if each[2] - each[1] > 1]:
         words = (
             f"{{}} of {source.name} spans several lines, as a quote opens in line {doubtful[0][1]:,} and is "
             f"closed in line {doubtful[0][2]:,}; each of the lines could be a row."
         )
-        found.notes.append(_Note(words, [place for place, *_ in doubtful], _no_quotes(source)))
-    return found
+        records.notes.append(_Note(words, [place for place, *_ in doubtful], _no_quotes(source)))
+    return records
 
 
-def _has_lone_quotes(found: _Records, source: _Source) -> bool:
-    records = (
-        source.separator.join(found.rows[place]) for place, *_ in found.spread if place < len(found.rows)
+def _has_lone_quotes(records: _Records, source: _Source) -> bool:
+    spread = (
+        source.separator.join(records.rows[place])
+        for place, *_ in records.spread
+        if place < len(records.rows)
     )
-    return any(source.are_lone(record, found.width) for record in records)
+    return any(source.are_lone(record, records.width) for record in spread)
 
 
-def _has_blanks_at_quotes(found: _Records, source: _Source) -> bool:
+def _has_blanks_at_quotes(records: _Records, source: _Source) -> bool:
     string = source.text.string
     if ' "' not in string or not re.search(rf'(?:^|[\r\n{re.escape(source.separator)}]) +"', string):
         return False
-    cells = (cell.strip(" ") for row in found.rows for cell in row if cell[:1] == " ")
+    cells = (cell.strip(" ") for row in records.rows for cell in row if cell[:1] == " ")
     return any(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells)
 
 
-def _told_quotes(found: _Records, source: _Source) -> _Records:
+def _note_quotes(records: _Records, source: _Source) -> _Records:
     """With what was made of quotes, blanks and returns that the rule does not know."""
     by_rule = (remedy("Take quotes as quotes over several lines", "quoting", "quotes"),)
     ways = _no_quotes(source) + (by_rule if _fitting(_by_rule, source) else ())
-    said = (
-        (found.kept, "a double quote is taken as text: it opens a cell, and does not close at a cell's end"),
-        (found.trimmed, "blanks beside the quotes of a cell are left out"),
-        (found.returns, "a return within a line is taken as text"),
+    repairs = (
+        (
+            records.kept,
+            "a double quote is taken as text: it opens a cell, and does not close at a cell's end",
+        ),
+        (records.trimmed, "blanks beside the quotes of a cell are left out"),
+        (records.returns, "a return within a line is taken as text"),
     )
-    found.notes += [
-        _Note(f"In {{}} of {source.name} {words}.", places, ways) for places, words in said if places
+    records.notes += [
+        _Note(f"In {{}} of {source.name} {words}.", places, ways) for places, words in repairs if places
     ]
-    return found
+    return records
 
 
-def _told_escapes(found: _Records, source: _Source) -> _Records:
+def _note_escapes(records: _Records, source: _Source) -> _Records:
     words = f'In {source.name} a backslash escapes the quote (\\"), separator or line end after it.'
     by_rule = (remedy("Take backslashes as text", "quoting", "quotes"),)
     ways = by_rule if _fitting(_by_rule, source) else _no_quotes(source)
-    found.notes.append(_Note(words, (), ways))
-    return found
+    records.notes.append(_Note(words, (), ways))
+    return records
 
 
 def _no_quotes(source: _Source) -> tuple[Remedy, ...]:
@@ -526,37 +531,37 @@ def _no_quotes(source: _Source) -> tuple[Remedy, ...]:
 # The shape: as many cells a row as there are names
 
 
-def _shape(found: _Records, source: _Source) -> None:
+def _shape(records: _Records, source: _Source) -> None:
     """Take out empty rows at the end and separators at lines' ends; `odd` keeps what still does not fit.
 
     Raises _Broken where the table would have far more cells than are written.
     """
-    rows, all_rows = found.rows, len(found.rows)
+    rows, all_rows = records.rows, len(records.rows)
     while len(rows) > 1 and _is_blank(rows[-1]):
         rows.pop()
     if left := all_rows - len(rows):
         rows_were = "rows at the end of {} were" if left > 1 else "row at the end of {} was"
-        found.notes.append(_Note(f"{left:,} empty {rows_were.format(source.name)} left out."))
+        records.notes.append(_Note(f"{left:,} empty {rows_were.format(source.name)} left out."))
     named = max((place for place, cell in enumerate(rows[0], 1) if cell.strip()), default=1) if rows else 0
-    blank = [place for place, _ in found.odd if place < len(rows) and _is_blank(rows[place])]
-    if len(blank) * min(found.width, MAX_COLUMNS) > MOST_FILLED:
-        said = f"{source.name} has {len(blank):,} blank lines among rows of {found.width:,} cells."
-        raise _Broken(said, "Take the blank lines out.")
-    if named <= MAX_COLUMNS and (found.odd or named < found.width) and _end_empty(rows, named):
-        if named == found.width:
+    blank = [place for place, _ in records.odd if place < len(rows) and _is_blank(rows[place])]
+    if len(blank) * min(records.width, MAX_COLUMNS) > MOST_FILLED:
+        problem = f"{source.name} has {len(blank):,} blank lines among rows of {records.width:,} cells."
+        raise _Broken(problem, "Take the blank lines out.")
+    if named <= MAX_COLUMNS and (records.odd or named < records.width) and _end_empty(rows, named):
+        if named == records.width:
             mark = _ONE.get(source.separator, "a separator")
-            found.notes.append(
+            records.notes.append(
                 _Note(f"Every row of {source.name} ends with {mark} more than its first line.")
             )
-        found.rows, found.odd = [row[:named] + [""] * (named - len(row)) for row in rows], []
+        records.rows, records.odd = [row[:named] + [""] * (named - len(row)) for row in rows], []
         return
-    if found.width > MAX_COLUMNS:
-        said = f"{source.name} has {found.width:,} columns; the limit is {MAX_COLUMNS:,}."
-        raise _Broken(said, FEWER_COLUMNS)
+    if records.width > MAX_COLUMNS:
+        problem = f"{source.name} has {records.width:,} columns; the limit is {MAX_COLUMNS:,}."
+        raise _Broken(problem, FEWER_COLUMNS)
     for place in blank:
-        rows[place] = [""] * found.width
-    odd = [each for each in found.odd if each[0] < len(rows)]
-    found.odd = [each for each in odd if len(rows[each[0]]) != found.width]
+        rows[place] = [""] * records.width
+    odd = [each for each in records.odd if each[0] < len(rows)]
+    records.odd = [each for each in odd if len(rows[each[0]]) != records.width]
 
 
 def _is_blank(row: Sequence[str]) -> bool:
@@ -572,15 +577,15 @@ def _end_empty(rows: Sequence[list[str]], named: int) -> bool:
     )
 
 
-def _misfit(found: _Records, source: _Source, reading: Reading) -> _Broken:
+def _misfit(records: _Records, source: _Source, reading: Reading) -> _Broken:
     """The first row that is not as wide as the names, and why that is."""
-    (place, line), width, mark = found.odd[0], found.width, _ONE.get(source.separator, "a separator")
-    row, names = found.rows[place], "first row" if reading.header == "no" else "header"
+    (place, line), width, mark = records.odd[0], records.width, _ONE.get(source.separator, "a separator")
+    row, names = records.rows[place], "first row" if reading.header == "no" else "header"
     number = place + (reading.header == "no")
     cells = f"{len(row)} cell{'s'[: len(row) != 1]}"
     if width == 1:
         return _Broken(
-            f"{source.name} has one name in its first line, {shortened(found.rows[0][0])}, and {cells} in "
+            f"{source.name} has one name in its first line, {shortened(records.rows[0][0])}, and {cells} in "
             f"row {number:,} (line {line:,}).",
             f'Put double quotes (") around a text with {mark} in it; let nothing stand above the names.',
         )
@@ -590,35 +595,35 @@ def _misfit(found: _Records, source: _Source, reading: Reading) -> _Broken:
             f"{shortened(cells_split)} has {mark} in it, and single quotes are text.",
             'Put double quotes (") around such texts instead of single ones.',
         )
-    widths = Counter(len(each) for each in islice(found.rows, 1, None) if not _is_blank(each))
-    if len(widths) == 1 and len(found.rows) > 2:
+    widths = Counter(len(each) for each in islice(records.rows, 1, None) if not _is_blank(each))
+    if len(widths) == 1 and len(records.rows) > 2:
         return _Broken(
             f"Every row of {source.name} has {cells}; the {names} has {width}.",
             "Write a name for every column into the first line, and nothing above it.",
         )
     if len(row) > width and not any(row[width:]):
-        ending = [p + number - place for p, _ in found.odd if not any(found.rows[p][width:])]
+        ending = [p + number - place for p, _ in records.odd if not any(records.rows[p][width:])]
         ends = "ends" if len(ending) == 1 else "end"
         return _Broken(
             f"{row_words(ending).capitalize()} of {source.name} (line {line:,}) {ends} with {mark} more than "
             f"the {names} has.",
             f"Take it out; put double quotes around a text with {mark} in it.",
         )
-    said = f"Row {number:,} of {source.name} (line {line:,}) has {cells}; the {names} has {width}."
+    problem = f"Row {number:,} of {source.name} (line {line:,}) has {cells}; the {names} has {width}."
     if len(row) > width:
-        return _Broken(said, f'Put double quotes (") around a text with {mark} in it.')
+        return _Broken(problem, f'Put double quotes (") around a text with {mark} in it.')
     return _Broken(
-        said, "Fill in the missing cells; put double quotes around a text with a line break in it."
+        problem, "Fill in the missing cells; put double quotes around a text with a line break in it."
     )
 
 
 def _split_by(separator: str, row: Sequence[str]) -> str:
     """A text in single quotes that the separator cuts into several of the row's cells; "" where none is."""
-    found = re.finditer(r"(?<!\w)'[^']*+'(?!\w)", separator.join(row))
-    return next((each[0] for each in found if separator in each[0]), "")
+    quoted = re.finditer(r"(?<!\w)'[^']*+'(?!\w)", separator.join(row))
+    return next((each[0] for each in quoted if separator in each[0]), "")
 
 
-def _ways_out(source: _Source, reading: Reading) -> tuple[Remedy, ...]:
+def _remedies(source: _Source, reading: Reading) -> tuple[Remedy, ...]:
     """Settings under which all rows, or the first many of them, are as wide as the first one."""
     ways: tuple[Remedy, ...]
     if reading.quoting == "auto" and reading.separator == "auto":
@@ -657,11 +662,11 @@ def _named(records: _Records, notes: list[_Note], name: str, reading: Reading) -
         numbers = [place for place in numbers if rows[place] != first]
         rows = [rows[place] for place in numbers]
     if reading.header == "auto" and verdict != "names":
-        notes.insert(0, _told_names(first, names, verdict, name))
-    return Cells(names, rows, numbers, *_told(notes, verdict == "row"))
+        notes.insert(0, _header_note(first, names, verdict, name))
+    return Cells(names, rows, numbers, *_findings(notes, verdict == "row"))
 
 
-def _told_names(first: list[str], names: list[str], verdict: str, name: str) -> _Note:
+def _header_note(first: list[str], names: list[str], verdict: str, name: str) -> _Note:
     more = ", …" if len(first) > NAMED else ""
     if verdict == "row":
         called = zip(names[:NAMED], first, strict=False)
@@ -675,12 +680,12 @@ def _told_names(first: list[str], names: list[str], verdict: str, name: str) -> 
     return _Note(words, (), (way,))
 
 
-def _told(notes: list[_Note], headless: bool) -> tuple[tuple[str, ...], tuple[Remedy, ...]]:
+def _findings(notes: list[_Note], headless: bool) -> tuple[tuple[str, ...], tuple[Remedy, ...]]:
     """The findings, in which rows have their numbers, and the remedies, each once."""
     findings = []
     for note in notes:
         rows = [place + headless for place in dict.fromkeys(note.places)]
         where = row_words([row for row in rows if row]) if any(rows) else "the header"
-        said = note.words.replace("{}", where) if note.places else note.words
-        findings.append(said[:1].upper() + said[1:] if said.startswith("row") else said)
+        finding = note.words.replace("{}", where) if note.places else note.words
+        findings.append(finding[:1].upper() + finding[1:] if finding.startswith("row") else finding)
     return tuple(findings), tuple(dict.fromkeys(each for note in notes for each in note.remedies))

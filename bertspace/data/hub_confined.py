@@ -75,22 +75,22 @@ def check(builder: datasets.DatasetBuilder, target: Path) -> dict[str, list[str]
         )
     laid = [path for path in target.rglob("*") if path.is_file() and _is_table(path.name)]
     ours = {str(path.resolve()): path.relative_to(target).as_posix() for path in laid}
-    found: dict[str, list[str]] = {}
+    files: dict[str, list[str]] = {}
     for split, paths in (builder.config.data_files or {}).items():
         for path in map(Path, paths):
             if (name := ours.get(str(path.resolve()))) is None:
                 raise DataError(f"The data set names {path.name}, which is no table of its own.", hint=_HINT)
-            found.setdefault(str(split), []).append(name)
-    return found
+            files.setdefault(str(split), []).append(name)
+    return files
 
 
 def fill(snapshot: Path, names: Iterable[str], target: Path) -> list[Path]:
     """Put these tables in the place of the empty files, as links to where they lie."""
-    found = [target / name for name in names]
-    for path in found:
+    paths = [target / name for name in names]
+    for path in paths:
         path.unlink()
         path.symlink_to((snapshot / path.relative_to(target)).resolve())
-    return found
+    return paths
 
 
 def check_packed(files: Sequence[Path], most: int = 0) -> None:
@@ -121,7 +121,7 @@ def _exported(target: Path) -> list[dict[str, Any]]:
 
     They lie at <configuration>/<split>/0000.parquet, with no card that says so.
     """
-    found: dict[str, dict[str, str]] = {}
+    configs: dict[str, dict[str, str]] = {}
     for path in sorted(path for path in target.rglob("*") if path.is_file()):
         parts = path.relative_to(target).parts
         if (
@@ -130,10 +130,10 @@ def _exported(target: Path) -> list[dict[str, Any]]:
             or not re.fullmatch(r"\w+", parts[1])
         ):
             return []
-        found.setdefault(parts[0], {})[parts[1]] = f"{parts[0]}/{parts[1]}/*.parquet"
+        configs.setdefault(parts[0], {})[parts[1]] = f"{parts[0]}/{parts[1]}/*.parquet"
     return [
         {"config_name": name, "data_files": [{"split": split, "path": path} for split, path in paths.items()]}
-        for name, paths in found.items()
+        for name, paths in configs.items()
     ]
 
 
@@ -143,7 +143,7 @@ def _is_table(name: str) -> bool:
 
 def _front(snapshot: Path, most: int) -> dict[str, Any]:
     """The front matter of the repository's card, and what the file for it alone says instead."""
-    found: dict[str, Any] = {}
+    front_matter: dict[str, Any] = {}
     for name in CARDS:
         if not (snapshot / name).is_file():
             continue
@@ -153,8 +153,8 @@ def _front(snapshot: Path, most: int) -> dict[str, Any]:
         front = _between_dashes(text) if name == "README.md" else (text, len(read) <= most)
         if not front[1] and len(read) > most:
             raise DataError("The front matter of the data set's card is too long.", hint=_HINT)
-        found |= _parsed(front[0]) if front[1] else {}
-    return found
+        front_matter |= _parsed(front[0]) if front[1] else {}
+    return front_matter
 
 
 def _between_dashes(card: str) -> tuple[str, bool]:
@@ -173,10 +173,10 @@ def _parsed(text: str) -> dict[str, Any]:
         # An alias stands for as much as it likes, and aliases within aliases for more than any memory holds.
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise DataError("The front matter of the data set's card has aliases.", hint=_HINT)
-        found = yaml.safe_load(text)
+        parsed = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataError("The front matter of the data set's card is no YAML.", hint=_HINT) from error
-    return found if isinstance(found, dict) else {}
+    return parsed if isinstance(parsed, dict) else {}
 
 
 def _infos(infos: Any) -> list[dict[str, Any]]:
@@ -200,20 +200,20 @@ def _configs(configs: Any) -> list[dict[str, Any]]:
 def _config(config: Any) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(config.get("config_name"), str):
         raise DataError("A configuration of the data set has no name.", hint=_HINT)
-    kept = {key: config[key] for key in ("config_name", "features") if key in config}
-    kept |= {"default": True} if config.get("default") else {}
+    settings = {key: config[key] for key in ("config_name", "features") if key in config}
+    settings |= {"default": True} if config.get("default") else {}
     for key, value in config.items():
         if key == "data_dir":
-            kept[key] = _pattern(value)
+            settings[key] = _pattern(value)
         elif key == "data_files":
-            kept[key] = _patterns(value)
+            settings[key] = _patterns(value)
         elif (key in _CHARACTERS and isinstance(value, str) and len(value) == 1) or (
             key in _SETTINGS and _is_plain(value)
         ):
-            kept[key] = value
-        elif key not in kept and key != "default" and _is_setting(key):
+            settings[key] = value
+        elif key not in settings and key != "default" and _is_setting(key):
             raise DataError(f"The data set sets {key} in a way that is not read here.", hint=_HINT)
-    return kept
+    return settings
 
 
 def _is_plain(value: Any) -> bool:

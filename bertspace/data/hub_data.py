@@ -96,7 +96,7 @@ def _loaded(config: TrainConfig) -> dict[str, Table]:
     try:
         commit = _asked(name)
     except HubUnreachable as why:
-        commit = _kept(name, why)
+        commit = _downloaded_before(name, why)
     commit.bring(commit.cards)
     with tempfile.TemporaryDirectory(prefix="bertspace-") as folder:
         tables = _read(config, commit, Path(folder))
@@ -133,23 +133,25 @@ def _gated(repo_id: str) -> HubError:
     )
 
 
-def _kept(name: HubName, why: HubUnreachable) -> _Commit:
+def _downloaded_before(name: HubName, why: HubUnreachable) -> _Commit:
     """What was brought before, where the Hub does not answer; raises HubUnreachable where nothing was."""
     if not RIGHTS.get().guest:  # what lies here is the machine's own people's
         for cache in hub_cache.places():
-            found = hub_cache.snapshot_of(cache, name.repo_id, name.revision or None, "dataset")
+            folder = hub_cache.snapshot_of(cache, name.repo_id, name.revision or None, "dataset")
             with suppress(OSError, ValueError):
-                if found and (names := json.loads(_listing(found).read_text(encoding="utf-8"))):
-                    day = time.strftime("%Y-%m-%d", time.localtime(_listing(found).stat().st_mtime))
-                    said = f"{why.message} The rows are those downloaded on {day}, commit {found.name[:7]}."
-                    return _Commit(name, found.name, tuple(names), {}, cache, (said,))
+                if folder and (names := json.loads(_listing(folder).read_text(encoding="utf-8"))):
+                    day = time.strftime("%Y-%m-%d", time.localtime(_listing(folder).stat().st_mtime))
+                    finding = (
+                        f"{why.message} The rows are those downloaded on {day}, commit {folder.name[:7]}."
+                    )
+                    return _Commit(name, folder.name, tuple(names), {}, cache, (finding,))
     raise _not_here(name.repo_id, why)
 
 
 def _not_here(repo_id: str, why: HubUnreachable | None = None) -> HubUnreachable:
-    said = why.message if why else "The Hub does not answer."
+    problem = why.message if why else "The Hub does not answer."
     hint = why.hint if why and why.seconds else _OFFLINE
-    return HubUnreachable(f"{said} {repo_id} is not among what was downloaded before.", hint=hint)
+    return HubUnreachable(f"{problem} {repo_id} is not among what was downloaded before.", hint=hint)
 
 
 def _listing(snapshot: Path) -> Path:
@@ -165,14 +167,14 @@ def _read(config: TrainConfig, commit: _Commit, folder: Path) -> dict[str, Table
     front_bytes = hub_confined.FRONT_BYTES if guest else OWNERS_FRONT_BYTES
     hub_confined.lay_out(commit.snapshot, commit.names, place, front_bytes)
     builder = _builder(config, place, folder / "cache")
-    found = hub_confined.check(builder, place)
-    splits = _wanted(config, list(found))
-    needed = {base: found[base] for base in map(_base, splits.values())}
+    wanted_files = hub_confined.check(builder, place)
+    splits = _wanted(config, list(wanted_files))
+    needed = {base: wanted_files[base] for base in map(_base, splits.values())}
     names = list(dict.fromkeys(name for each in needed.values() for name in each))
     commit.bring([*commit.cards, *names])
-    files = hub_confined.fill(commit.snapshot, names, place)
+    paths = hub_confined.fill(commit.snapshot, names, place)
     if guest:
-        _guarded(lambda: hub_confined.check_packed(files, RIGHTS.get().most_bytes), config)
+        _guarded(lambda: hub_confined.check_packed(paths, RIGHTS.get().most_bytes), config)
     data_files = builder.config.data_files
     for split in [each for each in data_files if str(each) not in needed]:
         del data_files[split]  # whose files are empty

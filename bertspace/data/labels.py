@@ -132,16 +132,16 @@ def code_labels(
     numbers, which is a finding.
     """
     own = tables[0].class_names.get(column, ())
-    found = [_read(table, column, findings, given or own) for table in tables]
+    parts = [_read(table, column, findings, given or own) for table in tables]
     names = given or own
     if not names:
-        _check_whole(found)
-        _check_count(found[0])
-        names = _own_names(found[0], findings)
+        _check_whole(parts)
+        _check_count(parts[0])
+        names = _own_names(parts[0], findings)
     codes = []
-    for labels in found:
-        codes.append(_coded(labels, names, "label names", partial(_not_learned, found[0], names), findings))
-    _check_learnable(found, codes, names)
+    for labels in parts:
+        codes.append(_coded(labels, names, "label names", partial(_not_learned, parts[0], names), findings))
+    _check_learnable(parts, codes, names)
     findings.extend(alike.alike(names))
     findings.extend(alike.several(names))
     findings.extend(alike.missing(names))
@@ -165,8 +165,8 @@ def natural(name: str) -> tuple[list[Any], str]:
 
 def _size(digits: str) -> tuple[int, str]:
     """A key by which whole numbers are ordered, however many digits they have."""
-    found = digits.lstrip("0")
-    return len(found), found
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def _read(table: Table, column: str, findings: list[str], known: Sequence[str]) -> _Labels:
@@ -205,11 +205,11 @@ def _own_names(train: _Labels, findings: list[str]) -> tuple[str, ...]:
     return tuple(sorted(spelled, key=int if all(map(_is_whole, spelled)) else natural))
 
 
-def _check_whole(found: Sequence[_Labels]) -> None:
+def _check_whole(parts: Sequence[_Labels]) -> None:
     """Raises DataError where all labels are numbers, and some of them no whole ones."""
-    if not all(_DECIMAL.fullmatch(str(value)) for labels in found for value in set(labels.values)):
+    if not all(_DECIMAL.fullmatch(str(value)) for labels in parts for value in set(labels.values)):
         return
-    for labels in found:
+    for labels in parts:
         for position, value in enumerate(labels.values):
             if not _is_whole(value):
                 raise _not_whole(labels, position)
@@ -218,9 +218,9 @@ def _check_whole(found: Sequence[_Labels]) -> None:
 def _not_whole(labels: _Labels, position: int) -> DataError:
     value = labels.values[position]
     whole = float(value).is_integer()  # 1e+05, as R writes 100000
-    said = "a number with an exponent" if whole else "a number with a fraction"
+    kind = "a number with an exponent" if whole else "a number with a fraction"
     return DataError(
-        f"The label in {labels.place(position)} is {value}, {said} (column {labels.column!r}).",
+        f"The label in {labels.place(position)} is {value}, {kind} (column {labels.column!r}).",
         hint=f"Write whole numbers out: {float(value):.0f}."
         if whole
         else "Classes are words or whole numbers: group the numbers, or pick another column.",
@@ -265,20 +265,20 @@ def _numbered(
     own = labels.table.class_names.get(labels.column, ())
     brought = [own[number] for number in numbers.values() if 0 <= number < len(own)]
     if len(brought) == len(numbers) and all(name in index for name in brought):
-        found = dict(zip(numbers, (index[name] for name in brought), strict=True))
-        said = "go by the names that the data brings"
+        codes = dict(zip(numbers, (index[name] for name in brought), strict=True))
+        rule = "go by the names that the data brings"
     elif len(own) == len(names) or not (set(numbers) & index.keys() or _are_meant(names, numbers.values())):
         _check_places(labels, names, of)
-        found, said = numbers, f"are places among the {of}"
+        codes, rule = numbers, f"are places among the {of}"
     else:
         return {}
     shown = [
-        f"{number} is {shortened(names[found[number]])}" for number in sorted(found, key=numbers.__getitem__)
+        f"{number} is {shortened(names[codes[number]])}" for number in sorted(codes, key=numbers.__getitem__)
     ]
     more = ", …" if len(shown) > NAMED else "."
-    words = f"The numbers in the column {labels.column!r} {said}: {', '.join(shown[:NAMED])}{more}"
+    words = f"The numbers in the column {labels.column!r} {rule}: {', '.join(shown[:NAMED])}{more}"
     findings.extend([words] if words not in findings else [])
-    return found
+    return codes
 
 
 def _are_meant(names: Sequence[str], numbers: Iterable[int]) -> bool:
@@ -288,8 +288,8 @@ def _are_meant(names: Sequence[str], numbers: Iterable[int]) -> bool:
 
 def _numbers_in(names: Sequence[str]) -> dict[int, str]:
     """{number: the name that it stands in} where that is another number for each, and no name's place."""
-    found = [re.findall(r"\d{1,15}", name, re.ASCII) for name in names]
-    numbers = {int(each[0]): name for each, name in zip(found, names, strict=True) if len(each) == 1}
+    digits = [re.findall(r"\d{1,15}", name, re.ASCII) for name in names]
+    numbers = {int(each[0]): name for each, name in zip(digits, names, strict=True) if len(each) == 1}
     return numbers if len(numbers) == len(names) and list(numbers) != [*range(len(names))] else {}
 
 
@@ -319,8 +319,8 @@ def _not_learned(train: _Labels, names: Sequence[str], labels: _Labels, position
 def _twin(label: str, names: Sequence[str]) -> str:
     """What to do where a label is one of the names but for its looks, or the number in one of them; or ""."""
     number = _numbers_in(names).get(_whole(label)) if _is_whole(label) else None
-    said = f"Write it as {shortened(number)}, if that is meant." if number else ""
-    return alike.hint(label, names) or said
+    hint = f"Write it as {shortened(number)}, if that is meant." if number else ""
+    return alike.hint(label, names) or hint
 
 
 def _unknown(labels: _Labels, position: int, label: str, train: str, names: Sequence[str]) -> DataError:
@@ -348,20 +348,20 @@ def _check_count(train: _Labels) -> None:
         )
 
 
-def _check_learnable(found: Sequence[_Labels], codes: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+def _check_learnable(parts: Sequence[_Labels], codes: Sequence[Sequence[int]], names: Sequence[str]) -> None:
     known = set(codes[0])
     if len(known) < 2:
-        train = found[0]
+        train = parts[0]
         raise DataError(
             f"All {len(codes[0]):,} rows of {train.table.name} have one label: "
             f"{shortened(names[codes[0][0]])} (column {train.column!r}).",
             hint="Add rows of another label, or pick another column as label_column.",
         )
     learned = [name for index, name in enumerate(names) if index in known]
-    for labels, each in zip(found, codes, strict=True):
+    for labels, each in zip(parts, codes, strict=True):
         for position, code in enumerate(each):
             if code not in known:
-                raise _unknown(labels, position, names[code], found[0].table.name, learned)
+                raise _unknown(labels, position, names[code], parts[0].table.name, learned)
 
 
 def listed(names: Sequence[str]) -> str:

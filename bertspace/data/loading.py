@@ -27,7 +27,7 @@ from bertspace.data.origin import origin, read
 from bertspace.data.published import read_table
 from bertspace.data.run_data import Splits, write_splits
 from bertspace.data.splitting import draw_rows, split_rows
-from bertspace.data.tables import Reading, Table, guesses_told, row_words, shortened
+from bertspace.data.tables import Reading, Table, guesses_in_errors, row_words, shortened
 from bertspace.errors import ConfigError, DataError, Remedy
 from bertspace.hub import names as hub_names
 from bertspace.schema import TrainConfig
@@ -58,7 +58,7 @@ def load_splits(config: TrainConfig) -> Splits:
     Where there is no validation part, `validation_share` of the training rows is held out, by label.
     """
     source, tables = _sources(config)
-    with guesses_told(tables.values()):
+    with guesses_in_errors(tables.values()):
         return _as_written(_checked(config, source, tables), config)
 
 
@@ -66,9 +66,9 @@ def _checked(config: TrainConfig, source: str, tables: dict[str, Table]) -> Spli
     tables = {part: squad.for_task(table, config) for part, table in tables.items()}
     columns = pick_columns(config, tables["train"])
     findings = [finding for table in tables.values() for finding in table.findings]
-    found = [remedy for table in tables.values() for remedy in table.remedies]
-    said, ways = look_at(columns, config, tables["train"])
-    findings.extend(said)
+    remedies = [remedy for table in tables.values() for remedy in table.remedies]
+    notes, ways = look_at(columns, config, tables["train"])
+    findings.extend(notes)
     tables = {part: _named_alike(table, columns, findings) for part, table in tables.items()}
     if columns.label:
         tables = {part: with_labels(table, columns.label, config, findings) for part, table in tables.items()}
@@ -88,24 +88,30 @@ def _checked(config: TrainConfig, source: str, tables: dict[str, Table]) -> Spli
     parts["train"] = _sampled(parts["train"], config, label_names)
     findings.extend(_findings(parts, label_names))
     parts = {part: frame.reset_index(drop=True) for part, frame in parts.items()}
-    named = (label_names, source, tuple(findings), origin(config, tables), tuple(dict.fromkeys(found + ways)))
+    named = (
+        label_names,
+        source,
+        tuple(findings),
+        origin(config, tables),
+        tuple(dict.fromkeys(remedies + ways)),
+    )
     read_from = Columns("") if is_headless(tables["train"]) else columns
     return Splits(parts["train"], parts["validation"], parts.get("test"), *named, read_from)
 
 
 def _named_alike(table: Table, columns: Columns, findings: list[str]) -> Table:
     """The table with the training part's names for columns that differ from them in case or blanks only."""
-    found = [str(name) for name in table.frame.columns]
+    names = [str(name) for name in table.frame.columns]
     renamed = {}
     for name in filter(None, (columns.text, columns.pair, columns.label)):
-        twins = [each for each in found if each.strip().lower() == name.strip().lower()]
-        if name not in found and len(twins) == 1:
+        twins = [each for each in names if each.strip().lower() == name.strip().lower()]
+        if name not in names and len(twins) == 1:
             renamed[twins[0]] = name
             findings.append(f"The column {twins[0]!r} of {table.name} is read as {name!r}.")
     if not renamed:
         return table
-    names = {renamed.get(name, name): kinds for name, kinds in table.class_names.items()}
-    return replace(table, frame=table.frame.rename(columns=renamed), class_names=names)
+    class_names = {renamed.get(name, name): kinds for name, kinds in table.class_names.items()}
+    return replace(table, frame=table.frame.rename(columns=renamed), class_names=class_names)
 
 
 def with_labels(table: Table, column: str, config: TrainConfig, findings: list[str]) -> Table:
@@ -229,11 +235,11 @@ def text_frame(table: Table, columns: Columns, findings: list[str]) -> pd.DataFr
         columns = Columns("text")
     for name in filter(None, (columns.text, columns.pair, columns.label)):
         check_column(name, table)
-    found = {"text": texts(table, columns.text)}
+    columns_by_role = {"text": texts(table, columns.text)}
     if columns.pair:
-        found["pair"] = texts(table, columns.pair)
-    frame = pd.DataFrame(found, index=table.frame.index, dtype="str")
-    blank = blank_rows(list(found.values()), frame.index)
+        columns_by_role["pair"] = texts(table, columns.pair)
+    frame = pd.DataFrame(columns_by_role, index=table.frame.index, dtype="str")
+    blank = blank_rows(list(columns_by_role.values()), frame.index)
     if blank and columns.label:
         named = " or ".join(repr(name) for name in (columns.text, columns.pair) if name)
         raise DataError(
@@ -273,18 +279,18 @@ def _sampled(train: pd.DataFrame, config: TrainConfig, label_names: Sequence[str
 
 def _findings(parts: dict[str, pd.DataFrame], label_names: Sequence[str]) -> list[str]:
     """Sentences about repeated texts, rows that are in two parts, and rare labels."""
-    train, found = parts["train"], []
+    train, findings = parts["train"], []
     keys = [name for name in ("text", "pair") if name in train]
     if repeated := int(train.duplicated(keys).sum()):
-        found.append(f"{repeated:,} of the {len(train):,} training rows repeat the text of another one.")
+        findings.append(f"{repeated:,} of the {len(train):,} training rows repeat the text of another one.")
     if label_names:
         distinct = train.drop_duplicates([*keys, "label"])
         if torn := int(distinct.duplicated(keys).sum()):
-            found.append(f"{torn:,} training texts stand there again with another label.")
+            findings.append(f"{torn:,} training texts stand there again with another label.")
     for part in ("validation", "test"):
         if part in parts:
             if shared := int(seen_in_training(train, parts[part]).sum()):
-                found.append(
+                findings.append(
                     f"{shared:,} of the {len(parts[part]):,} {part} rows are among the training rows too, "
                     "which flatters the score."
                 )
@@ -296,8 +302,8 @@ def _findings(parts: dict[str, pd.DataFrame], label_names: Sequence[str]) -> lis
         named = ", ".join(f"{shortened(name)} {count}" for name, count in rare[:5]) + (
             ", …" if len(rare) > 5 else ""
         )
-        found.append(f"Labels with fewer than {FEW_ROWS} training rows are rarely learned: {named}.")
-    return found
+        findings.append(f"Labels with fewer than {FEW_ROWS} training rows are rarely learned: {named}.")
+    return findings
 
 
 def seen_in_training(train: pd.DataFrame, held_out: pd.DataFrame) -> pd.Series:
@@ -312,14 +318,14 @@ def seen_in_training(train: pd.DataFrame, held_out: pd.DataFrame) -> pd.Series:
 
 def _as_written(splits: Splits, config: TrainConfig) -> Splits:
     """With the source, findings and columns that write_splits left beside the training file, where it did."""
-    told = run_data.about(Path(config.data_dir).expanduser() / config.train_file)
-    if not told:
+    about = run_data.about(Path(config.data_dir).expanduser() / config.train_file)
+    if not about:
         return splits
     return replace(
         splits,
-        source=str(told.get("source", "")),
-        findings=tuple(map(str, told.get("findings") or ())),
-        origin=read(told),
+        source=str(about.get("source", "")),
+        findings=tuple(map(str, about.get("findings") or ())),
+        origin=read(about),
         remedies=(),
-        columns=run_data.columns(told),
+        columns=run_data.columns(about),
     )

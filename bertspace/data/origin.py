@@ -68,16 +68,16 @@ def origin(config: TrainConfig, tables: Mapping[str, Table]) -> Origin:
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """What decides the rows, the seed of the split among it; files without their folders."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for each in fields(config):
         value = getattr(config, each.name)
         if each.metadata["group"] == "data" and value != each.default:
-            found[each.name] = value
-    for name in FILES & found.keys():
-        found[name] = _placeless(str(found[name]), bool(config.data_dir))
+            settings[each.name] = value
+    for name in FILES & settings.keys():
+        settings[name] = _placeless(str(settings[name]), bool(config.data_dir))
     if config.data_dir:
-        found["data_dir"] = Path(config.data_dir).name
-    return found | {"seed": config.seed}
+        settings["data_dir"] = Path(config.data_dir).name
+    return settings | {"seed": config.seed}
 
 
 def _placeless(file: str, in_folder: bool) -> str:
@@ -95,9 +95,9 @@ def _sha256(path: Path) -> str:
 
 def read(about: Mapping[str, Any]) -> Origin:
     """The origin in a source.json; of one written before there was any, what its words tell for sure."""
-    if isinstance(told := about.get("origin"), Mapping):
+    if isinstance(recorded := about.get("origin"), Mapping):
         names = {each.name for each in fields(Origin)}
-        return Origin(**{name: value for name, value in told.items() if name in names})
+        return Origin(**{name: value for name, value in recorded.items() if name in names})
     # A file is named without its folders, so that a slash is a Hub id's.
-    found = _HUB.fullmatch(str(about.get("source", "")))
-    return Origin(found[1], found[2] or "") if found else Origin()
+    match = _HUB.fullmatch(str(about.get("source", "")))
+    return Origin(match[1], match[2] or "") if match else Origin()

@@ -120,18 +120,18 @@ def _in_form(content: bytes, name: str, reading: Reading) -> Table | None:
     if not rows:
         raise DataError(f"{name} has no rows below its header.", hint="Add a row for every text.")
     frame = pd.DataFrame(rows, columns=list(form.columns), dtype="str")
-    said = f"Read as {form.corpus} is published: columns {', '.join(form.columns)}; quotes are text."
-    return Table(name, frame, findings=(said, *text.findings), remedies=text.remedies)
+    finding = f"Read as {form.corpus} is published: columns {', '.join(form.columns)}; quotes are text."
+    return Table(name, frame, findings=(finding, *text.findings), remedies=text.remedies)
 
 
 def _cells(form: Form, line: str, place: int, name: str) -> tuple[str, ...]:
-    if not (found := form.row.fullmatch(line)):
+    if not (match := form.row.fullmatch(line)):
         raise DataError(
             f"Line {place:,} of {name} is no row as {form.corpus} has them ({', '.join(form.columns)}): "
             f"{shortened(line)}.",
             hint="Mend the line, or say how the file is written: header, separator, quoting.",
         )
-    return found.groups()
+    return match.groups()
 
 
 # A folder or an archive
@@ -173,8 +173,8 @@ def parts(config: TrainConfig) -> dict[str, Table]:
 
     Raises DataError, where it cannot be told which file is meant: it lists them.
     """
-    found = _tables(_named(config), Reading.of(config))
-    return _labelled(found, [part for part in PARTS if getattr(config, f"{part}_file")])
+    tables = _tables(_named(config), Reading.of(config))
+    return _labelled(tables, [part for part in PARTS if getattr(config, f"{part}_file")])
 
 
 def training_part(config: TrainConfig) -> Table:
@@ -248,22 +248,22 @@ def _inside(folder: str, names: Iterable[str]) -> tuple[str, ...]:
 
 def _piece(source: Source) -> Piece:
     """The one table that the source is or holds; raises DataError."""
-    found = _pieces(source)
-    if list(found) != ["train"]:
-        raise _undecided(source, [each.source.inside for each in found.values()])
-    return found["train"]
+    pieces = _pieces(source)
+    if list(pieces) != ["train"]:
+        raise _undecided(source, [each.source.inside for each in pieces.values()])
+    return pieces["train"]
 
 
 def _pieces(source: Source) -> dict[str, Piece]:
     """What there is in a folder or an archive, by part; under "train" alone what is one table."""
     if not source.is_place:
         return {"train": Piece(source)}
-    if (found := _below(source)) is None:
+    if (listing := _below(source)) is None:
         raise DataError(
             f"{source.place.name} holds no {source.inside or 'files'}; found: {listed(source.place)}.",
             hint="Name one of these.",
         )
-    own, below = found
+    own, below = listing
     here = replace(source, inside=own)
     readable = _readable(below, packed=not source.place.is_dir())
     while below and readable:
@@ -309,37 +309,37 @@ def _split(here: Source, names: Sequence[str]) -> dict[str, Piece]:
     for entry in dict.fromkeys(name.partition("/")[0] for name in names):
         if part := _part(entry):
             entries.setdefault(part, []).append(entry)
-    found: dict[str, Piece] = {}
+    parts: dict[str, Piece] = {}
     for part in PARTS:
         several = entries.get(part, [])
         exact = [entry for entry in several if entry.partition(".")[0].lower() in PARTS[part]] or several
         if len(exact) > 1:
             raise _undecided(here, [posixpath.join(here.inside, entry) for entry in exact])
         if exact and exact[0] in names:
-            found[part] = _file(here, exact[0])
+            parts[part] = _file(here, exact[0])
         elif exact:
-            found[part] = _piece(replace(here, inside=posixpath.join(here.inside, exact[0])))
-    if "train" not in found:
+            parts[part] = _piece(replace(here, inside=posixpath.join(here.inside, exact[0])))
+    if "train" not in parts:
         return {}
     taken = {
-        posixpath.relpath(each.source.inside, here.inside or ".").partition("/")[0] for each in found.values()
+        posixpath.relpath(each.source.inside, here.inside or ".").partition("/")[0] for each in parts.values()
     }
     left = [name for name in names if name.partition("/")[0] not in taken]
-    return found | {"train": _said(found["train"], here, found, left)}
+    return parts | {"train": _with_finding(parts["train"], here, parts, left)}
 
 
-def _said(train: Piece, here: Source, found: Mapping[str, Piece], left: Sequence[str]) -> Piece:
+def _with_finding(train: Piece, here: Source, pieces: Mapping[str, Piece], left: Sequence[str]) -> Piece:
     """The training part, with what is taken for which part as its finding."""
-    named = [f"{posixpath.basename(each.source.inside)} is the {part} part" for part, each in found.items()]
-    said = f"In {here.place.name}, {', '.join(named)}." + (f" Not read: {_some(left)}." if left else "")
-    return replace(train, findings=(said, *train.findings))
+    named = [f"{posixpath.basename(each.source.inside)} is the {part} part" for part, each in pieces.items()]
+    finding = f"In {here.place.name}, {', '.join(named)}." + (f" Not read: {_some(left)}." if left else "")
+    return replace(train, findings=(finding, *train.findings))
 
 
 def _part(entry: str) -> str:
     """The part that a file's or a folder's name says it is; "" for none."""
     words = f"-{re.sub('[^a-z]+', '-', entry.lower())}-"
-    told = [part for part, names in PARTS.items() if any(f"-{name}-" in words for name in names)]
-    return "test" if "test" in told and "out-of-domain" in words else told[0] if len(told) == 1 else ""
+    named = [part for part, names in PARTS.items() if any(f"-{name}-" in words for name in names)]
+    return "test" if "test" in named and "out-of-domain" in words else named[0] if len(named) == 1 else ""
 
 
 def _texts(here: Source, names: Sequence[str]) -> dict[str, Piece]:
@@ -357,8 +357,8 @@ def _texts(here: Source, names: Sequence[str]) -> dict[str, Piece]:
     if folders or unlabelled or len(loose) < 2:
         return {}
     files = tuple(posixpath.join(here.inside, name) for name in loose)
-    said = f"{here.name} holds {len(files):,} files, each of which is read as one text."
-    return {"train": Piece(here, files, texts=True, findings=(said,))}
+    finding = f"{here.name} holds {len(files):,} files, each of which is read as one text."
+    return {"train": Piece(here, files, texts=True, findings=(finding,))}
 
 
 def _classes(
@@ -372,13 +372,13 @@ def _classes(
     ]
     turns.sort()
     counts = ", ".join(f"{shortened(label)[1:-1]} {len(several):,}" for label, several in folders.items())
-    said = f"{here.name} holds a text a file, in a folder for each label: {counts}."
+    finding = f"{here.name} holds a text a file, in a folder for each label: {counts}."
     if unlabelled:
-        said += f" The {len(unlabelled):,} texts in {UNLABELLED} have no label and are not read."
+        finding += f" The {len(unlabelled):,} texts in {UNLABELLED} have no label and are not read."
     if loose:
-        said += f" Not read: {_some(loose)}."
+        finding += f" Not read: {_some(loose)}."
     files, labels = tuple(file for *_, file in turns), tuple(label for _, label, _ in turns)
-    return Piece(here, files, texts=True, classes=labels, findings=(said,))
+    return Piece(here, files, texts=True, classes=labels, findings=(finding,))
 
 
 def _undecided(source: Source, names: Sequence[str]) -> DataError:
@@ -400,12 +400,12 @@ def _tables(pieces: Mapping[str, Piece], reading: Reading) -> dict[str, Table]:
     for piece in pieces.values():
         wanted.setdefault(piece.source.place, []).extend(piece.files)
     held = {place: archives.contents(place, files) for place, files in wanted.items() if files}
-    found, said = dict[str, Table](), set[str]()
+    tables, seen = dict[str, Table](), set[str]()
     for part, piece in pieces.items():
         table = _made(piece, held.get(piece.source.place, {}), reading)
-        found[part] = replace(table, findings=tuple(each for each in table.findings if each not in said))
-        said.update(table.findings)
-    return found
+        tables[part] = replace(table, findings=tuple(each for each in table.findings if each not in seen))
+        seen.update(table.findings)
+    return tables
 
 
 def _made(piece: Piece, held: Mapping[str, bytes], reading: Reading) -> Table:
@@ -430,16 +430,16 @@ def _table_of_texts(piece: Piece, held: Mapping[str, bytes], reading: Reading) -
     return Table(piece.source.name, pd.DataFrame(columns, dtype="str"))
 
 
-def _labelled(found: Mapping[str, Table], named: Sequence[str]) -> dict[str, Table]:
+def _labelled(tables: Mapping[str, Table], named: Sequence[str]) -> dict[str, Table]:
     """Without the parts that nobody named and that lack a column of the training part's.
 
     GLUE's test parts have no labels.
     """
-    train, kept, left = found["train"], dict[str, Table](), []
-    for part, table in found.items():
+    train, labelled, left = tables["train"], dict[str, Table](), []
+    for part, table in tables.items():
         lacking = [str(name) for name in train.frame.columns if name not in table.frame.columns]
         if lacking and part not in named:
             left.append(f"{table.name} has no column {lacking[0]!r}, as {train.name} has, and is not read.")
         else:
-            kept[part] = table
-    return kept | {"train": replace(train, findings=(*train.findings, *left))}
+            labelled[part] = table
+    return labelled | {"train": replace(train, findings=(*train.findings, *left))}

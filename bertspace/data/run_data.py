@@ -80,22 +80,22 @@ def about(file: Path) -> dict[str, Any]:
     if file.name not in {f"{part}.parquet" for part in PARTS}:
         return {}
     try:
-        found = json.loads(file.with_name(ABOUT).read_text(encoding="utf-8"))
-        return found if isinstance(found["labels"], dict) and isinstance(found["rows"], dict) else {}
+        record = json.loads(file.with_name(ABOUT).read_text(encoding="utf-8"))
+        return record if isinstance(record["labels"], dict) and isinstance(record["rows"], dict) else {}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none, or another program's
         return {}
 
 
-def label_names(told: Mapping[str, Any]) -> tuple[str, ...]:
+def label_names(record: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of a run's labels in their order, as its source.json has them."""
-    return tuple(map(str, next(iter((told.get("labels") or {}).values()), ())))
+    return tuple(map(str, next(iter((record.get("labels") or {}).values()), ())))
 
 
-def columns(told: Mapping[str, Any]) -> Columns:
+def columns(record: Mapping[str, Any]) -> Columns:
     """The columns that the rows had where they came from; without names where that is not known."""
-    found = told.get("columns")
-    found = found if isinstance(found, Mapping) else {}
-    return Columns(*(str(found.get(name) or "")[:1000] for name in ("text", "pair", "label")))
+    names = record.get("columns")
+    names = names if isinstance(names, Mapping) else {}
+    return Columns(*(str(names.get(name) or "")[:1000] for name in ("text", "pair", "label")))
 
 
 def named(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

@@ -37,8 +37,8 @@ def read(content: bytes, name: str, reading: Reading = AUTO) -> Table:
     rows = list(_rows(document, name))
     if not rows:
         raise DataError(f"{name} holds no questions.", hint=FORM)
-    said = f"{name} holds questions in SQuAD's form: a row for each, with the columns {', '.join(COLUMNS)}."
-    return Table(name, pd.DataFrame(rows, columns=list(COLUMNS)), findings=(said,))
+    note = f"{name} holds questions in SQuAD's form: a row for each, with the columns {', '.join(COLUMNS)}."
+    return Table(name, pd.DataFrame(rows, columns=list(COLUMNS)), findings=(note,))
 
 
 def _rows(document: Any, name: str) -> Iterator[tuple[Any, ...]]:
@@ -46,13 +46,13 @@ def _rows(document: Any, name: str) -> Iterator[tuple[Any, ...]]:
     left = tables.MAX_FILE_BYTES
     for article in _listed(document, "data", name):
         for paragraph in _listed(article, "paragraphs", name):
-            context, title = _text(paragraph, "context", name), _said(article, "title")
+            context, title = _text(paragraph, "context", name), _optional_text(article, "title")
             for asked in _listed(paragraph, "qas", name):
                 left -= len(context) + len(title)
                 if left < 0:
                     raise tables.too_large(name, "has more in its rows")
                 question = _text(asked, "question", name)
-                yield _said(asked, "id"), title, context, question, _answers(asked, name)
+                yield _optional_text(asked, "id"), title, context, question, _answers(asked, name)
 
 
 def _answers(asked: dict[str, Any], name: str) -> dict[str, list[Any]]:
@@ -61,20 +61,20 @@ def _answers(asked: dict[str, Any], name: str) -> dict[str, list[Any]]:
 
 
 def _listed(value: dict[str, Any], key: str, name: str) -> list[dict[str, Any]]:
-    found = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+    items = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(items, list) or not all(isinstance(each, dict) for each in items):
         raise DataError(f"{name} has no list of objects under {key!r} where there has to be one.", hint=FORM)
-    return found
+    return items
 
 
-def _said(value: dict[str, Any], key: str) -> str:
-    return found if isinstance(found := value.get(key), str) else ""
+def _optional_text(value: dict[str, Any], key: str) -> str:
+    return text if isinstance(text := value.get(key), str) else ""
 
 
 def _text(value: dict[str, Any], key: str, name: str) -> str:
-    if not isinstance(found := value.get(key), str):
+    if not isinstance(text := value.get(key), str):
         raise DataError(f"{name} has no text under {key!r} where there has to be one.", hint=FORM)
-    return found
+    return text
 
 
 def for_task(table: Table, config: TrainConfig) -> Table:
@@ -97,8 +97,8 @@ def for_task(table: Table, config: TrainConfig) -> Table:
 
 def _contexts(table: Table) -> Table:
     frame: pd.DataFrame = table.frame.drop_duplicates("context")[["context"]]
-    said = (
+    finding = (
         f"{table.name} holds {len(table.frame):,} questions: their {len(frame):,} contexts are read, each "
         "once. Answering questions is no task here yet."
     )
-    return replace(table, frame=frame, findings=(*table.findings, said))
+    return replace(table, frame=frame, findings=(*table.findings, finding))

@@ -63,17 +63,17 @@ class Table:
 
 
 @contextmanager
-def guesses_told(tables: Iterable[Table]) -> Iterator[None]:
+def guesses_in_errors(tables: Iterable[Table]) -> Iterator[None]:
     """Within the block a DataError also tells what was guessed of the tables, and how to say otherwise."""
     try:
         yield
     except DataError as error:
         guessed = [table for table in tables if table.remedies]
-        said = dict.fromkeys(finding for table in guessed for finding in table.findings)
+        guesses = dict.fromkeys(finding for table in guessed for finding in table.findings)
         ways = dict.fromkeys(remedy for table in guessed for remedy in table.remedies)
         if not ways:
             raise
-        hint = " ".join(filter(None, (error.hint, *said)))
+        hint = " ".join(filter(None, (error.hint, *guesses)))
         raise DataError(error.message, hint, tuple(dict.fromkeys((*error.remedies, *ways)))) from error
 
 
@@ -131,11 +131,11 @@ def _mapped(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
     def changed(value: Any) -> Any:
         return change(value) if isinstance(value, str) else value
 
-    found = frame.rename(columns=changed)
-    for name, kind in found.dtypes.items():
+    changed_frame = frame.rename(columns=changed)
+    for name, kind in changed_frame.dtypes.items():
         if kind.kind == "O":  # texts, and whatever else is no number
-            found[name] = found[name].map(changed)
-    return found
+            changed_frame[name] = changed_frame[name].map(changed)
+    return changed_frame
 
 
 def _is_own_export(columns: Sequence[str]) -> bool:
@@ -160,13 +160,13 @@ def file_kind(name: str) -> tuple[str, bool]:
 
 def file_bytes(path: Path) -> bytes:
     try:
-        found = os.stat(path)
-        if stat.S_ISDIR(found.st_mode):
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
             raise DataError(f"{path.name} is a folder.", hint="Name a file in it.")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path.name} is no regular file.", hint="Name a file on disk.")
-        if found.st_size > MAX_FILE_BYTES:
-            raise too_large(path.name, f"has {size_words(found.st_size)}")
+        if status.st_size > MAX_FILE_BYTES:
+            raise too_large(path.name, f"has {size_words(status.st_size)}")
         return path.read_bytes()
     except PermissionError as error:
         raise DataError(f"{path.name} may not be read.", hint="Change its permissions (chmod +r).") from error
@@ -209,12 +209,10 @@ def unpack(content: bytes, name: str) -> bytes:
     return unpacked
 
 
-def _column_names(found: list[str], name: str) -> list[str]:
-    if len(found) > MAX_COLUMNS:
-        raise DataError(
-            f"{name} has {len(found):,} columns; the limit is {MAX_COLUMNS:,}.", hint=FEWER_COLUMNS
-        )
-    names = [each.strip() or f"Unnamed: {place}" for place, each in enumerate(found)]
+def _column_names(raw: list[str], name: str) -> list[str]:
+    if len(raw) > MAX_COLUMNS:
+        raise DataError(f"{name} has {len(raw):,} columns; the limit is {MAX_COLUMNS:,}.", hint=FEWER_COLUMNS)
+    names = [each.strip() or f"Unnamed: {place}" for place, each in enumerate(raw)]
     if long := [place for place, each in enumerate(names, 1) if len(each) > LONGEST_NAME]:
         raise DataError(
             f"The name of column {long[0]} in {name} has more than {LONGEST_NAME:,} characters.",
@@ -243,15 +241,15 @@ def _delimited(text: Text, separator: str, reading: Reading) -> Table:
     frame = pd.concat([pd.Series(column, dtype="str") for column in columns], axis=1)
     frame.index, frame.columns = pd.Index(cells.numbers), pd.Index(cells.names)
     frame = _unguarded(frame) if _is_own_export(cells.names) else frame
-    return _told(text, frame, cells.findings, cells.remedies)
+    return _table(text, frame, cells.findings, cells.remedies)
 
 
-def _told(
+def _table(
     text: Text, frame: pd.DataFrame, findings: tuple[str, ...] = (), remedies: tuple[Remedy, ...] = ()
 ) -> Table:
     """The table with what is to be said of its text too."""
-    said, ways = (*text.findings, *findings), (*text.remedies, *remedies)
-    return Table(text.name, frame, findings=said, remedies=ways)
+    all_findings, ways = (*text.findings, *findings), (*text.remedies, *remedies)
+    return Table(text.name, frame, findings=all_findings, remedies=ways)
 
 
 def _read_json(content: bytes, name: str, reading: Reading) -> Table:
@@ -273,7 +271,7 @@ def _read_json(content: bytes, name: str, reading: Reading) -> Table:
         raise DataError(
             f"{name} has no rows with a column.", hint='Write every row as {"text": "…", "label": "…"}.'
         )
-    return _told(text, _frame(records))
+    return _table(text, _frame(records))
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
@@ -403,9 +401,9 @@ def _read_txt(content: bytes, name: str, reading: Reading) -> Table:
     lines = [line.rstrip("\r\n") for line in text.lines()]
     frame = pd.DataFrame({"text": lines}, dtype="str")
     if not (marks := lines[0].count("\t")) or any(line.count("\t") != marks for line in lines if line):
-        return _told(text, frame)
-    said = f"Every line of {name} has {marks + 1} parts with tabs between them, and is taken for one text."
-    return _told(text, frame, (said,), (Remedy("Separate at tabs", (("separator", "tab"),)),))
+        return _table(text, frame)
+    finding = f"Every line of {name} has {marks + 1} parts with tabs between them, and is taken for one text."
+    return _table(text, frame, (finding,), (Remedy("Separate at tabs", (("separator", "tab"),)),))
 
 
 _READERS: dict[str, Callable[[bytes, str, Reading], Table]] = {

@@ -55,8 +55,8 @@ class EpochBatches:
 
     def rows(self) -> list[np.ndarray]:
         """The row numbers of the batches that the next iteration yields."""
-        found = epoch_batches(self.lengths, self.batch_size, self.seed, self.epoch, self.seen)
-        return found[self.batches :]
+        batches = epoch_batches(self.lengths, self.batch_size, self.seed, self.epoch, self.seen)
+        return batches[self.batches :]
 
     def __len__(self) -> int:
         return -(-(len(self.lengths) - len(self.seen)) // self.batch_size) - self.batches

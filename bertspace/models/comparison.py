@@ -173,15 +173,15 @@ def evaluate_file(
     task = task or inference.task_of(model)
     loading.check_scorable(loading.locate(model), task)
     config = reading_config(model, task, settings)
-    found = held_out.read(model, Path(file), config, _label_names(model))
-    frame = found.frame.head(max_rows) if max_rows else found.frame
+    read = held_out.read(model, Path(file), config, _label_names(model))
+    frame = read.frame.head(max_rows) if max_rows else read.frame
     config = evaluation.as_in_the_run(model, frame, config)
     metrics, table = evaluation.evaluate(loading.locate(model), frame, config)
     rows = len(next(iter(table.values())))
     about = {"model": model, "task": task, "file": Path(file).name, "rows": rows}
     about |= {"max_length": inference.longest(model)} if TASKS[task].text_length(config) else {}
-    said = {"findings": list(found.findings), "remedies": found.table.remedies}
-    return about | {"metrics": metrics} | said
+    notes = {"findings": list(read.findings), "remedies": read.table.remedies}
+    return about | {"metrics": metrics} | notes
 
 
 def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingProxyType({})) -> TrainConfig:
@@ -209,7 +209,7 @@ def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComp
     elif not by_probe:
         _check_labels(base, tuned)
     rows = held_out.read(tuned, Path(file), config, names)
-    frame, said = rows.frame, (rows.findings, rows.table.remedies)
+    frame, notes = rows.frame, (rows.findings, rows.table.remedies)
     config = evaluation.as_in_the_run(tuned, frame, config)
     after, tuned_table = evaluation.evaluate(loading.locate(tuned), frame, config)
     if by_probe:
@@ -230,7 +230,7 @@ def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComp
     table = TASKS[task].compare_rows(frame, base_table, tuned_table, names)
     outcomes = table["verdict"].value_counts() if "verdict" in table else {}
     fixed, broken = (int(outcomes.get(each, 0)) for each in ("fixed", "broken"))
-    return FileComparison(words, tuned, len(table), before, after, table, fixed, broken, judged, *said)
+    return FileComparison(words, tuned, len(table), before, after, table, fixed, broken, judged, *notes)
 
 
 def _check_labels(base: str, tuned: str) -> None:
@@ -283,8 +283,8 @@ def _base(base: str, tuned: str) -> loading.Located:
 
 def _check_vocabularies(base: str, tuned: str) -> None:
     """Raises ModelError: a perplexity is a token's, and other tokens have another."""
-    found = [apart.compute(loading.locate(name), "vocabulary", {}) for name in (base, tuned)]
-    if found[0] != found[1]:
+    digests = [apart.compute(loading.locate(name), "vocabulary", {}) for name in (base, tuned)]
+    if digests[0] != digests[1]:
         raise ModelError(
             f"{base} and {tuned} have different vocabularies: their losses are not of the same words.",
             hint="Compare a model with the base that it was trained from, or with another run of that base.",

@@ -37,8 +37,8 @@ def evaluate(
     located: loading.Located, frame: pd.DataFrame, config: TrainConfig
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """A finished model's metrics and table on a frame with the task's columns."""
-    found = tabulate(located, frame, config)
-    return TASKS[config.task].score(found), found
+    results = tabulate(located, frame, config)
+    return TASKS[config.task].score(results), results
 
 
 def tabulate(
@@ -49,9 +49,9 @@ def tabulate(
         loading.check_scorable(located, config.task)
     rows = {str(name): frame[name].tolist() for name in frame.columns}
     asked = {"rows": rows, "config": config.to_dict(), "features": features}
-    found = apart.compute(located, "table", asked)
-    if isinstance(found, dict) and found and all(getattr(each, "ndim", 0) for each in found.values()):
-        return found
+    results = apart.compute(located, "table", asked)
+    if isinstance(results, dict) and results and all(getattr(each, "ndim", 0) for each in results.values()):
+        return results
     raise ModelError("The model gave answers of another shape.", hint="Choose another model.")
 
 
@@ -123,17 +123,17 @@ def parts(
     import torch
 
     model.eval()
-    device, found = hardware.device(), []  # the model's own is the CPU where FSDP keeps weights there
+    device, scored = hardware.device(), []  # the model's own is the CPU where FSDP keeps weights there
     with torch.inference_mode(), autocast(config.precision):
         for numbers in batches:
             check()
             batch = task.collate([(0, int(row)) for row in numbers], rows, tokenizer, config)
             results = table(model, {name: value.to(device) for name, value in batch.items()})
-            found.append((numbers, {name: value.cpu().numpy() for name, value in results.items()}))
-    return found
+            scored.append((numbers, {name: value.cpu().numpy() for name, value in results.items()}))
+    return scored
 
 
-def placed(found: Sequence[Part], size: int) -> dict[str, np.ndarray]:
+def placed(scored: Sequence[Part], size: int) -> dict[str, np.ndarray]:
     """One table of `size` rows, in their order; a row that two processes scored counts once.
 
     Never `gather_for_metrics`: with batches sorted by length it drops and repeats rows.
@@ -141,7 +141,7 @@ def placed(found: Sequence[Part], size: int) -> dict[str, np.ndarray]:
     import numpy as np
 
     whole: dict[str, np.ndarray] = {}
-    for numbers, results in found:
+    for numbers, results in scored:
         for name, values in results.items():
             whole.setdefault(name, np.zeros((size, *values.shape[1:]), values.dtype))[numbers] = values
     return whole

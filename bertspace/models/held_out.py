@@ -25,7 +25,7 @@ from bertspace.data.columns import (
     texts,
 )
 from bertspace.data.labels import code_known
-from bertspace.data.tables import Table, guesses_told, shortened
+from bertspace.data.tables import Table, guesses_in_errors, shortened
 from bertspace.errors import DataError, ModelError, Remedy
 from bertspace.models import loading
 from bertspace.safety.layout import CONFIG, read_json
@@ -68,8 +68,8 @@ class FileRows:
 
     def placed(self, answers: Sequence[T]) -> list[T | None]:
         """One a row of the file, None for a blank one."""
-        found = dict(zip(self.frame.index, answers, strict=True))
-        return [found.get(row) for row in self.table.frame.index]
+        by_row = dict(zip(self.frame.index, answers, strict=True))
+        return [by_row.get(row) for row in self.table.frame.index]
 
 
 def trained(model: str) -> Trained:
@@ -81,9 +81,9 @@ def trained(model: str) -> Trained:
         config, columns = run.config(), run_data.columns(run.source())
         return Trained(columns, bool(config.pair_column) and TASKS[config.task].takes_pairs)
     with suppress(ModelError):
-        told = read_json(loading.locate(model).path / CONFIG).get(KEY)
-        if isinstance(told, dict):
-            columns = run_data.columns({"columns": told})
+        recorded = read_json(loading.locate(model).path / CONFIG).get(KEY)
+        if isinstance(recorded, dict):
+            columns = run_data.columns({"columns": recorded})
             return Trained(columns, bool(columns.pair))
     return Trained()
 
@@ -98,7 +98,7 @@ def read(
     """
     labelled = labelled and TASKS[config.task].has_labels
     table = data.read_file(file, config)
-    with guesses_told([table]):
+    with guesses_in_errors([table]):
         return _rows(model, file, table, config, names, labelled)
 
 
@@ -128,9 +128,9 @@ def pick(
 
     own: the file is a run's own, under the canonical names.
     """
-    found = [str(name) for name in table.frame.columns]
+    names = [str(name) for name in table.frame.columns]
     if own and not any((config.text_column, config.pair_column, config.label_column)):
-        roles = [name if name in found else "" for name in ("text", "pair", "label" if labelled else "")]
+        roles = [name if name in names else "" for name in ("text", "pair", "label" if labelled else "")]
         return Columns(*roles), []
     if data.is_headless(table) or not known.columns.text:
         return _guessed(known, config, table, labelled)
@@ -138,7 +138,7 @@ def pick(
     takes_pairs = TASKS[config.task].takes_pairs
     wanted = {"text": known.columns.text, "pair": known.columns.pair if takes_pairs else ""}
     wanted |= {"label": known.columns.label} if labelled else {}
-    picked = {role: asked[role] or _as_trained(name, found) for role, name in wanted.items()}
+    picked = {role: asked[role] or _as_trained(name, names) for role, name in wanted.items()}
     if missing := [role for role, name in wanted.items() if name and not picked[role]]:
         raise _missing(missing, wanted, config, table)
     if config.pair_column and not known.columns.pair:
@@ -150,13 +150,13 @@ def pick(
         label_column=picked.get("label", ""),
     )
     columns = pick_columns(chosen, table) if labelled else _texts_of(chosen, table)
-    return columns, [_said(columns, asked, wanted)]
+    return columns, [_columns_finding(columns, asked, wanted)]
 
 
-def _as_trained(name: str, found: Sequence[str]) -> str:
+def _as_trained(name: str, names: Sequence[str]) -> str:
     """The column of that name, or the only one that differs from it in case or outer blanks; or ""."""
-    twins = [each for each in found if each.strip().lower() == name.strip().lower()]
-    return name if name in found else twins[0] if len(twins) == 1 and name else ""
+    twins = [each for each in names if each.strip().lower() == name.strip().lower()]
+    return name if name in names else twins[0] if len(twins) == 1 and name else ""
 
 
 def _texts_of(config: TrainConfig, table: Table) -> Columns:
@@ -184,7 +184,7 @@ def _guessed(known: Trained, config: TrainConfig, table: Table, labelled: bool) 
     if data.is_headless(table):
         return columns, []
     asked = {"text": config.text_column, "pair": config.pair_column, "label": config.label_column}
-    return columns, [_said(columns, asked, {})]
+    return columns, [_columns_finding(columns, asked, {})]
 
 
 def _guessed_texts(config: TrainConfig, table: Table) -> Columns:
@@ -205,11 +205,11 @@ def _not_pairs(table: Table) -> DataError:
 
 def _missing(missing: Sequence[str], wanted: dict[str, str], config: TrainConfig, table: Table) -> DataError:
     """What is not there, what there is, and the guess as a way out."""
-    found = [str(name) for name in table.frame.columns]
+    names = [str(name) for name in table.frame.columns]
     lacking = " and ".join(shortened(wanted[role]) for role in missing)
     remedies = []
     unnamed = all(_UNNAMED.fullmatch(wanted[role]) for role in missing)
-    if unnamed and not any(map(_UNNAMED.fullmatch, found)):
+    if unnamed and not any(map(_UNNAMED.fullmatch, names)):
         remedies.append(Remedy("The first line is a row", (("header", "no"),)))
     for guess in [] if unnamed else _guesses(missing, wanted, config, table):
         title = " and ".join(f"{shortened(name)} as the {ROLES[role]}" for role, name in guess.items())
@@ -217,7 +217,7 @@ def _missing(missing: Sequence[str], wanted: dict[str, str], config: TrainConfig
         remedies.append(Remedy(f"Read {title}", settings))
     flags = " and ".join(f"{role}_column" for role in missing)
     return DataError(
-        f"{table.name} has no column {lacking}, which the model was trained on; {found_words(found)}",
+        f"{table.name} has no column {lacking}, which the model was trained on; {found_words(names)}",
         hint=f"Name what is to be read instead by {flags}, or rename the columns in the file.",
         remedies=tuple(remedies),
     )
@@ -245,7 +245,7 @@ def _guesses(
     return []
 
 
-def _said(columns: Columns, asked: dict[str, str], wanted: dict[str, str]) -> str:
+def _columns_finding(columns: Columns, asked: dict[str, str], wanted: dict[str, str]) -> str:
     """Which columns are read, and why these."""
     parts = []
     for role, words in ROLES.items():
@@ -254,11 +254,11 @@ def _said(columns: Columns, asked: dict[str, str], wanted: dict[str, str]) -> st
             if wanted.get(role) and name != wanted[role]:
                 why = f"{shortened(wanted[role])} in the training"
             parts.append(f"{words}: column {shortened(name)}, {'as asked' if asked[role] else why}")
-    said = "; ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}."
+    sentence = "; ".join(parts)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
 def to_remember(columns: Columns) -> dict[str, Any]:
     """What the config.json of a model says of its training's columns; nothing where they have no names."""
-    told = {name: value for name in ROLES if (value := getattr(columns, name))}
-    return {KEY: told} if told else {}
+    named = {name: value for name in ROLES if (value := getattr(columns, name))}
+    return {KEY: named} if named else {}

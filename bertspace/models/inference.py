@@ -67,11 +67,11 @@ class ModelCache:
     def get(self, located: loading.Located, task: str, limit: TimeLimit) -> Loaded:
         """The model out of the cache or from disk; raises ModelError or TimeLimitError."""
         written = _written(located)
-        if found := self._find(located, task, written):
-            return found
+        if loaded := self._find(located, task, written):
+            return loaded
         with limit.holding(self.loading):
-            if found := self._find(located, task, written):  # loaded by another thread meanwhile
-                return found
+            if loaded := self._find(located, task, written):  # loaded by another thread meanwhile
+                return loaded
             loaded = _load(located, task, written)
             self._keep(loaded)
         return loaded
@@ -79,11 +79,11 @@ class ModelCache:
     def _find(self, located: loading.Located, task: str, written: int) -> Loaded | None:
         key = (located.path, task, located.max_length)
         with self.lock:
-            found = self.models.get(key)
-            if found is None or found.written != written:
+            loaded = self.models.get(key)
+            if loaded is None or loaded.written != written:
                 return None
             self.models.move_to_end(key)
-            return found
+            return loaded
 
     def _keep(self, loaded: Loaded) -> None:
         most = most_bytes()
@@ -182,11 +182,11 @@ def predict_by(
     return checked_answers(apart.compute(located, "answers", asked, seconds=seconds), len(texts), task)
 
 
-def checked_answers(found: Any, count: int, task: str) -> list[list[Answer]]:
+def checked_answers(values: Any, count: int, task: str) -> list[list[Answer]]:
     """The answers that `answers` wrote; raises ModelError for what it cannot have written."""
     kind = TASKS[task].answer
     try:
-        answers = [[kind.from_list(values) for values in each] for each in found]
+        answers = [[kind.from_list(answer) for answer in each] for each in values]
         every = [answer for each in answers for answer in each]
         if not all(each.is_finite for each in every):
             raise ModelError(
@@ -216,17 +216,17 @@ def predict_with_probe(
     """
     _check(texts, pairs)
     asked = {"texts": list(texts), "pairs": list(pairs) if pairs else None}
-    found = apart.compute(_reading(base, "", max_length), "features", asked, seconds=seconds)
-    pooled = checked_array(found, len(texts))
+    features = apart.compute(_reading(base, "", max_length), "features", asked, seconds=seconds)
+    pooled = checked_array(features, len(texts))
     probe.check(len(names), pooled.shape[1])
     rows = probe.probabilities(pooled).tolist()
     return [[each] for each in TASKS[task].from_probabilities(rows, names, texts, pairs)]
 
 
-def checked_array(found: Any, rows: int, dimensions: int = 2) -> np.ndarray:
+def checked_array(array: Any, rows: int, dimensions: int = 2) -> np.ndarray:
     """The array, if it is one of so many rows of numbers; raises ModelError."""
-    if getattr(found, "ndim", 0) == dimensions and len(found) == rows and found.dtype.kind in "fiub":
-        return found
+    if getattr(array, "ndim", 0) == dimensions and len(array) == rows and array.dtype.kind in "fiub":
+        return array
     raise ModelError("The model gave answers of another shape.", hint="Choose another model.")
 
 
@@ -247,7 +247,7 @@ def answers(
 
     limit = TimeLimit(seconds)
     loaded = _CACHE.get(located, task, limit)
-    found: list[list[list[Any]]] = [[] for _ in texts]
+    answers_by_text: list[list[list[Any]]] = [[] for _ in texts]
     for places in _by_length(texts, pairs, texts_at_once(loaded.model)):
         chosen = [pairs[place] for place in places] if pairs else None
         # Between two batches a short text of someone else has its turn.
@@ -256,8 +256,8 @@ def answers(
                 loaded.model, loaded.tokenizer, [texts[place] for place in places], chosen, top_k
             )
         for place, result in zip(places, results, strict=True):
-            found[place] = [each.to_list() for each in result]
-    return found
+            answers_by_text[place] = [each.to_list() for each in result]
+    return answers_by_text
 
 
 def features(
@@ -271,15 +271,15 @@ def features(
 
     limit = TimeLimit(seconds)
     loaded = _CACHE.get(located, "features", limit)
-    found: list[np.ndarray] = [np.empty(0)] * len(texts)
+    features_by_text: list[np.ndarray] = [np.empty(0)] * len(texts)
     for places in _by_length(texts, pairs, texts_at_once(loaded.model)):
         own = [texts[place] for place in places]
         others = [pairs[place] for place in places] if pairs else None
         with limit.holding(loaded.lock), torch.inference_mode(), loading.named(located.name):
             pooled = mean_pooled(loaded.model, text_inputs(loaded.model, loaded.tokenizer, own, others))
         for place, row in zip(places, pooled.cpu().numpy(), strict=True):
-            found[place] = row
-    return np.stack(found)
+            features_by_text[place] = row
+    return np.stack(features_by_text)
 
 
 def token_counts(
@@ -287,8 +287,8 @@ def token_counts(
 ) -> list[int]:
     """How many tokens each text has, special ones counted."""
     with loading.named(located.name):
-        found = encodings(loading.load_tokenizer(located), texts, pairs, None)
-        return [len(each.ids) for each in found]
+        encoded = encodings(loading.load_tokenizer(located), texts, pairs, None)
+        return [len(each.ids) for each in encoded]
 
 
 def unknown_share(

@@ -79,10 +79,10 @@ class Probe:
             if set(header) - {"__metadata__"} == {"weight", "bias"} and all(
                 header[name]["dtype"] in FLOATS for name in ("weight", "bias")
             ):
-                found = load_file(path)
-                fits = found["weight"].ndim == 2 and found["bias"].shape == found["weight"].shape[:1]
-                if fits and all(np.isfinite(each).all() for each in found.values()):
-                    return cls(**found)
+                tensors = load_file(path)
+                fits = tensors["weight"].ndim == 2 and tensors["bias"].shape == tensors["weight"].shape[:1]
+                if fits and all(np.isfinite(each).all() for each in tensors.values()):
+                    return cls(**tensors)
         raise ModelError(f"{path.name} holds no probe.", hint="Name a base model that classifies.")
 
     def check(self, labels: int, features: int) -> None:
@@ -113,10 +113,10 @@ def _header(path: Path) -> dict[str, Any]:
         size = int.from_bytes(file.read(8), "little")
         if size > HEADER_BYTES:
             raise ValueError("too large a header")
-        found = json.loads(file.read(size))
-    if not isinstance(found, dict):
+        header = json.loads(file.read(size))
+    if not isinstance(header, dict):
         raise ValueError("no header")
-    return found
+    return header
 
 
 def mean_pooled(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:

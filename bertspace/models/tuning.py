@@ -48,11 +48,11 @@ def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
 def freeze(model: PreTrainedModel, count: int) -> None:
     """Leave the embeddings and the lowest `count` layers as they are."""
     layers = encoder_layers(model)
-    told = getattr(model.config, "num_hidden_layers", None) or len(layers)
-    if len(layers) < told:
+    expected = getattr(model.config, "num_hidden_layers", None) or len(layers)
+    if len(layers) < expected:
         raise ConfigError(
-            f"freeze_layers is {count}, and the {told} layers of this {model.config.model_type} cannot be "
-            "frozen one by one: they share weights.",
+            f"freeze_layers is {count}, and the {expected} layers of this {model.config.model_type} "
+            "cannot be frozen one by one: they share weights.",
             hint="Set freeze_layers to 0.",
         )
     if count > len(layers):
@@ -68,8 +68,8 @@ def _lists(model: PreTrainedModel) -> list[nn.ModuleList]:
     """The lists of modules that are in no other list."""
     from torch import nn
 
-    found = {name: each for name, each in model.base_model.named_modules() if isinstance(each, nn.ModuleList)}
-    return [each for name, each in found.items() if not any(name.startswith(f"{other}.") for other in found)]
+    lists = {name: each for name, each in model.base_model.named_modules() if isinstance(each, nn.ModuleList)}
+    return [each for name, each in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
 
 
 def too_many_layers(count: int, layers: int) -> ConfigError:
@@ -138,14 +138,14 @@ def save_adapter(model: PreTrainedModel, folder: Path, base: str, revision: str)
     config.task_type, config.auto_mapping = _for_peft(model)
     config.save_pretrained(folder)
     new = set(getattr(model, "new_weights", ()))  # drawn at random: who loads the base draws others
-    kept = {
+    tensors = {
         f"base_model.model.{name.replace('.default', '')}": parameter.detach().float().cpu().contiguous()
         for name, parameter in model.named_parameters()
         if parameter.requires_grad or name.replace(".base_layer", "") in new
     }
     labels = [str(name) for _, name in sorted(model.config.id2label.items())]
     metadata = {"format": "pt", "labels": json.dumps(labels)}  # which the base does not know
-    save_file(kept, folder / "adapter_model.safetensors", metadata=metadata)
+    save_file(tensors, folder / "adapter_model.safetensors", metadata=metadata)
 
 
 def _for_peft(model: PreTrainedModel) -> tuple[str | None, dict[str, str] | None]:

@@ -20,12 +20,12 @@ def share(tokenizer: PreTrainedTokenizerBase, rows: Iterable[ArrayLike]) -> floa
     if unknown is None:  # bytes are all known
         return 0.0
     special = [each for each in tokenizer.all_special_ids if each != unknown]
-    found = total = 0
+    count = total = 0
     for row in rows:
         ids = np.asarray(row)
-        found += int((ids == unknown).sum())
+        count += int((ids == unknown).sum())
         total += len(ids) - int(np.isin(ids, special).sum())
-    return found / max(1, total)
+    return count / max(1, total)
 
 
 def words(share: float) -> str:

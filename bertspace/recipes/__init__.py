@@ -40,13 +40,13 @@ def load(name: str, *, model: str = "", data_dir: str = "") -> dict[str, Any]:
 def _files(name: str, recipe: Mapping[str, Any], data_dir: str) -> dict[str, str]:
     """The recipe's files in the folder or the archive, as TrainConfig names them; raises DataError."""
     place, choices = Path(data_dir).expanduser(), recipe["local"]["files"]
-    found = next((each for each in choices if published.holds(data_dir, each.values())), None)
-    if found is None and place.exists():
+    chosen = next((each for each in choices if published.holds(data_dir, each.values())), None)
+    if chosen is None and place.exists():
         raise DataError(
             f"{place.name} has no files of the recipe {name}; it holds {published.listed(place)}.",
             hint=f"Give {recipe['local']['published']}, as a folder or packed; or {_wanted(choices[0])}.",
         )
-    return {f"{part}_file": file for part, file in (found or choices[0]).items()}
+    return {f"{part}_file": file for part, file in (chosen or choices[0]).items()}
 
 
 def _wanted(files: Mapping[str, str]) -> str:

@@ -159,8 +159,8 @@ class Run:
         state = replace(state, ended=self._last_sign())
         if self.is_complete():
             return replace(state, status="done")  # it died on the last few lines
-        kept = self.checkpoint()
-        hint = f"Resume it: it goes on after step {kept:,}." if kept else "Resume it to begin anew."
+        step = self.checkpoint()
+        hint = f"Resume it: it goes on after step {step:,}." if step else "Resume it to begin anew."
         message, advice = "The process ended before the run did.", {}
         if self._noted_memory() > NEAR * (state.memory_bytes or hardware.memory_limit_bytes()):
             message = "The process was ended when memory was nearly full, most likely by the system for that."
@@ -171,8 +171,8 @@ class Run:
     def lighter(self) -> dict[str, int]:
         """Settings that need less memory and that the run can go on with."""
         with suppress(RunError):
-            found = lighter(self.config())
-            return found if self.checkpoint() is None or set(found) <= CHANGEABLE else {}
+            settings = lighter(self.config())
+            return settings if self.checkpoint() is None or set(settings) <= CHANGEABLE else {}
         return {}
 
     def is_complete(self) -> bool:
@@ -225,8 +225,8 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """The folders of the whole checkpoints, oldest first; one half written has another name."""
-        found = (self.path / "checkpoints").glob("step-*")
-        return sorted(path for path in found if _CHECKPOINT.fullmatch(path.name))
+        folders = (self.path / "checkpoints").glob("step-*")
+        return sorted(path for path in folders if _CHECKPOINT.fullmatch(path.name))
 
     # Events and log
 
@@ -264,7 +264,7 @@ class Run:
         path = self.path / "events.jsonl"
         if not path.is_file():
             return
-        kept = []
+        lines = []
         for line in path.read_bytes().splitlines(keepends=True):
             try:
                 event = json.loads(line)
@@ -273,9 +273,9 @@ class Run:
             after = event.get("step", 0) > step or (event.get("step", 0) == step and event["kind"] != "step")
             if (after and step) or not step or not line.endswith(b"\n"):
                 break
-            kept.append(line)
+            lines.append(line)
         with whole_file(path) as temporary:
-            temporary.write_bytes(b"".join(kept))
+            temporary.write_bytes(b"".join(lines))
 
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of log.txt, of which at most 16 KiB are read."""

@@ -38,8 +38,8 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     """Wilson's 95 % score interval of a share (Wilson 1927)."""
     from scipy.stats import binomtest
 
-    found = binomtest(right, count).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(right, count).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def newcombe(both: int, first: int, second: int, neither: int) -> tuple[float, float]:
@@ -115,17 +115,17 @@ def label_metrics(truth: np.ndarray, predicted: np.ndarray, classes: int) -> Cal
 
     def metrics(weights: np.ndarray) -> Metrics:
         # (draws, classes)
-        right, true, said = ((each @ weights.T).T for each in (is_right, is_truth, is_predicted))
+        right, true, guessed = ((each @ weights.T).T for each in (is_right, is_truth, is_predicted))
         total, hits = weights.sum(1), right.sum(1)
-        there = ((true + said) > 0).sum(1)
-        f1 = _ratio(2 * right, true + said)
-        covariance = hits * total - (true * said).sum(1)
-        spread = np.sqrt((total**2 - (true**2).sum(1)) * (total**2 - (said**2).sum(1)))
+        there = ((true + guessed) > 0).sum(1)
+        f1 = _ratio(2 * right, true + guessed)
+        covariance = hits * total - (true * guessed).sum(1)
+        spread = np.sqrt((total**2 - (true**2).sum(1)) * (total**2 - (guessed**2).sum(1)))
         return {
             "accuracy": hits / total,
             "f1_macro": f1.sum(1) / there,
             "f1_weighted": (f1 * true).sum(1) / total,
-            "precision_macro": _ratio(right, said).sum(1) / there,
+            "precision_macro": _ratio(right, guessed).sum(1) / there,
             "matthews_correlation": _ratio(covariance, spread),
         }
 

@@ -68,11 +68,11 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """The outcome, and the figures that it rests on."""
-        told = f"{METRICS[self.metric].phrase} {self._with_range(self.tuned)} on {self._where()}, against "
-        told += f"{self._with_range(self.before)} for {self._whom()}"
+        words = f"{METRICS[self.metric].phrase} {self._with_range(self.tuned)} on {self._where()}, against "
+        words += f"{self._with_range(self.before)} for {self._whom()}"
         if self.outcome == UNKNOWN:
-            return f"{told[:1].upper()}{told[1:]}."
-        return f"{TITLES[self.outcome]}: {told} ({self._change()})."
+            return f"{words[:1].upper()}{words[1:]}."
+        return f"{TITLES[self.outcome]}: {words} ({self._change()})."
 
     @property
     def words(self) -> str:
@@ -85,9 +85,9 @@ class Verdict:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Verdict:
         """As `to_dict` wrote it; raises KeyError, TypeError or ValueError for anything else."""
-        found = {name: values[name] for name in cls.__dataclass_fields__}
-        ranges = {name: Measured(**found[name]) for name in ("tuned", "before", "change")}
-        return cls(**(found | ranges | {"notes": tuple(map(str, found["notes"]))}))
+        fields = {name: values[name] for name in cls.__dataclass_fields__}
+        ranges = {name: Measured(**fields[name]) for name in ("tuned", "before", "change")}
+        return cls(**(fields | ranges | {"notes": tuple(map(str, fields["notes"]))}))
 
     def _where(self) -> str:
         part = f"{self.split} " if self.split else ""
@@ -102,20 +102,20 @@ class Verdict:
 
     def _with_range(self, value: Measured) -> str:
         """Of fill-mask with its interval; of a classification that of the change says it."""
-        told = figure(value.value, self.metric)
+        words = figure(value.value, self.metric)
         if not self.masks or value.low is None or value.high is None:
-            return told
-        return f"{told} (95 %: {figure(value.low, self.metric)} to {figure(value.high, self.metric)})"
+            return words
+        return f"{words} (95 %: {figure(value.low, self.metric)} to {figure(value.high, self.metric)})"
 
     def _change(self) -> str:
         ratio = METRICS[self.metric].is_ratio
         form = (lambda value: f"{value:.3f}") if ratio else signed
-        told = (
+        words = (
             f"{form(self.change.value)} times as high" if ratio else f"difference {form(self.change.value)}"
         )
         if self.change.low is None or self.change.high is None:
-            return told
-        return f"{told}, 95 % interval {form(self.change.low)} to {form(self.change.high)}"
+            return words
+        return f"{words}, 95 % interval {form(self.change.low)} to {form(self.change.high)}"
 
 
 def figure(value: float, metric: str) -> str:
@@ -158,7 +158,7 @@ def of_labels(
     truth, classes = tuned["label"], len(names)
     known = np.array(counts if sum(counts) else np.bincount(truth, minlength=classes))
     commonest = int(known.argmax())
-    said = {
+    guesses = {
         "tuned": tuned["probabilities"].argmax(-1),
         against: base["probabilities"].argmax(-1),
         MAJORITY: np.full(len(truth), commonest),
@@ -169,20 +169,20 @@ def of_labels(
         functions = {who: means(values, "loss") for who, values in losses.items()}
         weights = np.ones(len(truth), dtype=np.int64)
     else:
-        kinds, weights = np.unique(np.stack([truth, *said.values()]), axis=1, return_counts=True)
+        kinds, weights = np.unique(np.stack([truth, *guesses.values()]), axis=1, return_counts=True)
         functions = {
-            who: label_metrics(kinds[0], kinds[1 + place], classes) for place, who in enumerate(said)
+            who: label_metrics(kinds[0], kinds[1 + place], classes) for place, who in enumerate(guesses)
         }
     exact = {
         who: float(function(weights[None].astype(float))[metric][0]) for who, function in functions.items()
     }
     best = min if METRICS[metric].lower_is_better else max
     reference = best((against, MAJORITY), key=lambda who: exact[who])
-    right = {who: guesses == truth for who, guesses in said.items()}
+    right = {who: labels == truth for who, labels in guesses.items()}
     ranges = _ranges(metric, exact, over_draws(functions, weights), right, reference)
-    found = Verdict("", metric, *ranges, reference, len(truth), "rows", split, 0, names[commonest])
-    notes = [*_labels_notes(metric, truth, said, names, against), *_notes(found, chosen)]
-    return replace(found, outcome=_outcome(found), notes=tuple(notes))
+    verdict = Verdict("", metric, *ranges, reference, len(truth), "rows", split, 0, names[commonest])
+    notes = [*_labels_notes(metric, truth, guesses, names, against), *_notes(verdict, chosen)]
+    return replace(verdict, outcome=_outcome(verdict), notes=tuple(notes))
 
 
 def _ranges(
@@ -236,58 +236,59 @@ def of_masks(
         first / second if ratio else first - second,
     )
     ranges = (with_interval(exact["tuned"], first), with_interval(exact[BASE], second), change)
-    found = Verdict("", metric, *ranges, BASE, count, unit, split, int(tuned["masks"].sum()))
-    return replace(found, outcome=_outcome(found), notes=tuple(_notes(found, chosen)))
+    verdict = Verdict("", metric, *ranges, BASE, count, unit, split, int(tuned["masks"].sum()))
+    return replace(verdict, outcome=_outcome(verdict), notes=tuple(_notes(verdict, chosen)))
 
 
-def _outcome(found: Verdict) -> str:
+def _outcome(verdict: Verdict) -> str:
     """By the interval; where all resamples are alike, and so there is none, by the value."""
-    nothing = 1.0 if METRICS[found.metric].is_ratio else 0.0
-    value = found.change.value
-    low = value if found.change.low is None else found.change.low
-    high = value if found.change.high is None else found.change.high
-    if found.rows < FEWEST or low <= nothing <= high or math.isclose(value, nothing, abs_tol=1e-9):
+    nothing = 1.0 if METRICS[verdict.metric].is_ratio else 0.0
+    value = verdict.change.value
+    low = value if verdict.change.low is None else verdict.change.low
+    high = value if verdict.change.high is None else verdict.change.high
+    if verdict.rows < FEWEST or low <= nothing <= high or math.isclose(value, nothing, abs_tol=1e-9):
         return UNCLEAR
-    return BETTER if (value < nothing) == METRICS[found.metric].lower_is_better else WORSE
+    return BETTER if (value < nothing) == METRICS[verdict.metric].lower_is_better else WORSE
 
 
 # What the headline hides
 
 
 def _labels_notes(
-    metric: str, truth: np.ndarray, said: Mapping[str, np.ndarray], names: Sequence[str], against: str
+    metric: str, truth: np.ndarray, guesses: Mapping[str, np.ndarray], names: Sequence[str], against: str
 ) -> Iterator[str]:
     import numpy as np
 
-    guesses = said["tuned"]
+    tuned = guesses["tuned"]
     present = np.unique(truth)
-    if len(present) > 1 and len(np.unique(guesses)) == 1:
-        yield f"It gives all of these rows one label, {quoted(names[int(guesses[0])])}."
+    if len(present) > 1 and len(np.unique(tuned)) == 1:
+        yield f"It gives all of these rows one label, {quoted(names[int(tuned[0])])}."
     every = np.ones((1, len(truth)))
     mine, its = (
-        float(label_metrics(truth, said[who], len(names))(every)["f1_macro"][0]) for who in ("tuned", against)
+        float(label_metrics(truth, guesses[who], len(names))(every)["f1_macro"][0])
+        for who in ("tuned", against)
     )
     if metric != "f1_macro" and round(mine, 3) < round(its, 3):
         whose = "the probe's" if against == PROBE else "the base's"
         yield f"Macro F1 fell: {mine:.3f}, against {whose} {its:.3f}."
-    never = [names[label] for label in present if not (guesses[truth == label] == label).any()]
+    never = [names[label] for label in present if not (tuned[truth == label] == label).any()]
     if never:
         shown = ", ".join(map(quoted, never[:NAMED]))
         more = f" and {len(never) - NAMED:,} more" if len(never) > NAMED else ""
         yield f"F1 is 0 for {len(never):,} of the {len(present):,} labels: {shown}{more}."
 
 
-def _notes(found: Verdict, chosen: bool) -> Iterator[str]:
+def _notes(verdict: Verdict, chosen: bool) -> Iterator[str]:
     if chosen:
         yield (
-            f"The epoch was chosen on the same {found.unit} that it is measured on, which makes the figures "
-            "look better than they are."
+            f"The epoch was chosen on the same {verdict.unit} that it is measured on, which makes the "
+            "figures look better than they are."
         )
-    unit = found.unit.removesuffix("s") if found.rows == 1 else found.unit
-    if found.rows < FEWEST:
-        yield f"{found.rows:,} {unit} can show no difference: hold out more."
-    elif found.rows < FEW:
-        yield f"Only {found.rows:,} {unit} were measured, so the intervals are wide."
+    unit = verdict.unit.removesuffix("s") if verdict.rows == 1 else verdict.unit
+    if verdict.rows < FEWEST:
+        yield f"{verdict.rows:,} {unit} can show no difference: hold out more."
+    elif verdict.rows < FEW:
+        yield f"Only {verdict.rows:,} {unit} were measured, so the intervals are wide."
 
 
 # Of a run
@@ -297,8 +298,8 @@ def of_result(result: Mapping[str, Any], unit: str, baseline: str) -> Verdict:
     """The verdict in a run's result. An earlier version's has none: then its figures, and that no more is
     known. unit, baseline: the task's.
     """
-    if told := result.get("verdict"):
-        return Verdict.from_dict(told)
+    if recorded := result.get("verdict"):
+        return Verdict.from_dict(recorded)
     split = "test" if result.get("test") else "validation"
     metric = result["headline"]
     before = {BASE if baseline == "model" else PROBE: result["base"][split]}

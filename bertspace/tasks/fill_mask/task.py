@@ -227,7 +227,9 @@ class FillMask(Task):
             own, truncation=True, max_length=tokenizer.model_max_length, padding=True, return_tensors="pt"
         )
         where = batch["input_ids"] == tokenizer.mask_token_id
-        if missing := [text for text, found in zip(texts, where.any(1).tolist(), strict=True) if not found]:
+        if missing := [
+            text for text, has_mask in zip(texts, where.any(1).tolist(), strict=True) if not has_mask
+        ]:
             raise _no_mask(missing[0], tokenizer)
         inputs = {key: value.to(model.device) for key, value in batch.items()}
         inputs["positions"] = where.flatten().nonzero().squeeze(1).to(model.device)
@@ -240,7 +242,7 @@ class FillMask(Task):
         for owner, values, tokens in zip(owners, best.values.tolist(), best.indices.tolist(), strict=True):
             scores = dict(zip(names_of(tokenizer, tokens), values, strict=True))
             results[owner].append(Filled(own[owner], scores, _fill_of(tokenizer, tokens[0], decides)))
-        return [_fill(found, tokenizer.mask_token) for found in results]
+        return [_fill(answers, tokenizer.mask_token) for answers in results]
 
 
 def masked_sentences(texts: Iterable[str], longest: int) -> Iterator[str]:
@@ -316,16 +318,16 @@ def _token_decides(tokenizer: PreTrainedTokenizerBase) -> bool:
     return bool(close == apart)
 
 
-def _fill(found: list[Filled], mask_token: str) -> list[Filled]:
+def _fill(answers: list[Filled], mask_token: str) -> list[Filled]:
     """The predictions of one text, whose text has every mask replaced by its own best token."""
-    if not found:
-        return found
-    filled, *rest = found[0].text.split(mask_token)
-    fills = [prediction.fill for prediction in found]
+    if not answers:
+        return answers
+    filled, *rest = answers[0].text.split(mask_token)
+    fills = [answer.fill for answer in answers]
     fills += [mask_token] * (len(rest) - len(fills))  # masks behind the longest text that the model reads
     for fill, piece in zip(fills, rest, strict=True):
         filled = "".join(filled_in(filled, fill)) + piece
-    return [replace(prediction, text=filled) for prediction in found]
+    return [replace(answer, text=filled) for answer in answers]
 
 
 def choose(

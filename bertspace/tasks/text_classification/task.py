@@ -185,8 +185,8 @@ class TextClassification(Task):
         if not answers:
             return {"label": None, "scores": {}}
         answer = answers[0]
-        said = {"meaning": answer.meaning} if isinstance(answer, Classified) and answer.meaning else {}
-        return {"label": answer.best, "scores": answer.scores, **said}
+        more = {"meaning": answer.meaning} if isinstance(answer, Classified) and answer.meaning else {}
+        return {"label": answer.best, "scores": answer.scores, **more}
 
     def examples(self, frame: pd.DataFrame, most: int, longest: int = 200) -> list[tuple[str, str]]:
         """One row of each label first, so that the examples differ."""
@@ -202,10 +202,10 @@ class TextClassification(Task):
         top_k: int,
     ) -> list[list[Classified]]:
         logits = _logits(model, text_inputs(model, tokenizer, texts, pairs))
-        said = meaning(model.config.problem_type, model.config.num_labels)
-        scores = logits if said == "number" else logits.sigmoid() if said else logits.softmax(-1)
-        found = ranked(scores.tolist(), model.config.id2label or {}, texts, pairs, said)
-        return [[each] for each in found]
+        kind = meaning(model.config.problem_type, model.config.num_labels)
+        scores = logits if kind == "number" else logits.sigmoid() if kind else logits.softmax(-1)
+        answers = ranked(scores.tolist(), model.config.id2label or {}, texts, pairs, kind)
+        return [[each] for each in answers]
 
 
 def _logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
