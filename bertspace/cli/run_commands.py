@@ -127,7 +127,7 @@ def note(arguments: argparse.Namespace) -> Outcome:
     run = run_named(arguments.run)
     engine.edit(run, notes=arguments.notes)
     notes = run.state().notes
-    return Outcome({"run": run.id, "notes": notes}, f"The note is {'notes' if notes else 'gone'}.")
+    return Outcome({"run": run.id, "notes": notes}, f"The note is {'kept' if notes else 'gone'}.")
 
 
 def compare(arguments: argparse.Namespace) -> Outcome:
