@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -198,6 +199,23 @@ class TrainConfig:
                 hint=f"The settings: {', '.join(known)}.",
             )
         return cls(**{name: convert(name, value) for name, value in values.items()})
+
+
+def as_command(config: TrainConfig, separator: str = " ") -> str:
+    """The command line that trains the same: a flag for each setting that is not its default."""
+    values = {each.name: (getattr(config, each.name), each.default) for each in fields(config)}
+    flags = [as_flag(name, value) for name, (value, default) in values.items() if value != default]
+    return separator.join(["python -m bertspace train", *flags])
+
+
+def as_flag(name: str, value: Any) -> str:
+    """A setting as a command has it, quoted for a shell."""
+    flag = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return flag if value else flag.replace("--", "--no-", 1)
+    text = str(value)
+    # argparse takes what begins with a dash for another flag, unless an equals sign ties the two.
+    return shlex.quote(f"{flag}={text}") if text.startswith("-") else f"{flag} {shlex.quote(text)}"
 
 
 FIELD_TYPES: dict[str, Any] = typing.get_type_hints(TrainConfig)

@@ -5,12 +5,11 @@ side. Knows nothing of gradio.
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from bertspace.publish.needs import requirements
 from bertspace.runs import Run, whole_file, write_atomically
 from bertspace.safety import loadable
 from bertspace.safety.layout import laid_out
-from bertspace.schema import TrainConfig, TrainEvent
+from bertspace.schema import TrainConfig, TrainEvent, as_command
 from bertspace.tasks import METRICS, TASKS
 
 ARCHIVED = (
@@ -56,26 +55,8 @@ def _yaml(config: TrainConfig) -> str:
 
 
 def command(run: Run) -> str:
-    """The command that trains the same again, inside the run's folder: what differs from the defaults."""
-    return _command(run.config())
-
-
-def _command(config: TrainConfig) -> str:
-    flags = [
-        _flag(each.name, value)
-        for each in fields(TrainConfig)
-        if (value := getattr(config, each.name)) != each.default
-    ]
-    return " ".join(["python -m bertspace train", *flags])
-
-
-def _flag(name: str, value: Any) -> str:
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(value, bool):
-        return flag if value else flag.replace("--", "--no-", 1)
-    text = str(value)
-    # argparse takes what begins with a dash for another flag, unless an equals sign ties the two.
-    return shlex.quote(f"{flag}={text}") if text.startswith("-") else f"{flag} {shlex.quote(text)}"
+    """The command that trains the same again, inside the run's folder."""
+    return as_command(run.config())
 
 
 # The stand-alone script
@@ -242,7 +223,7 @@ def _write_code(run: Run, folder: Path) -> None:
         _write_base(models.locate(config.model), config.task, folder / BASE)
     here = replace(config, model=BASE) if config.model != "starter" and _lies_beside(config.model) else config
     write_atomically(folder / "settings.yaml", _yaml(here))
-    write_atomically(folder / "command.txt", f"{_command(here)}\n")
+    write_atomically(folder / "command.txt", f"{as_command(here)}\n")
     write_atomically(folder / "train.py", text)
     packages = ["torch", "transformers", "accelerate", "numpy", "pandas", "pyarrow"]
     write_atomically(

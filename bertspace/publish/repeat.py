@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,7 +17,7 @@ from bertspace.data import origin
 from bertspace.data.origin import FILES, Origin
 from bertspace.errors import without_paths
 from bertspace.runs import Run
-from bertspace.schema import TrainConfig
+from bertspace.schema import TrainConfig, as_command, as_flag
 
 FOLDER, CONFIG, ENVIRONMENT, DATA = "training", "config.yaml", "environment.json", "data.json"
 FILES_FOLDER, BASE = "PATH/TO/THE/FILES", "PATH/TO/THE/BASE"  # what who repeats it has to fill in
@@ -60,7 +59,7 @@ def of_run(run: Run) -> Repeat:
     placeholder = _without_place(values)
     command = ""
     if known:
-        command = " ".join(["python -m bertspace train --settings", f"{FOLDER}/{CONFIG}", *_given(values)])
+        command = " ".join([as_command(TrainConfig()), f"--settings {FOLDER}/{CONFIG}", *_given(values)])
     on_cpu = str(environment.get("device", "")).startswith("CPU") and environment.get("processes", 1) == 1
     same_seed = come_from.settings.get("seed") == values["seed"]
     several = dropouts if values["dropout"] is None else {}
@@ -86,11 +85,10 @@ def _given(values: Mapping[str, Any]) -> Iterator[str]:
     named = {name: str(values[name]) for name in sorted(FILES) if values[name]}
     if len(set(named.values())) == len(named):
         if named or values["data_dir"]:
-            yield f"--data-dir {FILES_FOLDER}"
+            yield as_flag("data_dir", FILES_FOLDER)
         return
     for name, file in named.items():  # of one name, in several folders
-        path = f"{FILES_FOLDER}/{name.removesuffix('_file')}/{file}"
-        yield f"--{name.replace('_', '-')} {shlex.quote(path)}"
+        yield as_flag(name, f"{FILES_FOLDER}/{name.removesuffix('_file')}/{file}")
 
 
 def _without_place(values: dict[str, Any]) -> str:
@@ -101,7 +99,7 @@ def _without_place(values: dict[str, Any]) -> str:
         return ""
     if Path(path).is_absolute():
         values["model"] = Path(path).name
-    return f" --model {BASE}"
+    return f" {as_flag('model', BASE)}"
 
 
 def _dropouts(folder: Path) -> dict[str, float]:

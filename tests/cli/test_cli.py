@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from bertspace.cli.watch import Watch, step_words
 from bertspace.errors import BertspaceError, OutOfMemory, RunError
 from bertspace.jobs import queue, worker
 from bertspace.runs import Run
-from bertspace.schema import FIELD_TYPES, RunState, TrainConfig, TrainEvent
+from bertspace.schema import FIELD_TYPES, RunState, TrainConfig, TrainEvent, as_command
 from bertspace.tasks import Answer
 from tests.support import ROOT
 
@@ -124,10 +125,32 @@ def test_every_setting_is_a_flag() -> None:
         wanted[name] = value
         flag = f"--{name.replace('_', '-')}"
         flags += [flag] if kind is bool else [flag, str(value)]
+    assert parsed(flags) == wanted | {name: str(value) for name, value in wanted.items() if value is not True}
+    assert parsed(shlex.split(as_command(TrainConfig(**wanted)))[4:]) == parsed(flags)
+    assert parsed(["--no-whole-words"]) == {"whole_words": False}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(),
+        TrainConfig(task="fill-mask", whole_words=True, learning_rate=None, dropout=0.0, epochs=1.5),
+        TrainConfig(label_names="-1,1", train_file="a b's.csv", text_column='"text"', seed=0),
+    ],
+)
+def test_a_config_as_a_command_is_read_again(config: TrainConfig) -> None:
+    words = shlex.split(as_command(config))
+    assert words[:4] == ["python", "-m", "bertspace", "train"]
+    assert TrainConfig.from_dict(parsed(words[4:])) == config
+    assert len([word for word in words[4:] if word.startswith("--")]) == sum(
+        getattr(config, name) != setting.default for name, setting in SETTINGS.items()
+    )
+
+
+def parsed(flags: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser()
     add_settings(parser, SETTINGS)
-    assert TrainConfig.from_dict(given_settings(parser.parse_args(flags))) == TrainConfig(**wanted)
-    assert given_settings(parser.parse_args(["--no-whole-words"])) == {"whole_words": False}
+    return given_settings(parser.parse_args(flags))
 
 
 def test_flags_go_before_the_recipe() -> None:

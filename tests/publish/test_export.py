@@ -1,11 +1,9 @@
 """What a run takes along: settings, command, a script that trains the same, a zip; and two runs compared."""
 
-import argparse
 import ast
 import json
 import math
 import os
-import shlex
 import subprocess
 import sys
 import zipfile
@@ -19,7 +17,6 @@ import pytest
 import yaml
 
 from bertspace import data, models, training
-from bertspace.cli.outcome import SETTINGS, add_settings, given_settings
 from bertspace.errors import RunError
 from bertspace.publish import export
 from bertspace.runs import Run
@@ -244,28 +241,6 @@ def test_names_from_outside_stay_texts_in_the_script(tiny_bert: Path, tmp_path: 
 
 def test_the_settings_are_read_again(finished: Run) -> None:
     assert TrainConfig.from_dict(yaml.safe_load(export.yaml_text(finished))) == finished.config()
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        TrainConfig(),
-        TrainConfig(task="fill-mask", whole_words=True, learning_rate=None, dropout=0.0, epochs=1.5),
-        TrainConfig(label_names="-1,1", train_file="a b's.csv", text_column='"text"', seed=0),
-    ],
-)
-def test_the_command_is_read_again(config: TrainConfig, tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    run.write_config(config)
-    words = shlex.split(export.command(run))
-    command, flags = words[:4], words[4:]
-    parser = argparse.ArgumentParser()
-    add_settings(parser, SETTINGS)
-    assert command == ["python", "-m", "bertspace", "train"]
-    assert TrainConfig.from_dict(given_settings(parser.parse_args(flags))) == config
-    assert len([flag for flag in flags if flag.startswith("--")]) == sum(
-        getattr(config, name) != setting.default for name, setting in SETTINGS.items()
-    )
 
 
 # Files to take along

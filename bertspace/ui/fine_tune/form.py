@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from dataclasses import Field, fields
+from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from bertspace import policy
 from bertspace.data.archives import ACCEPTED
 from bertspace.errors import DataError
 from bertspace.policy import Person
-from bertspace.schema import FIELD_TYPES, TrainConfig
+from bertspace.schema import FIELD_TYPES, TrainConfig, as_command
 from bertspace.ui.models.catalogue import checked_model
 
 FIELDS: dict[str, Field[Any]] = {each.name: each for each in fields(TrainConfig)}
@@ -148,14 +147,9 @@ def shown(name: str, value: Any) -> Any:
 
 
 def command(config: TrainConfig) -> str:
-    """The command line that trains the same: what differs from the defaults, an option a line."""
-    words = ["python -m bertspace train"]
-    for name, field in FIELDS.items():
-        value = getattr(config, name)
-        if value != field.default and value is not None:
-            shown = Path(value).name if name in UPLOADS else _plain(value)
-            words.append(f"--{name.replace('_', '-')} {shlex.quote(shown)}")
-    return " \\\n    ".join(words)
+    """The command line that trains the same, an option a line; of files their names, no place on the host."""
+    names: dict[str, Any] = {each: Path(getattr(config, each)).name for each in UPLOADS}
+    return as_command(replace(config, **names), separator=" \\\n    ")
 
 
 def _plain(value: Any) -> str:

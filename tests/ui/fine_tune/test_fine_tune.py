@@ -141,7 +141,7 @@ def test_the_command_line_names_what_differs_from_the_defaults() -> None:
         "python -m bertspace train",
         "--dataset sample:office",
         "--label-names 'a,b c'",
-        "--whole-words on",
+        "--whole-words",
         "--learning-rate 2e-05",
     ]
 
