@@ -14,7 +14,7 @@ from bertspace.cli import run_control, words
 from bertspace.cli.outcome import RUN_HELP, SETTINGS, Commands, Outcome, add_command, run_named
 from bertspace.cli.train import document, summary, to_go_on
 from bertspace.errors import RunError
-from bertspace.jobs import engine, queue
+from bertspace.jobs import comparison, engine, queue
 from bertspace.publish import export
 from bertspace.runs import Run
 from bertspace.schema import TrainEvent
@@ -132,7 +132,7 @@ def note(arguments: argparse.Namespace) -> Outcome:
 
 def compare(arguments: argparse.Namespace) -> Outcome:
     first, second = run_named(arguments.run), run_named(arguments.other)
-    compared = export.compare(first, second)
+    compared = comparison.compare(first, second)
     named = {"name": (first.name, second.name)} | compared.settings
     settings = [(name, *map(_value, pair)) for name, pair in named.items()]
     metrics = [

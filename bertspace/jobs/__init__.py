@@ -1,3 +1,3 @@
-"""What is at work: runs submitted, queued and trained by workers, and transfers from and to the Hub."""
+"""What is at work: runs submitted, queued, trained and compared, and transfers from and to the Hub."""
 
-__all__ = ["engine", "queue", "transfers"]
+__all__ = ["comparison", "engine", "queue", "transfers"]

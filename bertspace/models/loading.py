@@ -146,7 +146,7 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     everybody may see is brought now, with the rights at hand: the worker that trains it has none. seconds:
     what that may take; 0 is no limit.
     """
-    if _is_local(name := names.plain(name)):
+    if is_local(name := names.plain(name)):
         return name
     from bertspace import hub
     from bertspace.hub import cache, quota
@@ -170,7 +170,7 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     return fixed
 
 
-def _is_local(name: str) -> bool:
+def is_local(name: str) -> bool:
     """Whether the name is none of a model of the Hub."""
     return name == "starter" or name.startswith(("run:", ".", "~", "/")) or _folder(name) is not None
 
@@ -248,7 +248,7 @@ def run_called(name: str) -> runs.Run:
 
 def _locate_run(name: str) -> Located:
     run = run_called(name)
-    if not (run.path / "model" / "config.json").is_file():
+    if not run.has_model:
         raise ModelError(
             f"The run {run.id} has no model yet.", hint="Wait for its first epoch, or choose another."
         )
@@ -262,6 +262,19 @@ def of_run(run: runs.Run) -> Located:
     config = run.config()
     length = TASKS[config.task].text_length(config)
     return Located(f"run:{run.id}", run.path / "model", "run", max_length=length)
+
+
+def of_run_or_base(run: runs.Run) -> Located:
+    """A run's own model where it has one yet, else its base: both have the same sizes and tokenizer."""
+    return of_run(run) if run.has_model else locate(run.config().model)
+
+
+def is_here(run: runs.Run) -> bool:
+    """Whether `of_run_or_base` finds a model without the Hub."""
+    from bertspace import hub
+
+    name = run.config().model
+    return run.has_model or is_local(name) or hub.folder_on_disk(name) is not None
 
 
 def misfit(located: Located, task: str) -> str:
@@ -412,7 +425,7 @@ def layers(name: str) -> int | None:
     """
     from bertspace import hub
 
-    folder = locate(name).path if _is_local(name) else hub.folder_on_disk(name)
+    folder = locate(name).path if is_local(name) else hub.folder_on_disk(name)
     told = read_json(folder / CONFIG) if folder else {}
     counts = (told.get(key) for key in ("num_hidden_layers", "n_layers", "n_layer", "num_layers"))
     return next((count for count in counts if isinstance(count, int)), None)

@@ -1,6 +1,4 @@
-"""A run to take along: its settings, command and stand-alone script, its files as a zip, and two runs side by
-side. Knows nothing of gradio.
-"""
+"""A run to take along: its settings, command and stand-alone script, and its files as a zip."""
 
 from __future__ import annotations
 
@@ -8,12 +6,12 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import hardware, hub, models
+from bertspace import hardware, models
 from bertspace.data.labels import parse_names
 from bertspace.errors import BertspaceError, RunError, without_paths
 from bertspace.models import apart, batching, tuning
@@ -21,7 +19,7 @@ from bertspace.publish.needs import requirements
 from bertspace.runs import Run, whole_file, write_atomically
 from bertspace.safety import loadable
 from bertspace.safety.layout import laid_out
-from bertspace.schema import TrainConfig, TrainEvent, as_command
+from bertspace.schema import TrainConfig, as_command
 from bertspace.tasks import METRICS, TASKS
 
 ARCHIVED = (
@@ -37,7 +35,6 @@ same with bertspace; settings.yaml has its settings.
 MODEL_AND_SCORES = (
     "model/ is the trained model, for transformers' from_pretrained; result.json has its scores.\n"
 )
-MOST_POINTS = 300  # of a curve in a comparison
 
 
 # Settings and command
@@ -85,7 +82,7 @@ def _versions() -> str:
 
 def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
     """What the script says of the model, and how it is loaded."""
-    base = _lies_beside(config.model)
+    base = models.is_local(config.model)
     name, _, revision = (BASE, "", "") if base else config.model.partition("@")
     pinned = [f"revision={json.dumps(revision)}"] if revision else []
     eager = (
@@ -106,7 +103,7 @@ def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
 
 def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
     """What the script says of the rows; lengths and segments are the tokenizer's."""
-    tokenizer = apart.compute(_located(run, config), "tokenizer_facts", {})
+    tokenizer = apart.compute(models.of_run_or_base(run), "tokenizer_facts", {})
     task = TASKS[config.task]
     fill_mask = config.task == "fill-mask"
     longest = TASKS[config.task].longest(config)
@@ -142,19 +139,6 @@ def _training_names(run: Run, config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _lies_beside(model: str) -> bool:
-    """Whether the base is saved with the script, because no Hub id names it."""
-    return model == "starter" or model.startswith("run:") or Path(model).is_absolute()
-
-
-def _located(run: Run, config: TrainConfig) -> models.Located:
-    """The run's own model where there is one, which has its base's sizes and tokenizer; else the base."""
-    folder = run.path / "model"
-    if (folder / "config.json").is_file():
-        return models.Located(f"run:{run.id}", folder, "run")
-    return models.locate(config.model)
-
-
 def _resolved(run: Run, config: TrainConfig) -> TrainConfig:
     """The settings as the training had them: with the model's own learning rate where none was given."""
     if config.learning_rate is not None:
@@ -164,7 +148,7 @@ def _resolved(run: Run, config: TrainConfig) -> TrainConfig:
     return replace(
         config,
         learning_rate=rate
-        or models.default_learning_rate(_located(run, config), config.task, config.lora_rank),
+        or models.default_learning_rate(models.of_run_or_base(run), config.task, config.lora_rank),
     )
 
 
@@ -219,9 +203,11 @@ def _fill(run: Run, folder: Path) -> None:
 def _write_code(run: Run, folder: Path) -> None:
     """All that the script needs beside data/, the script and the command that does the same."""
     config, text = run.config(), script(run)
-    if _lies_beside(config.model):
+    if models.is_local(config.model):
         _write_base(models.locate(config.model), config.task, folder / BASE)
-    here = replace(config, model=BASE) if config.model != "starter" and _lies_beside(config.model) else config
+    here = (
+        replace(config, model=BASE) if config.model != "starter" and models.is_local(config.model) else config
+    )
     write_atomically(folder / "settings.yaml", _yaml(here))
     write_atomically(folder / "command.txt", f"{as_command(here)}\n")
     write_atomically(folder / "train.py", text)
@@ -284,7 +270,7 @@ def _add(file: zipfile.ZipFile, name: str, root: Path, paths: Iterable[Path]) ->
 def _readme(run: Run, folder: Path) -> str:
     """What the zip's files are for; puts the code into the folder, or says why there is none."""
     try:
-        if not _is_here(run, run.config()):
+        if not models.is_here(run):
             raise RunError(
                 "Its base model is not on this machine.", hint="Pull it, and download the run again."
             )
@@ -293,8 +279,7 @@ def _readme(run: Run, folder: Path) -> str:
         code = f"There is no train.py. {error}"
     else:
         code = AGAIN.format(beside="data/ and base/" if (folder / BASE).is_dir() else "data/")
-    has_model = (run.path / "model" / "config.json").is_file()
-    return f"{run.name}\n\n{code}\n{MODEL_AND_SCORES if has_model else ''}"
+    return f"{run.name}\n\n{code}\n{MODEL_AND_SCORES if run.has_model else ''}"
 
 
 def _unwritten(path: Path, error: OSError) -> RunError:
@@ -309,78 +294,3 @@ def _members(root: Path) -> Iterator[Path]:
         part = root / name
         found = sorted(part.rglob("*")) if part.is_dir() else [part]
         yield from (path for path in found if path.is_file() and not path.is_symlink())
-
-
-# Two runs side by side
-
-
-@dataclass(frozen=True)
-class RunComparison:
-    """Pairs are (first, second). settings: those that differ, "data" for other rows. metrics: by split and
-    name. curves: (step, loss), at most 300 points of each run.
-    """
-
-    settings: dict[str, tuple[Any, Any]]
-    metrics: dict[str, dict[str, tuple[float | None, float | None]]]
-    curves: tuple[list[tuple[int, float]], list[tuple[int, float]]]
-
-
-def compare(first: Run, second: Run) -> RunComparison:
-    """What two runs were told, reached and went through."""
-    told = [_told(run) for run in (first, second)]
-    events = [run.events()[0] for run in (first, second)]
-    reached = [_reached(first, events[0]), _reached(second, events[1])]
-    return RunComparison(
-        settings={name: pair for name, pair in _paired(*told).items() if pair[0] != pair[1]},
-        metrics={split: _paired(*(each.get(split, {}) for each in reached)) for split in _paired(*reached)},
-        curves=(_curve(events[0]), _curve(events[1])),
-    )
-
-
-def _told(run: Run) -> dict[str, Any]:
-    """The settings as the training had them, and in words which rows it was given."""
-    result, source = run.result(), run.source()
-    rows = ", ".join(f"{count:,} {part}" for part, count in source.get("rows", {}).items())
-    settings = result["config"] if result else run.config().to_dict()
-    if settings["learning_rate"] is None:
-        settings = settings | {"learning_rate": _own_rate(run)}
-    return settings | {"data": f"{source.get('source', '')}: {rows}"}
-
-
-def _own_rate(run: Run) -> float | None:
-    """The learning rate of the run's model; None where that is not on this machine: nothing is downloaded."""
-    config = run.config()
-    try:
-        here = _located(run, config) if _is_here(run, config) else None
-        return models.default_learning_rate(here, config.task, config.lora_rank) if here else None
-    except BertspaceError:
-        return None
-
-
-def _is_here(run: Run, config: TrainConfig) -> bool:
-    """Whether the model is found without the Hub."""
-    there = _lies_beside(config.model) or (run.path / "model" / "config.json").is_file()
-    return there or hub.folder_on_disk(config.model) is not None
-
-
-def _reached(run: Run, events: Sequence[TrainEvent]) -> dict[str, dict[str, float]]:
-    """The metrics by split; of a run without a result those of the epoch that was scored last."""
-    if result := run.result():
-        return {split: result[split] for split in ("validation", "test") if result.get(split)}
-    scored = next((event.metrics for event in reversed(events) if event.kind == "epoch"), {})
-    found = {name: value for name, value in scored.items() if name != "train_loss"}
-    return {"validation": found} if found else {}
-
-
-def _paired(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {name: (first.get(name), second.get(name)) for name in [*first, *(second.keys() - first.keys())]}
-
-
-def _curve(events: Sequence[TrainEvent]) -> list[tuple[int, float]]:
-    """(step, loss), evenly thinned, first and last among them; a step that was done again counts once."""
-    losses = {event.step: event.loss for event in events if event.kind == "step" and event.loss is not None}
-    points = sorted(losses.items())
-    if len(points) <= MOST_POINTS:
-        return points
-    last = len(points) - 1
-    return [points[round(place * last / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]

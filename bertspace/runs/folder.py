@@ -213,6 +213,11 @@ class Run:
         except FileNotFoundError:
             return None
 
+    @property
+    def has_model(self) -> bool:
+        """Whether model/ is there, as it is from the first scored epoch on."""
+        return (self.path / "model" / "config.json").is_file()
+
     def held_out(self) -> Path:
         """The file of rows that the run was not trained on: its test rows, or else its validation rows."""
         test = self.path / "data" / "test.parquet"

@@ -89,7 +89,7 @@ def misfit(model: str, task: str) -> str:
         return "no classifier yet: fine-tune it first" if task == "text-classification" else ""
     if not (run := _run(model)):
         return _hub_misfit(model, task) if task and is_hub(model) else ""
-    if not (run.path / "model" / "config.json").is_file():
+    if not run.has_model:
         status = run.state().status
         return f"{status}: no model yet" if status in ("queued", "running") else f"{status}: it left no model"
     own = run.config().task

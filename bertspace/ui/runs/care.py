@@ -12,7 +12,7 @@ import gradio as gr
 
 from bertspace import data, policy, runs
 from bertspace.errors import ForbiddenError
-from bertspace.jobs import engine, queue
+from bertspace.jobs import comparison, engine, queue
 from bertspace.publish import export
 from bertspace.runs import LOCAL_OWNER, Run
 from bertspace.tasks import samples
@@ -147,7 +147,7 @@ def show_run(run_id: str, request: gr.Request | None = None) -> dict[str, Any]:
 def compare_runs(run_id: str, other: str, request: gr.Request | None = None) -> dict[str, Any]:
     """Two runs side by side, as pairs: the settings that differ, the metrics, and the curves of the loss."""
     owner = who.allowed(request, "see runs").owner
-    return asdict(export.compare(find_run(run_id, owner), find_run(other, owner)))
+    return asdict(comparison.compare(find_run(run_id, owner), find_run(other, owner)))
 
 
 @needs("see runs")

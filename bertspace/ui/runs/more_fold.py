@@ -9,7 +9,7 @@ import gradio as gr
 
 from bertspace.errors import BertspaceError
 from bertspace.hardware import size
-from bertspace.jobs import engine
+from bertspace.jobs import comparison, engine
 from bertspace.publish import export
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
@@ -141,7 +141,7 @@ def compared(run_id: str, other: str, request: gr.Request | None = None) -> str:
         return ""
     owner = who.allowed(request, "see runs").owner
     first, second = find_run(run_id, owner), find_run(other, owner)
-    return render_pair.draw_pair(export.compare(first, second), first.name, second.name)
+    return render_pair.draw_pair(comparison.compare(first, second), first.name, second.name)
 
 
 @needs("manage runs")

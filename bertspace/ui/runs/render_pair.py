@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bertspace.publish.export import RunComparison
+from bertspace.jobs.comparison import RunComparison
 from bertspace.ui.frame.chart import Line, chart, thin
 from bertspace.ui.frame.html import METRIC_WORDS, cut, number, text
 

@@ -145,7 +145,7 @@ def view(run_id: str, owner: str = LOCAL_OWNER) -> RunView:
         kept(run.path / "result.json", run.result),
         _TRAILS.follow(run),
         queue.position(run) if state.status == "queued" else 0,
-        (run.path / "model" / "config.json").is_file(),
+        run.has_model,
         running and run.stop_requested(),
         running and run.pause_requested(),
         run.checkpoint(),

@@ -522,7 +522,7 @@ def test_two_runs_stand_side_by_side(home: Path) -> None:
 
 
 def test_two_equal_runs_say_so(home: Path) -> None:
-    from bertspace.publish.export import RunComparison
+    from bertspace.jobs.comparison import RunComparison
 
     shown = render_pair.draw_pair(RunComparison({}, {}, ([], [])), "a", "b")
     assert "Their settings and their rows are the same." in shown
