@@ -42,7 +42,7 @@ WORK = {
     "token_counts": "bertspace.models.inference",
     "unknown_share": "bertspace.models.inference",
     "vocabulary": "bertspace.models.inference",
-    "tokenizer_facts": "bertspace.models.inference",
+    "longest_text": "bertspace.models.inference",
     "adapted_answers": "bertspace.publish.roundtrip",
     "table": "bertspace.models.evaluation",
     "measured": "bertspace.training.pace",

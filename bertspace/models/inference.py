@@ -166,7 +166,7 @@ def _reading(name: str, task: str, max_length: int) -> loading.Located:
 
 def longest(name: str) -> int:
     """Tokens that the model reads of a text: its run's max_length, else as many as it can."""
-    return int(apart.compute(loading.locate(name), "tokenizer_facts", {})["longest"])
+    return int(apart.compute(loading.locate(name), "longest_text", {}))
 
 
 def predict_by(
@@ -306,13 +306,9 @@ def vocabulary(located: loading.Located, *, seconds: float) -> str:
     return sha256(json.dumps(tokens).encode()).hexdigest()
 
 
-def tokenizer_facts(located: loading.Located, *, seconds: float) -> dict[str, Any]:
-    """What an exported script says of the tokenizer: its longest text, and whether pairs have types."""
-    tokenizer = loading.load_tokenizer(located)
-    return {
-        "longest": tokenizer.model_max_length,
-        "segments": "token_type_ids" in tokenizer.model_input_names,
-    }
+def longest_text(located: loading.Located, *, seconds: float) -> int:
+    """Tokens that the model reads of a text."""
+    return int(loading.load_tokenizer(located).model_max_length)
 
 
 def _check(texts: Sequence[str], pairs: Sequence[str] | None) -> None:

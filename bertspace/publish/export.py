@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,12 @@ from typing import Any
 from bertspace import hardware, models
 from bertspace.data.labels import parse_names
 from bertspace.errors import BertspaceError, RunError, without_paths
-from bertspace.models import apart, batching, tuning
+from bertspace.models import apart
 from bertspace.publish.needs import requirements
 from bertspace.runs import Run, whole_file, write_atomically
-from bertspace.safety import loadable
 from bertspace.safety.layout import laid_out
 from bertspace.schema import TrainConfig, as_command
-from bertspace.tasks import METRICS, TASKS
+from bertspace.tasks import TASKS
 
 ARCHIVED = (
     *("config.yaml", "result.json", "events.jsonl", "predictions.parquet", "probe.safetensors"),
@@ -35,6 +35,9 @@ same with bertspace; settings.yaml has its settings.
 MODEL_AND_SCORES = (
     "model/ is the trained model, for transformers' from_pretrained; result.json has its scores.\n"
 )
+BEGIN, END = "# Settings", "# End of the settings"  # the comments around those of a task's script
+SETTING = re.compile(r"(?P<target>(?P<name>[A-Z_]+)(?:: [^=]+)?) = .+?(?P<comment>(?:  #.*)?)")
+PACKAGES = ("torch", "transformers", "accelerate", "peft", "scikit-learn", "numpy", "pandas", "pyarrow")
 
 
 # Settings and command
@@ -62,94 +65,57 @@ def command(run: Run) -> str:
 def script(run: Run) -> str:
     """A Python script of the same training, with no import of bertspace; it runs in an exported folder.
 
-    Generated for this run's task and settings only. With dropout 0 it reaches the run's own losses.
+    With dropout 0 it reaches the run's own losses.
     """
-    from jinja2 import Environment, FileSystemLoader
-
-    loader = FileSystemLoader(Path(__file__).parent)
-    jinja = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)  # noqa: S701
-    jinja.filters["text"] = lambda value: json.dumps(value, ensure_ascii=False)
     config = run.config()
-    names = _model_names(run, config) | _data_names(run, config) | _training_names(run, config)
-    return jinja.get_template("script.jinja").render(names, c=config, run_id=run.id, versions=_versions())
+    source = TASKS[config.task].script.read_text(encoding="utf-8")
+    return fill_in(source, _settings(run, config))
 
 
-def _versions() -> str:
-    from importlib.metadata import version
+def fill_in(source: str, values: Mapping[str, Any]) -> str:
+    """The script with these values for the settings that stand, a line each, between its two comments.
 
-    return ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate"))
+    Raises ValueError for a setting without a value.
+    """
+    lines = source.split("\n")
+    for number in range(lines.index(BEGIN) + 1, lines.index(END)):
+        found = SETTING.fullmatch(lines[number])
+        if not found or found["name"] not in values:
+            raise ValueError(f"{lines[number]!r} is no setting of a run.")
+        lines[number] = f"{found['target']} = {_literal(values[found['name']])}{found['comment']}"
+    return "\n".join(lines)
 
 
-def _model_names(run: Run, config: TrainConfig) -> dict[str, Any]:
-    """What the script says of the model, and how it is loaded."""
-    base = models.is_local(config.model)
-    name, _, revision = (BASE, "", "") if base else config.model.partition("@")
-    pinned = [f"revision={json.dumps(revision)}"] if revision else []
-    eager = (
-        _on_cpu(run) and TASKS[config.task].longest(config) <= tuning.LONGEST_PLAIN
-    )  # as tuning.prepare has it
-    return {
-        "base": base,
-        "eager": eager,
-        "model": name,
-        "tokenizer_arguments": ["MODEL", *pinned],
-        "auto": f"AutoModel{loadable.HEADS[config.task]}",
-        "model_arguments": [
-            *("MODEL", *pinned, "dtype=torch.float32"),
-            *(['attn_implementation="eager"'] if eager else []),
-        ],
+def _literal(value: Any) -> str:
+    """The value as Python has it, its texts in double quotes."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+def _settings(run: Run, config: TrainConfig) -> dict[str, Any]:
+    """TrainConfig's fields in capitals, as the training had them; of the model its name and its revision."""
+    name, _, revision = config.model.partition("@")
+    located = models.of_run_or_base(run)
+    longest = apart.compute(located, "longest_text", {})
+    values = config.to_dict() | {
+        "model": BASE if models.is_local(config.model) else name,
+        "revision": revision or "main",
+        "label_names": parse_names(config.label_names),
+        "learning_rate": _learning_rate(run, config, located),
+        "max_length": min(config.max_length, longest),
+        "chunk_size": min(config.chunk_size, longest),
+        "precision": _precision(run, config),
+        "best_metric": config.best_metric or (TASKS[config.task].headline if config.patience else ""),
     }
+    return {name.upper(): value for name, value in values.items()}
 
 
-def _data_names(run: Run, config: TrainConfig) -> dict[str, Any]:
-    """What the script says of the rows; lengths and segments are the tokenizer's."""
-    tokenizer = apart.compute(models.of_run_or_base(run), "tokenizer_facts", {})
-    task = TASKS[config.task]
-    fill_mask = config.task == "fill-mask"
-    longest = TASKS[config.task].longest(config)
-    return {
-        "fill_mask": fill_mask,
-        "labels": list(parse_names(config.label_names)),
-        "max_length": min(longest, int(tokenizer["longest"])),
-        "pair": bool(config.pair_column),
-        "segments": bool(config.pair_column) and bool(tokenizer["segments"]),
-        "held_out": ["validation", "test"] if config.test_file else ["validation"],
-        "held_out_limit": task.held_out_limit(config),
-        "batches_a_bucket": batching.BATCHES_A_BUCKET,
-    }
-
-
-def _training_names(run: Run, config: TrainConfig) -> dict[str, Any]:
-    """What the script says of optimizer, schedule and scoring."""
-    task = TASKS[config.task]
-    metric = config.best_metric or task.headline
-    accumulate = config.gradient_accumulation > 1
-    precision = _precision(run, config)
-    steps = "max(1, math.ceil(steps_an_epoch * EPOCHS))"
-    return {
-        "learning_rate": _resolved(run, config).learning_rate,
-        "accumulate": accumulate,
-        "accelerator_arguments": f'mixed_precision="{precision}"' if precision != "no" else "",
-        "fused": not _device(run).startswith("Apple"),  # as training has it
-        "total_steps": f"min({steps}, {config.max_steps})" if config.max_steps else steps,
-        "smoothing": ", label_smoothing=LABEL_SMOOTHING" if config.label_smoothing else "",
-        "keep_best": bool(config.best_metric or config.patience),
-        "metric": metric,
-        "lower": METRICS[metric].lower_is_better,
-    }
-
-
-def _resolved(run: Run, config: TrainConfig) -> TrainConfig:
-    """The settings as the training had them: with the model's own learning rate where none was given."""
-    if config.learning_rate is not None:
-        return config
+def _learning_rate(run: Run, config: TrainConfig, located: models.Located) -> float:
+    """The run's own, or where none was given its model's."""
     result = run.result()
-    rate = result["config"]["learning_rate"] if result else None
-    return replace(
-        config,
-        learning_rate=rate
-        or models.default_learning_rate(models.of_run_or_base(run), config.task, config.lora_rank),
-    )
+    rate: float | None = result["config"]["learning_rate"] if result else config.learning_rate
+    return models.default_learning_rate(located, config.task, config.lora_rank) if rate is None else rate
 
 
 def _precision(run: Run, config: TrainConfig) -> str:
@@ -158,15 +124,6 @@ def _precision(run: Run, config: TrainConfig) -> str:
         return str(result["environment"]["precision"])
     precision = hardware.resolve(config.precision)
     return "no" if precision == "fp32" else precision
-
-
-def _device(run: Run) -> str:
-    result = run.result()
-    return str(result["environment"]["device"]) if result else hardware.describe()
-
-
-def _on_cpu(run: Run) -> bool:
-    return _device(run).startswith("CPU")
 
 
 # Files to take along
@@ -203,18 +160,14 @@ def _fill(run: Run, folder: Path) -> None:
 def _write_code(run: Run, folder: Path) -> None:
     """All that the script needs beside data/, the script and the command that does the same."""
     config, text = run.config(), script(run)
-    if models.is_local(config.model):
+    is_local = models.is_local(config.model)
+    if is_local:
         _write_base(models.locate(config.model), config.task, folder / BASE)
-    here = (
-        replace(config, model=BASE) if config.model != "starter" and models.is_local(config.model) else config
-    )
+    here = replace(config, model=BASE) if is_local and config.model != "starter" else config
     write_atomically(folder / "settings.yaml", _yaml(here))
     write_atomically(folder / "command.txt", f"{as_command(here)}\n")
     write_atomically(folder / "train.py", text)
-    packages = ["torch", "transformers", "accelerate", "numpy", "pandas", "pyarrow"]
-    write_atomically(
-        folder / "requirements.txt", requirements(*packages, *(["peft"] if config.lora_rank else []))
-    )
+    write_atomically(folder / "requirements.txt", requirements(*PACKAGES))
 
 
 def _write_base(located: models.Located, task: str, folder: Path) -> None:

@@ -8,6 +8,7 @@ RANGES = {  # as requirements.txt has them
     "accelerate": ">=1.15,<2",
     "peft": ">=0.21,<1",
     "safetensors": ">=0.8,<1",
+    "scikit-learn": ">=1.6,<2",
     "numpy": ">=2.0,<3",
     "pandas": ">=3.0,<4",
     "pyarrow": ">=21,<27",

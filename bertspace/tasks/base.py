@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bertspace import hardware
@@ -130,6 +132,11 @@ class Task:
     def expected_rows(self, config: TrainConfig, texts: int, tokens: float) -> float:
         """How many rows so many texts, of so many tokens together, will make."""
         return texts
+
+    @property
+    def script(self) -> Path:
+        """A script of the same training without bertspace, which an export fills the settings into."""
+        return Path(inspect.getfile(type(self))).with_name("script.py")
 
     def encode(
         self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0

@@ -12,18 +12,19 @@ from bertspace import models
 from bertspace.jobs import comparison
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig, TrainEvent
-from tests.publish.test_export import CASES, EXACT, SINGLE, made_run, train
+from tests.support.training import FAST, SPLITS, made_run, work
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    config = TrainConfig(model=str(tiny_bert), **(EXACT | CASES["single"][0]))
-    return train(made_run(tmp_path_factory.mktemp("finished"), config, SINGLE))
+    run = made_run(tmp_path_factory.mktemp("finished"), TrainConfig(model=str(tiny_bert), **FAST))
+    work(run)
+    return run
 
 
 def test_a_comparison_tells_only_what_differs(finished: Run, tiny_bert: Path, tmp_path: Path) -> None:
-    config = replace(TrainConfig(model=str(tiny_bert), **(EXACT | CASES["single"][0])), seed=7)
-    other = made_run(tmp_path / "other", config, replace(SINGLE, test=None, source="elsewhere"))
+    config = TrainConfig(model=str(tiny_bert), **FAST, seed=7)
+    other = made_run(tmp_path / "other", config, replace(SPLITS, test=None, source="elsewhere"))
     for step in range(1, 1001):
         other.append(TrainEvent("step", step, 1000, loss=float(step)))
     other.append(TrainEvent("step", 1000, 1000, loss=0.5))  # done again, after a checkpoint
@@ -31,7 +32,7 @@ def test_a_comparison_tells_only_what_differs(finished: Run, tiny_bert: Path, tm
     assert found.settings == {
         "seed": (42, 7),
         "test_file": ("data/test.parquet", ""),
-        "data": ("made here: 44 train, 15 validation, 13 test", "elsewhere: 44 train, 15 validation"),
+        "data": ("made here: 64 train, 21 validation, 13 test", "elsewhere: 64 train, 21 validation"),
     }
     result = finished.result() or {}
     assert found.metrics["test"] == {name: (value, None) for name, value in result["test"].items()}
@@ -44,7 +45,7 @@ def test_a_comparison_tells_only_what_differs(finished: Run, tiny_bert: Path, tm
 def test_a_learning_rate_left_empty_is_compared_by_what_it_became(
     finished: Run, tiny_bert: Path, tmp_path: Path
 ) -> None:
-    run = made_run(tmp_path / "run", TrainConfig(model=str(tiny_bert)), SINGLE)
+    run = made_run(tmp_path / "run", TrainConfig(model=str(tiny_bert)), SPLITS)
     config = run.config().to_dict()
     (run.path / "result.json").write_text(
         json.dumps({"config": config | {"learning_rate": 2e-3}, "validation": {"loss": 1.0}, "test": None})
@@ -58,9 +59,9 @@ def test_a_run_without_a_result_is_compared_by_its_models_own_rate_and_its_last_
     tiny_bert: Path, tmp_path: Path
 ) -> None:
     model = str(tiny_bert)
-    paused = made_run(tmp_path / "paused", TrainConfig(model=model), SINGLE)
+    paused = made_run(tmp_path / "paused", TrainConfig(model=model), SPLITS)
     rate = models.default_learning_rate(models.locate(model), "text-classification")
-    other = made_run(tmp_path / "other", TrainConfig(model=model, learning_rate=rate), SINGLE)
+    other = made_run(tmp_path / "other", TrainConfig(model=model, learning_rate=rate), SPLITS)
     for epoch, loss in ((1, 0.7), (2, 0.6)):
         paused.append(TrainEvent("epoch", 5 * epoch, 15, metrics={"train_loss": 0.5, "loss": loss}))
     found = comparison.compare(paused, other)
@@ -70,7 +71,7 @@ def test_a_run_without_a_result_is_compared_by_its_models_own_rate_and_its_last_
 
 def test_a_model_that_is_not_here_is_not_brought_for_a_comparison(tmp_path: Path) -> None:
     runs = [
-        made_run(tmp_path / name, TrainConfig(model=model), SINGLE)
+        made_run(tmp_path / name, TrainConfig(model=model), SPLITS)
         for name, model in (("a", "owner/not-here@" + 40 * "0"), ("b", "run:gone"))
     ]
     assert "learning_rate" not in comparison.compare(*runs).settings

@@ -86,7 +86,7 @@ def test_every_work_gives_the_same_apart_as_here(
             np.round(apart.compute(located, "features", asked), 5).tolist(),
             apart.compute(located, "token_counts", asked),
             apart.compute(located, "vocabulary", {}),
-            apart.compute(located, "tokenizer_facts", {}),
+            apart.compute(located, "longest_text", {}),
             {name: np.round(values, 5).tolist() for name, values in (table | pooled).items()},
         ]
 

@@ -3,6 +3,8 @@
 import ast
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,11 +18,12 @@ import pytest
 import yaml
 
 from bertspace import data, models, training
+from bertspace.cli.outcome import SETTINGS
 from bertspace.errors import RunError
 from bertspace.publish import export
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
-from tests.support import ROOT
+from bertspace.tasks import TASKS, Task
 
 LABELS = ('bad, "very"', "good")  # names that a script has to quote
 EXACT = {"precision": "fp32", "dropout": 0.0, "batch_size": 8, "learning_rate": 2e-3, "max_length": 32}
@@ -174,52 +177,72 @@ def assert_same_weights(first: Path, second: Path) -> None:
             torch.testing.assert_close(its[name], tensor, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("accumulation", [1, 3])
-@pytest.mark.parametrize("lora_rank", [0, 2])
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {
-            "freeze_layers": 1,
-            "label_smoothing": 0.1,
-            "best_metric": "loss",
-            "patience": 2,
-            "precision": "bf16",
-        },
-        {"dropout": 0.1, "max_steps": 3, "max_grad_norm": 0.0, "pair_column": "pair"},
-        {"task": "fill-mask", "chunk_size": 0, "max_train_rows": 5},
-        {"task": "fill-mask", "whole_words": True, "best_metric": "accuracy", "dropout": 0.0},
-        {"task": "fill-mask", "max_train_rows": 5},
-        {"model": "google-bert/bert-base-uncased@main", "pair_column": "pair", "test_file": "test.parquet"},
-    ],
-)
-def test_every_script_reads_well(
-    settings: dict[str, Any], lora_rank: int, accumulation: int, tiny_bert: Path, tmp_path: Path
+@pytest.mark.parametrize("task", TASKS)
+def test_a_tasks_script_runs_as_it_is(task: str, tiny_bert: Path, tmp_path: Path) -> None:
+    config = TrainConfig(task=task, model=str(tiny_bert))
+    plain = replace(SINGLE, label_names=("bad", "good"))
+    folder = export.export(made_run(tmp_path / "run", config, plain), tmp_path / "out")
+    shutil.copyfile(TASKS[config.task].script, folder / "train.py")
+    assert (run_script(folder) / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_script_has_every_setting_of_the_training(task: str) -> None:
+    source = TASKS[task].script.read_text(encoding="utf-8")
+    known = {name.upper(): name for name in SETTINGS} | {"REVISION": "revision"}
+    assert export.fill_in(source, dict.fromkeys(known, "")).count(' = ""') >= 20
+    groups = ("schedule", "regularisation", "precision", "evaluation")
+    wanted = {name.upper() for name, each in SETTINGS.items() if each.metadata["group"] in groups}
+    begin, end = source.index(export.BEGIN), source.index(export.END)
+    assert not wanted - set(re.findall(r"^[A-Z_]+", source[begin:end], re.MULTILINE))
+
+
+def test_what_the_scripts_have_in_common_is_written_the_same() -> None:
+    """Each is whole, so that one file is all there is to read; a change of the loop is made in each."""
+    common = {
+        *("batch_rows", "pieces", "freeze_layers", "add_lora", "plain_weights", "set_dropout"),
+        *("make_optimizer", "backward", "rank"),
+    }
+    written = [functions(TASKS[task].script.read_text(encoding="utf-8")) for task in TASKS]
+    for name in sorted(common):
+        assert len({each[name] for each in written}) == 1, name
+
+
+def functions(source: str) -> dict[str, str]:
+    body = ast.parse(source).body
+    return {each.name: ast.unparse(each) for each in body if isinstance(each, ast.FunctionDef)}
+
+
+def test_a_new_task_is_exported_by_its_own_script(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No name is left over and none is missing; blank lines are where a formatter would put them."""
-    config = TrainConfig(
-        **{"model": str(tiny_bert), "label_names": "bad,good", "learning_rate": 1e-3} | settings
+    class Toy(Task):
+        name = "text-classification"
+        headline = "accuracy"
+        script = tmp_path / "toy.py"
+
+    Toy.script.write_text(f"{export.BEGIN}\nLABEL_NAMES = []  # names\nEPOCHS = 3.0\n{export.END}\n")
+    monkeypatch.setitem(TASKS, Toy.name, Toy())
+    assert export.script(finished).splitlines()[1:3] == [
+        'LABEL_NAMES = ["bad, \\"very\\"", "good"]  # names',
+        "EPOCHS = 2.5",
+    ]
+
+
+def test_a_setting_that_no_run_has_is_refused() -> None:
+    source = (
+        f"{export.BEGIN}\nEPOCHS = 3.0  # passes\nDROPOUT: float | None = None\n{export.END}\nEPOCHS = 1\n"
     )
-    config = replace(config, lora_rank=lora_rank, gradient_accumulation=accumulation)
-    run = Run(tmp_path / "run")
-    run.path.mkdir()
-    run.write_config(config)
-    (run.path / "model").symlink_to(tiny_bert)
-    written = tmp_path / "train.py"
-    written.write_text(export.script(run), encoding="utf-8")
-    for action in (["check"], ["format", "--diff"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *action, "--config", str(ROOT / "pyproject.toml"), str(written)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+    filled = export.fill_in(source, {"EPOCHS": 2.5, "DROPOUT": 0.1, "SEED": 1})
+    assert filled.splitlines()[1:-2] == ["EPOCHS = 2.5  # passes", "DROPOUT: float | None = 0.1"]
+    assert filled.endswith(f"{export.END}\nEPOCHS = 1\n")
+    with pytest.raises(ValueError, match="EPOCHS = 3.0"):
+        export.fill_in(source, {"DROPOUT": 0.1})
 
 
 def test_names_from_outside_stay_texts_in_the_script(tiny_bert: Path, tmp_path: Path) -> None:
     names = ['"""', "'''\nimport os", "\\", "{{ 7 * 7 }}", "ä\u2028"]
-    run = Run(tmp_path / '"""\\N')
+    run = Run(tmp_path / "run")
     run.path.mkdir()
     run.write_config(TrainConfig(model=str(tiny_bert), label_names=json.dumps(names), learning_rate=1e-3))
     (run.path / "model").symlink_to(tiny_bert)
@@ -229,7 +252,7 @@ def test_names_from_outside_stay_texts_in_the_script(tiny_bert: Path, tmp_path: 
         for each in module.body
         if isinstance(each, ast.Assign) and isinstance(each.targets[0], ast.Name)
     }
-    assert ast.literal_eval(assigned["LABELS"]) == names
+    assert ast.literal_eval(assigned["LABEL_NAMES"]) == names
     assert {each.names[0].name for each in module.body if isinstance(each, ast.Import)} == {
         *("json", "math", "numpy", "pandas", "torch")
     }
