@@ -3,12 +3,12 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from bertspace import processes
+from tests.support import until
 
 SECRETS = {
     **dict.fromkeys(("HF_TOKEN", "MY_API_KEY", "db_password", "OAUTH_CLIENT_SECRET"), "s3cr3t"),
@@ -77,7 +77,7 @@ def test_who_reads_what_a_stranger_wrote_knows_nothing_of_the_hub(monkeypatch: p
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     child = "from bertspace.processes import die_with_parent; import time; die_with_parent()"
-    child += "; print('up', flush=True); time.sleep(60)"
+    child += "; print('up', flush=True); time.sleep(600)"
     parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {child!r}])"
     parent += "; print(p.pid, flush=True); p.wait()"
     with subprocess.Popen(
@@ -91,10 +91,12 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
         pid, up = int(process.stdout.readline()), process.stdout.readline()
         assert up == "up\n"
         process.kill()
-    end = time.monotonic() + 5
-    while Path(f"/proc/{pid}/stat").exists() and time.monotonic() < end:
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            break  # ended: whoever took the orphan in has not looked yet
-        time.sleep(0.05)
-    else:
-        assert not Path(f"/proc/{pid}").exists()
+    until(lambda: has_ended(pid), "the child lives on")
+
+
+def has_ended(pid: int) -> bool:
+    """Gone, or a zombie: whoever took the orphan in has not looked yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True

@@ -6,10 +6,10 @@ import io
 import json
 import os
 import shlex
+import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from bertspace.jobs import queue, worker
 from bertspace.runs import Run
 from bertspace.schema import FIELD_TYPES, RunState, TrainConfig, TrainEvent, as_command
 from bertspace.tasks import Answer
-from tests.support import ROOT
+from tests.support import ROOT, until
 
 COMMAND = [sys.executable, "-m", "bertspace"]
 
@@ -81,7 +81,7 @@ def trained(place: Path) -> subprocess.CompletedProcess[str]:
         env=environment(place / "home"),
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
 
@@ -169,9 +169,11 @@ def test_rows_of_ones_own_take_the_place_of_the_recipes() -> None:
 
 
 def test_the_help_is_there_at_once() -> None:
-    begin = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run([*COMMAND, "train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert time.monotonic() - begin < 3  # loading torch alone takes longer on a busy machine
+    assert (
+        resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 2
+    )  # seconds of computing: torch takes more
     assert all(f"--{name.replace('_', '-')}" in done.stdout for name in SETTINGS)
 
 
@@ -285,12 +287,10 @@ def test_ctrl_c_stops_a_run_that_keeps_its_model(place: Path, tmp_path: Path) ->
     command = [*COMMAND, "train", *flags, "--output", str(tmp_path / "run"), "--json"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, cwd=place, env=environment(tmp_path / "home"), **pipes)
-    run, deadline = Run(tmp_path / "run"), time.monotonic() + 90
-    while not any(event.kind == "step" for event in run.events()[0]):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.2)
+    run = Run(tmp_path / "run")
+    until(lambda: process.poll() is not None or any(event.kind == "step" for event in run.events()[0]))
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     found = json.loads(out)
     assert (found["status"], found["stopped"]) == ("stopped", True)
@@ -683,7 +683,7 @@ def test_a_reader_that_goes_away_is_no_fault(home: Path) -> None:
     )
     assert process.stdout and process.stderr
     process.stdout.close()
-    assert (process.stderr.read(), process.wait(timeout=60)) == (b"", 0)
+    assert (process.stderr.read(), process.wait(timeout=300)) == (b"", 0)
     process.stderr.close()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bertspace.cli import main
-from tests.support import ROOT
+from tests.support import ROOT, until
 
 SENTENCES = [f"we saw the {a} {b}" for a in ("good", "bad", "big") for b in ("ship", "sea", "house", "dog")]
 
@@ -152,17 +152,17 @@ def test_a_pull_that_is_killed_keeps_what_has_arrived_and_goes_on(
     partial = blobs / f"{hashlib.sha256(weights).hexdigest()}.incomplete"
     hub.fail("stall", path="/storage/", times=1, seconds=120)
     process = pulling(model, cache)
-    while not partial.exists() or not partial.stat().st_size:
-        assert process.poll() is None, process.communicate()[1]
+    until(lambda: process.poll() is not None or (partial.exists() and partial.stat().st_size))
+    assert process.poll() is None, process.communicate()[1]
     process.send_signal(number)
-    process.wait(30)
+    process.wait(300)
     process.communicate()
     arrived = partial.stat().st_size
     assert 0 < arrived < len(weights)
     hub.calm()
     asked = len(hub.requests)
     process = pulling(model, cache)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert f"bytes={arrived}-" in {each.range for each in hub.requests[asked:]}
 
@@ -171,7 +171,7 @@ def test_a_mirror_is_asked_where_the_variable_says_so_and_offline_the_disk_serve
     hub: Any, model: str, cache: Path
 ) -> None:
     process = pulling(model, cache)
-    assert process.wait(120) == 0
+    assert process.wait(300) == 0
     process.communicate()
     asked = len(hub.requests)
     environment = os.environ | {"HF_HOME": str(cache.parent), "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
@@ -179,7 +179,7 @@ def test_a_mirror_is_asked_where_the_variable_says_so_and_offline_the_disk_serve
     def predict(name: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "bertspace", "predict", name, "we saw the [MASK]"]
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
 
     here, other = predict(model), predict("base/other")
@@ -244,6 +244,6 @@ def test_a_push_writes_no_progress_bars_where_there_is_no_terminal(
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_TOKEN": hub.user("base")}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=True
     )
     assert "%|" not in done.stderr and "a.bin" in hub.files(model)

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from bertspace.cli.watch import Watch, event_words
 from bertspace.jobs import engine, queue
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
+from tests.support import until
 
 RESULT = {
     "base": {"kind": "model", "validation": {"loss": 2.0}}, "epochs": [], "best_step": 0, "test": None,
@@ -100,11 +100,14 @@ def test_out_of_memory_is_told_with_the_command_that_would_fit(
 
 def started(run_id: str) -> Run:
     """The run once it has made a step."""
-    run, deadline = runs.find(run_id), time.monotonic() + 90
-    while not any(event.kind == "step" for event in run.events()[0]):
-        assert run.state().status in ("queued", "running") and time.monotonic() < deadline, run.log_tail()
-        time.sleep(0.1)
+    run = runs.find(run_id)
+    until(lambda: has_ended(run) or any(event.kind == "step" for event in run.events()[0]))
+    assert not has_ended(run), run.log_tail()
     return run
+
+
+def has_ended(run: Run) -> bool:
+    return run.state().status in runs.ENDED
 
 
 def test_a_run_is_paused_goes_on_and_is_stopped_from_the_command_line(
@@ -123,9 +126,7 @@ def test_a_run_is_paused_goes_on_and_is_stopped_from_the_command_line(
     assert step and f"Kept      a checkpoint after step {step:,}" in told(["runs", "show", run.id], capsys)
     said = told(["runs", "resume", run.id], capsys)
     assert said == f"The run {run.id} goes on after step {step:,}."
-    while run.events()[0][-1].step <= step:
-        assert run.state().status == "running", run.log_tail()
-        time.sleep(0.1)
+    until(lambda: has_ended(run) or run.events()[0][-1].step > step)
     found = document(["runs", "stop", run.id, "--wait"], capsys)
     assert (found["status"], found["stopped"]) == ("stopped", True)
     assert found["steps"] > step and found["checkpoint"] == found["steps"]

@@ -179,9 +179,9 @@ def test_a_header_of_many_records_takes_no_long_time(tmp_path: Path) -> None:
     place = tmp_path / "slow.tar.gz"
     blocks = (header.tobuf() + b"2 " * 32_767 + b"x=") * 20
     place.write_bytes(gzip.compress(blocks + bytes(1024)))
-    begin = time.monotonic()
+    begin = time.process_time()
     assert "cannot be unpacked" in refusal(place)
-    assert time.monotonic() - begin < 10
+    assert time.process_time() - begin < 10
 
 
 def test_a_folder_that_links_to_itself_is_listed(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from bertspace.jobs import worker
 from bertspace.runs import Run
 from bertspace.safety import loadable
 from bertspace.schema import RunState, TrainConfig
+from tests.support import until
 
 FRONT = "---\nlicense: mit\nlanguage: en\nbase_model: a/base\npipeline_tag: fill-mask\n---\n"
 CARD = f"{FRONT}# Tiny\n\nA **tiny** model.\n"
@@ -146,12 +147,10 @@ def test_a_hub_that_says_nothing_keeps_no_thread_and_no_connection(silent: list[
                 client.answered(lambda call=call: list(call()), "the search", 0.4)
         with pytest.raises(httpx2.ReadTimeout):
             client.api().repo_info("alice/tiny")
-    ended = time.monotonic() + 5  # the client waits for a second before its second try, which is its last
-    while threading.active_count() > before and time.monotonic() < ended:
-        time.sleep(0.05)
-    assert threading.active_count() == before and len(silent) == 3
+    until(lambda: threading.active_count() <= before, "a thread goes on")
+    assert len(silent) == 3
     for each in silent:  # closed by the client: the request, then its end
-        each.settimeout(5)
+        each.settimeout(180)
         while each.recv(65536):
             pass
 
@@ -207,7 +206,7 @@ def test_a_line_that_goes_silent_is_given_up_and_gone_on_with(
     hub_server.fail("stall", path="/storage/", times=1, seconds=60)
     begun = time.monotonic()
     folder = hub.snapshot(model)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50  # it would be silent for 60
     assert digest(folder / "model.safetensors") == digest(tiny_bert / "model.safetensors")
     assert {each.range for each in hub_server.requests if each.range} - {"bytes=0-"}
 

@@ -20,6 +20,7 @@ from bertspace.hub import Rights, acting, client, repositories
 from bertspace.hub import cache as hub_cache
 from bertspace.ui.models.facts import unfit
 from bertspace.ui.models.render_models import draw_facts, draw_results
+from tests.support import until
 
 VISITOR = Rights(token=False, guest=True)
 
@@ -498,10 +499,7 @@ def test_an_answer_without_an_end_takes_no_memory_without_one(
     before = threading.active_count()
     with acting(VISITOR), pytest.raises(HubUnreachable):
         hub.search("odd") if path.endswith("models$") else hub.snapshot("alice/odd")
-    end = time.monotonic() + 10
-    while threading.active_count() > before and time.monotonic() < end:
-        time.sleep(0.05)
-    assert threading.active_count() <= before
+    until(lambda: threading.active_count() <= before, "a thread goes on")
 
 
 @pytest.mark.parametrize("name", ["vocab.txt", "model.safetensors"])

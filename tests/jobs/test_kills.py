@@ -10,9 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +22,7 @@ from bertspace.schema import RunState, TrainConfig, TrainEvent
 from bertspace.training import loop
 from bertspace.ui.runs.view import run_lines
 from tests.benchmarks import kills
+from tests.support import until
 from tests.support.training import FAST, SPLITS, made_run
 
 
@@ -33,13 +32,6 @@ class Dead(BaseException):
 
 def die(*_: object) -> None:
     raise Dead
-
-
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"waited {seconds} seconds for nothing"
-        time.sleep(0.02)
 
 
 def ready(config: str = "epochs: broken") -> Run:

@@ -15,6 +15,7 @@ from bertspace.errors import RunError
 from bertspace.jobs import engine, queue
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
+from tests.support import until
 
 
 def ready(name: str = "", created: float = 0.0, config: str = "epochs: broken") -> Run:
@@ -28,17 +29,8 @@ def ready(name: str = "", created: float = 0.0, config: str = "epochs: broken") 
     return run
 
 
-def until(condition: object, seconds: float = 30.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():  # type: ignore[operator]
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def ended(*given: Run) -> bool:
-    return until(lambda: all(run.state().status in runs.ENDED and not run.is_locked() for run in given))
+    return bool(until(lambda: all(run.state().status in runs.ENDED and not run.is_locked() for run in given)))
 
 
 @pytest.fixture
@@ -172,5 +164,5 @@ def test_two_starters_at_once_start_one_run() -> None:
 def test_whoever_waits_for_a_run_starts_it_when_the_one_before_was_killed() -> None:
     """A worker that ends starts the next run, but one that the kernel killed cannot."""
     run = ready()
-    engine.wait(run, seconds=8)
+    engine.wait(run, seconds=180)
     assert run.state().status == "failed"

@@ -46,7 +46,7 @@ def test_a_transfer_is_looked_at_while_it_works_and_keeps_its_result(held: Held)
 
     first = all_of_them.start("ada", "pull", "a/b", work)
     assert first.works and first.about == "a/b"
-    assert held.begun.wait(30)
+    assert held.begun.wait(180)
     seen = all_of_them.find("ada", "pull")
     assert seen is not None
     assert (seen.state, seen.step, seen.done, seen.total) == ("working", "Fetching", 3, 10)
@@ -88,7 +88,7 @@ def test_a_bug_is_logged_and_told_by_its_name_alone(caplog: pytest.LogCaptureFix
 def test_a_cancelled_one_ends_when_it_next_looks(held: Held) -> None:
     all_of_them = Transfers()
     all_of_them.start("ada", "pull", "a/b", held)
-    assert held.begun.wait(30)
+    assert held.begun.wait(180)
     all_of_them.cancel("ada", "pull")
     last = ended(all_of_them.wait("ada", "pull"))
     assert (last.state, last.stopping) == ("cancelled", True)
@@ -145,7 +145,7 @@ def test_a_push_that_asks_for_something_else_is_told_of_the_one_at_work(held: He
         return held(job)
 
     first = all_of_them.start("ada", "push", "run-1", work, asked="ada/first")
-    assert held.begun.wait(30)
+    assert held.begun.wait(180)
     assert all_of_them.start("ada", "push", "run-1", work, asked="ada/first").id == first.id
     with pytest.raises(ForbiddenError) as caught:
         all_of_them.start("ada", "push", "run-1", work, asked="ada/second")

@@ -24,6 +24,7 @@ from bertspace.models import apart, evaluation, inference, wire
 from bertspace.safety import confine
 from bertspace.schema import RunState, TrainConfig
 from bertspace.training import pace
+from tests.support import until
 
 TEXT = "the ship is [MASK]"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Landlock, seccomp and /proc are Linux's")
@@ -175,7 +176,7 @@ def test_a_confined_process_reaches_its_files_and_nothing_else(tmp_path: Path) -
     (tmp_path / "host").write_text("secret")
     arguments = [str(tmp_path / name) for name in ("own", "scratch", "host")]
     done = subprocess.run(
-        [sys.executable, "-c", CONFINED, *arguments], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", CONFINED, *arguments], capture_output=True, text=True, check=True, timeout=300
     )
     if "('files', 'signals', 'calls')" not in done.stdout:
         pytest.skip(f"this kernel has not all of Landlock and seccomp: {done.stdout}")
@@ -213,7 +214,7 @@ def test_a_call_that_does_not_end_is_ended_and_others_go_on(pool: apart.Pool, ti
     begin = time.monotonic()
     with pytest.raises(TimeLimitError):
         inference.predict_by(slow, ["the " * 120 + "[MASK]"] * 32, "fill-mask", seconds=2)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 60
     (left,) = pool.processes
     assert left in children and inference.predict_by(quick, [TEXT], "fill-mask") == expected
     (ended,) = children - {left}
@@ -248,9 +249,7 @@ def test_a_child_that_was_killed_is_started_anew(pool: apart.Pool, tiny_bert: Pa
     (pid,) = pool.processes
     os.kill(pid, 9)
     (child,) = pool._idle.values()
-    deadline = time.monotonic() + 30
-    while child.lives and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: not child.lives)
     assert inference.predict_by(located, [TEXT], "fill-mask") == expected
     assert pool.processes != [pid]
 
@@ -312,7 +311,7 @@ def test_two_calls_to_one_model_take_turns(pool: apart.Pool, tiny_bert: Path) ->
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120)
+        thread.join()
     assert len(found) == 4 and all(each == found[0] for each in found)
     assert len(pool.processes) == 1
 
@@ -327,10 +326,7 @@ def test_children_end_with_what_they_are_forked_from_and_come_again(
     process = apart._SERVER._process
     assert process is not None
     process.kill()
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{pid}/cmdline").exists()
+    until(lambda: not Path(f"/proc/{pid}/cmdline").exists())
     assert inference.predict_by(located, [TEXT], "fill-mask") == expected
 
 
@@ -415,6 +411,6 @@ def test_answers_of_another_shape_are_refused(found: Any) -> None:
 
 def test_the_processor_time_of_a_call_is_bounded(tmp_path: Path) -> None:
     code = "from bertspace.safety import confine\nconfine.processor(0.2)\nwhile True: pass"
-    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], timeout=300, check=False)
     assert done.returncode < 0
     assert confine._data_bytes() >= 0

@@ -118,7 +118,7 @@ def test_the_workflows_command_needs_the_client_and_yaml_only() -> None:
         "main(['deploy', '--help'])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0 and "OWNER/NAME" in done.stdout, done.stderr
 

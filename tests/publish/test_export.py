@@ -158,7 +158,7 @@ def run_script(folder: Path) -> Path:
         env=environment | {"HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -51,7 +51,7 @@ class App:
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=180)
         try:
             connection.request(method, path, body, self.headers | (headers or {}))
             answer = connection.getresponse()
@@ -132,7 +132,7 @@ def until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> N
     def answers() -> bool:
         assert process.poll() is None, log.read_text()
         try:
-            with urlopen(url, timeout=5):
+            with urlopen(url, timeout=60):
                 return True
         except OSError:
             return False

@@ -27,7 +27,7 @@ def queued_run(folder: Path, config: TrainConfig) -> Run:
 
 def ended(process: subprocess.Popen[bytes], run: Run) -> str:
     try:
-        assert process.wait(240) == 0, run.log_tail()
+        assert process.wait(600) == 0, run.log_tail()
     except subprocess.TimeoutExpired:
         pytest.fail(f"did not end: {[event.to_dict() for event in run.events()[0]][-3:]}\n{run.log_tail()}")
     return run.state().status

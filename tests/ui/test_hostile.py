@@ -90,7 +90,7 @@ def apps(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Iterator[
         for _, process in started:
             process.terminate()
         for _, process in started:
-            process.wait(20)
+            process.wait(60)
 
 
 def tree(home: Path) -> dict[str, tuple[int, int]]:
@@ -283,7 +283,7 @@ def test_a_wrong_key_opens_nothing(apps: Both, key: str) -> None:
 
 
 def test_the_key_becomes_a_cookie_that_is_not_the_key_and_leaves_the_address(apps: Both, page: Page) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", apps.shared.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", apps.shared.port, timeout=180)
     connection.request("GET", f"/?tab=compare&key={KEY}")
     answer = connection.getresponse()
     cookie = answer.headers["set-cookie"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import until
 from tests.support.app import REFUSED, Answer, App, start, wait_for
 
 KEY = "the-owners-key-of-this-app-0123"
@@ -47,13 +48,14 @@ class Open:
     def pulled(self, model: str) -> str:
         """Pull it as a visitor; "done", or why it did not come."""
         begun = self.ask("pull", model)
-        deadline = time.monotonic() + 60
-        while not begun.title and time.monotonic() < deadline:
+        if begun.title:
+            return begun.text
+
+        def ended() -> str:
             told = self.ask("pulling", model).data[0]
-            if told["state"] != "working":
-                return str(told["error"] or told["state"])
-            time.sleep(0.05)
-        return begun.text
+            return "" if told["state"] == "working" else str(told["error"] or told["state"])
+
+        return str(until(ended))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Open]:
             yield Open(app, hub, process)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 @pytest.fixture(autouse=True)
@@ -192,7 +194,7 @@ def test_a_strangers_model_shows_nothing_and_holds_nobody_up(
     check(Answer(200, said))
     begin = time.monotonic()
     answer = opened.ask("fill_mask", f"{LONG.get(name, '')}{TEXT}", f"evil/{name}", 20)
-    assert time.monotonic() - begin < 3 * SECONDS, answer.text[:500]
+    assert time.monotonic() - begin < 12 * SECONDS, answer.text[:500]
     check(answer)
     assert answer.refused or answer.data[0][0]["scores"]
     assert opened.app.send("GET", "/config").status == 200

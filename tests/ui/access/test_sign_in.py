@@ -266,7 +266,7 @@ def test_everybody_has_rights_of_their_own(ada: Any, home: Path, monkeypatch: py
 @needs("try models")
 def whose() -> str:
     """The token with whose rights the handler acts, told once another call is in its handler too."""
-    BOTH.wait(30)
+    BOTH.wait(180)
     return str(RIGHTS.get().token)
 
 

@@ -5,7 +5,6 @@ import os
 import re
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from gradio_client import Client
 from bertspace import policy
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
+from tests.support import until
 from tests.support.app import running
 from tests.support.training import FAST, Trained
-
-PATIENCE = 120  # seconds; a push runs its card's snippet
 
 
 class Person:
@@ -37,7 +35,7 @@ class Person:
         url = urljoin(self.address, path)
         for _ in range(8):
             headers = {"cookie": self.cookie} if self.cookie and url.startswith(self.address) else {}
-            answer = httpx2.get(url, headers=headers, timeout=30)
+            answer = httpx2.get(url, headers=headers, timeout=180)
             self.seen += [url, str(answer.headers)]
             if url.startswith(self.address) and (given := answer.headers.get("set-cookie")):
                 self.cookie = given.split(";")[0]
@@ -161,13 +159,13 @@ def test_everybody_acts_with_their_own_rights_and_leaves_no_token_anywhere(
 def published(person: Person, run_id: str, repo_id: str) -> dict[str, Any]:
     """How the push stands at its end."""
     person.ask("publish", run_id, repo_id)
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        found = person.ask("publications", run_id)
-        if found["push"] and found["push"]["state"] not in ("waiting", "working"):
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"it does not end: {found}")
+
+    def ended() -> dict[str, Any] | None:
+        found: dict[str, Any] = person.ask("publications", run_id)
+        at_work = not found["push"] or found["push"]["state"] in ("waiting", "working")
+        return None if at_work else found
+
+    return until(ended)
 
 
 def opened(cookie: str) -> str:

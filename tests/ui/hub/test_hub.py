@@ -3,7 +3,6 @@
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +37,7 @@ from bertspace.ui.models import facts as model_facts
 from bertspace.ui.models import picker as model_picker
 from bertspace.ui.runs import view
 from bertspace.ui.tasks import fill_mask, text_classification
+from tests.support import until
 from tests.support.training import FAST, Trained
 
 CARD = "---\nlicense: mit\nlanguage: en\npipeline_tag: fill-mask\n---\n# Tiny\n\nA **tiny** model.\n"
@@ -688,14 +688,6 @@ def test_where_a_run_cannot_go_is_said_before_it_is_queued(
     shown, problem = started(**choice(**values))
     assert why in problem and shown == gr.skip()
     assert not list(home.rglob("state.json")) and transfers.find("local", "push") is None
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> bool:
-    """Whether it has come to hold."""
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return bool(condition())
 
 
 def started(**values: Any) -> tuple[Any, str]:
