@@ -120,6 +120,14 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Hub"]:
         yield server
 
 
+@pytest.fixture
+def no_snippet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards are made without running their snippet in a process of its own, which takes seconds."""
+    from bertspace.publish.card import render
+
+    monkeypatch.setattr(render, "run_snippet", lambda card, *_, **__: card)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of public data sets; a test that asks for it is marked `shared_data`."""

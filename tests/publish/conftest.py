@@ -28,14 +28,11 @@ def on_hub(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
 
 
 @pytest.fixture
-def cache(on_hub: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cache(on_hub: Path, monkeypatch: pytest.MonkeyPatch, no_snippet: None) -> Iterator[None]:
     """That cache; the card's snippet in a process of its own (4 s) is for test_card.py."""
     from huggingface_hub import constants
 
-    from bertspace.publish.card import render
-
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(on_hub))
-    monkeypatch.setattr(render, "run_snippet", lambda card, *_, **__: card)
     with acting(Rights(token=False)):
         yield
 

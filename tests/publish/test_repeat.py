@@ -19,14 +19,11 @@ from bertspace.schema import TrainConfig
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_snippet: None) -> Iterator[None]:
     from huggingface_hub import constants
-
-    from bertspace.publish.card import render
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "huggingface" / "hub"))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
-    monkeypatch.setattr(render, "run_snippet", lambda card, *_, **__: card)  # 4 s
     yield
 
 

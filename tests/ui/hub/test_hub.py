@@ -55,16 +55,13 @@ def transfers(monkeypatch: pytest.MonkeyPatch) -> Transfers:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_snippet: None) -> Iterator[Path]:
     """A cache of the test's own, and nobody's rights; no snippet is run in a process of its own (4 s)."""
     from huggingface_hub import constants
-
-    from bertspace.publish.card import render
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(client, "_PUBLIC", client.Public())
-    monkeypatch.setattr(render, "run_snippet", lambda card, *_, **__: card)
     with acting(Rights(token=False)):
         yield folder
 
