@@ -14,7 +14,7 @@ import pytest
 from bertspace import hub as client
 from bertspace import policy, publish
 from bertspace.errors import DataError, ForbiddenError, HubError, HubUnreachable
-from bertspace.hub import Facts, Found, Rights, acting, quota
+from bertspace.hub import Facts, Found, Rights, acting, quota, repositories
 from bertspace.jobs import queue
 from bertspace.jobs.transfers import Transfer, Transfers
 from bertspace.models import inference
@@ -61,7 +61,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_snippet: None) -> 
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(client, "_PUBLIC", client.Public())
+    monkeypatch.setattr(repositories, "_PUBLIC", repositories.Public())
     with acting(Rights(token=False)):
         yield folder
 
@@ -265,7 +265,7 @@ def test_a_guests_call_says_how_a_model_gets_here_and_brings_none(
         assert hub_pull.pull("alice/tiny", PAGE)["about"] == "alice/tiny"
         transfers.wait(model_facts.puller(PAGE), "pull", "alice/tiny")
         assert hub_pull.pulling("alice/tiny", PAGE)["state"] == "done"
-        client._PUBLIC.forget("alice/tiny")  # as after a restart: what lies here is used without another pull
+        repositories._PUBLIC.forget("alice/tiny")  # as after a restart: what is here is used
         assert len(fill_mask.fill_mask("The [MASK].", "alice/tiny", 3)[0]["scores"]) == 3
 
 
