@@ -3,13 +3,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TESTS ?= tests
-# Two files at a time, each in a process of its own; `make test PYTEST_ARGS=` runs one after the other.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+# Two files at a time, the slow ones first; `make test PYTEST_ARGS=` runs one after the other.
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 BROWSERS := chromium chromium-browser google-chrome chrome
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint browser test-without-starter hub bench bench-quality stress adapter clean
+.PHONY: help run test test-fast lint fix browser test-without-starter hub bench bench-quality stress adapter clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,10 +20,17 @@ run: .venv/.run  ## install what the app needs and start it on http://127.0.0.1:
 test: .venv/.test lint  ## check format, lint and types, then run TESTS (all of them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS) $(TESTS)
 
+test-fast: .venv/.test  ## run those of TESTS that start no process, no browser and no training
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow" $(TESTS)
+
 lint: .venv/.test  ## check format, lint and types
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy bertspace
+
+fix: .venv/.test  ## format, and correct what lint can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
 
 browser:  ## install Debian's Chromium where no browser is found (needs root)
 	@for name in $(BROWSERS); do \

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import string
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+SLOW_FIXTURES = {"chromium_path", "classified", "tensorflow", "trained"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None)
 
 # The Hugging Face libraries read these once, when they are imported: so they are set before any of them is.
@@ -64,12 +66,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         if "chromium_path" in fixtures:
             item.add_marker(pytest.mark.browser)
+        if SLOW_FIXTURES & set(fixtures):
+            item.add_marker(pytest.mark.slow)
         if "shared_data" in fixtures:
             item.add_marker(pytest.mark.shared_data)
         if item.get_closest_marker("shared_data") and not SHARED_DATA.is_dir():
             item.add_marker(no_data)
         if item.get_closest_marker("needs_starter") and not starter_is_installed():
             item.add_marker(no_starter)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)  # first, so that processes end at about the same time
+
+
+RUNNING: list[pytest.Item] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    RUNNING[:] = [item]
+    return (yield)
+
+
+def only_slow_tests_start_processes(event: str, _: tuple) -> None:
+    if event == "subprocess.Popen" and RUNNING and not RUNNING[0].get_closest_marker("slow"):
+        raise RuntimeError(
+            "This test starts a process: mark it slow, so that `make test-fast` leaves it out."
+        )
+
+
+sys.addaudithook(only_slow_tests_start_processes)
 
 
 def starter_is_installed() -> bool:

@@ -74,6 +74,7 @@ def test_who_reads_what_a_stranger_wrote_knows_nothing_of_the_hub(monkeypatch: p
     assert (found["OMP_NUM_THREADS"], found["HF_HUB_OFFLINE"]) == ("3", "1")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     child = "from bertspace.processes import die_with_parent; import time; die_with_parent()"

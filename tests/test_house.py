@@ -182,6 +182,7 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "absent"),
     [("bertspace.cli", HEAVY), ("bertspace.ui", HEAVY - ALLOWED_IN_UI)],
@@ -269,6 +270,7 @@ def run_installed(command: list[str], folder: Path, cwd: Path) -> subprocess.Com
     )
 
 
+@pytest.mark.slow
 @pytest.mark.wheel
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("bertspace/")}
@@ -278,6 +280,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
         assert any(name.startswith(f"bertspace/{part}/") for name in held), f"nothing in {part}"
 
 
+@pytest.mark.slow
 @pytest.mark.wheel
 def test_the_installed_wheel_shows_its_help(installed: Path, tmp_path: Path) -> None:
     done = run_installed([sys.executable, "-m", "bertspace", "--help"], installed, tmp_path)
@@ -285,6 +288,7 @@ def test_the_installed_wheel_shows_its_help(installed: Path, tmp_path: Path) -> 
     assert "predict" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.wheel
 @pytest.mark.needs_starter
 def test_the_installed_wheel_answers_with_the_starter(installed: Path, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from bertspace.runs import Run
 from bertspace.ui.runs import view
 from tests.support import ROOT
 
+pytestmark = pytest.mark.slow
+
 OLD = ROOT / "tests" / "old_runs"
 KINDS = ("classifier", "fill-mask-lora")
 

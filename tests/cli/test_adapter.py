@@ -13,6 +13,8 @@ from bertspace.jobs import engine
 from bertspace.models import loading
 from bertspace.schema import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 
 def text_file(path: Path, column: str, *texts: str) -> Path:
     pd.DataFrame({column: list(texts)}).to_parquet(path)

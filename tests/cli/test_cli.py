@@ -168,6 +168,7 @@ def test_rows_of_ones_own_take_the_place_of_the_recipes() -> None:
     assert config.batch_size == recipes.load("mrpc")["batch_size"]
 
 
+@pytest.mark.slow
 def test_the_help_is_there_at_once() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run([*COMMAND, "train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -282,6 +283,7 @@ def test_train_says_on_stderr_what_happens(trained: subprocess.CompletedProcess[
     ]
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_run_that_keeps_its_model(place: Path, tmp_path: Path) -> None:
     flags = ["--model", "tiny", "--train-file", "rows.csv", "--epochs", "1000", "--batch-size", "4"]
     command = [*COMMAND, "train", *flags, "--output", str(tmp_path / "run"), "--json"]
@@ -673,6 +675,7 @@ def test_numbers_that_json_does_not_know_are_null(home: Path, capsys: pytest.Cap
     assert document(capsys)["validation"] == {"loss": None, "accuracy": 0.5}
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_fault(home: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "runs", "list"],

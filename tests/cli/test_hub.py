@@ -76,6 +76,7 @@ def test_what_cannot_be_pulled_is_one_line_and_bad_input(
     assert why in err and err.count("\n") == 1 and "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_from_the_hub_published_and_compared(
     hub: Any, model: str, alice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,6 +141,7 @@ def pulling(name: str, cache: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_pull_that_is_killed_keeps_what_has_arrived_and_goes_on(
     number: signal.Signals, hub: Any, model: str, cache: Path
@@ -164,6 +166,7 @@ def test_a_pull_that_is_killed_keeps_what_has_arrived_and_goes_on(
     assert f"bytes={arrived}-" in {each.range for each in hub.requests[asked:]}
 
 
+@pytest.mark.slow
 def test_a_mirror_is_asked_where_the_variable_says_so_and_offline_the_disk_serves(
     hub: Any, model: str, cache: Path
 ) -> None:
@@ -192,6 +195,7 @@ def rows_of(tmp_path: Path) -> list[str]:
     return [*settings, "--max-length", "16", "--precision", "fp32"]
 
 
+@pytest.mark.slow
 def test_where_the_push_fails_after_the_training_the_result_is_printed_with_a_code_of_its_own(
     hub: Any, model: str, alice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,6 +234,7 @@ def test_what_cannot_be_pushed_is_refused_before_the_training(
     assert not list(home.rglob("state.json"))
 
 
+@pytest.mark.slow
 def test_a_push_writes_no_progress_bars_where_there_is_no_terminal(
     hub: Any, model: str, alice: str, tmp_path: Path
 ) -> None:

@@ -110,6 +110,7 @@ def has_ended(run: Run) -> bool:
     return run.state().status in runs.ENDED
 
 
+@pytest.mark.slow
 def test_a_run_is_paused_goes_on_and_is_stopped_from_the_command_line(
     tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> None:

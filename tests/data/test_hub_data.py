@@ -400,6 +400,7 @@ def test_a_guest_reads_tables_alone(hub: Any, guest: None, name: str) -> None:
         loaded()
 
 
+@pytest.mark.slow
 def test_a_guests_small_files_that_hold_a_lot_are_not_read(
     hub: Any, guest: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -413,6 +413,7 @@ def test_a_context_of_many_questions_is_counted_for_each(
 # The command line
 
 
+@pytest.mark.slow
 @pytest.mark.needs_starter
 def test_a_run_of_colas_zip_scores_another_of_its_files(
     tmp_path: Path, tiny_bert: Path, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,8 @@ import pytest
 
 from bertspace.data import unpacked
 
+pytestmark = pytest.mark.slow
+
 pa, pq = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")  # come with datasets
 MOST = 32 * 1024 * 1024
 ONE_VALUE = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["x" * 1000]))

@@ -98,6 +98,7 @@ def test_a_refused_connection_is_a_clear_error_at_once_that_offers_the_starter(c
     assert "starter" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_hanging_hub_is_a_clear_error_within_ten_seconds_and_the_cache_serves_meanwhile(
     tmp_path: Path, tiny_bert: Path
 ) -> None:

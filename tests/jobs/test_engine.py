@@ -23,6 +23,8 @@ from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 from tests.support import ROOT, until
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     f"the {good} ship at {place}" for good in ("good", "bad") for place in ("sea", "night", "day", "home")
 ] * 3

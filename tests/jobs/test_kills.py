@@ -25,6 +25,8 @@ from tests.benchmarks import kills
 from tests.support import until
 from tests.support.training import FAST, SPLITS, made_run
 
+pytestmark = pytest.mark.slow
+
 
 class Dead(BaseException):
     """The process is gone."""

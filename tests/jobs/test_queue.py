@@ -107,6 +107,7 @@ def test_a_run_whose_state_is_spoiled_does_not_stop_the_others(started: list[str
     assert queue.position(run) == 1
 
 
+@pytest.mark.slow
 def test_three_runs_follow_one_another_with_nobody_looking(home: Path) -> None:
     given = [ready(created=float(number)) for number in (1, 2, 3)]
     queue.start_next()
@@ -119,6 +120,7 @@ def test_three_runs_follow_one_another_with_nobody_looking(home: Path) -> None:
         assert earlier.started <= earlier.ended <= later.started
 
 
+@pytest.mark.slow
 def test_a_worker_leaves_no_zombie_behind() -> None:
     run = ready()
     queue.start_next()
@@ -126,6 +128,7 @@ def test_a_worker_leaves_no_zombie_behind() -> None:
     assert until(lambda: not Path(f"/proc/{pid}").exists()) if Path("/proc").exists() else ended(run)
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_before_its_starter_has_written_its_pid_keeps_its_last_word(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -143,6 +146,7 @@ def test_a_worker_that_ends_before_its_starter_has_written_its_pid_keeps_its_las
     assert run.state().status == "failed"
 
 
+@pytest.mark.slow
 def test_two_starters_at_once_start_one_run() -> None:
     import threading
 
@@ -161,6 +165,7 @@ def test_two_starters_at_once_start_one_run() -> None:
     assert ended(*given)
 
 
+@pytest.mark.slow
 def test_whoever_waits_for_a_run_starts_it_when_the_one_before_was_killed() -> None:
     """A worker that ends starts the next run, but one that the kernel killed cannot."""
     run = ready()

@@ -183,6 +183,7 @@ def test_a_request_is_heard_while_the_texts_are_read(
     assert state.hint == "Resume it to begin anew." and not run.stop_requested()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what a process maps")
 def test_a_guests_run_holds_no_more_memory_than_it_may(tiny_bert: Path) -> None:
     large, small = (bounded_run(tiny_bert, rows) for rows in (1200, 64))
@@ -193,6 +194,7 @@ def test_a_guests_run_holds_no_more_memory_than_it_may(tiny_bert: Path) -> None:
     assert small.state().status == "done", small.log_tail()
 
 
+@pytest.mark.slow
 def test_a_guests_run_that_hears_nothing_is_ended_when_its_time_is_long_over(home: Path) -> None:
     """The deadline is looked at between two steps, and a tokenizer may take hours before the first."""
     run = Run.create(TrainConfig(train_file="data/train.parquet"), minutes=0.001)

@@ -26,6 +26,8 @@ from bertspace.schema import RunState, TrainConfig
 from bertspace.training import pace
 from tests.support import until
 
+pytestmark = pytest.mark.slow
+
 TEXT = "the ship is [MASK]"
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Landlock, seccomp and /proc are Linux's")
 

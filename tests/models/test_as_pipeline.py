@@ -19,6 +19,8 @@ from bertspace.tasks.text_classification.answer import MEANINGS, Classified, mea
 from bertspace.ui.frame import html
 from tests.support.models import ARCHITECTURES, made
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "the keeper",
     "and the lamp wrote: no ship, two blanks and another cafe, the ship and the lamp, the keeper lit",

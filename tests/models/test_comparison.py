@@ -17,6 +17,8 @@ from bertspace.tasks import verdict_of
 from tests.support.models import classifier
 from tests.support.training import FAST, SPLITS
 
+pytestmark = pytest.mark.slow
+
 
 def words_around(count: int) -> pd.DataFrame:
     """Texts of 30 words whose label stands behind the eighth: what is cut off decides."""

@@ -249,6 +249,7 @@ def test_answers_come_in_the_order_of_the_texts_however_they_are_batched(
 # What is read of a text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("older", [False, True])
 def test_a_runs_model_reads_as_much_of_a_text_wherever_it_answers(
     older: bool, tiny_bert: Path, tmp_path: Path

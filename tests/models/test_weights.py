@@ -157,6 +157,7 @@ def test_an_encoder_that_does_not_fit_is_refused_by_name_however_it_is_loaded(
         refusal(copy, "features", False)
 
 
+@pytest.mark.slow
 def test_a_run_on_weights_that_are_not_there_ends_before_its_first_step(copy: Path, tmp_path: Path) -> None:
     from bertspace.runs import Run
     from bertspace.schema import TrainConfig
@@ -174,6 +175,7 @@ def test_a_run_on_weights_that_are_not_there_ends_before_its_first_step(copy: Pa
     assert "step" not in events
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_gets_a_new_head_of_either_task_on_the_encoder_it_has(
     kind: str, tmp_path: Path
@@ -227,6 +229,7 @@ def test_an_old_checkpoint_with_layers_too_many_is_not_imported(tiny_bert: Path,
         checkpoints.import_checkpoint(folder, tmp_path / "new")
 
 
+@pytest.mark.slow
 def test_a_run_says_what_was_taken_off_before_its_first_step(copy: Path, tmp_path: Path) -> None:
     from bertspace.runs import Run
     from bertspace.schema import TrainConfig

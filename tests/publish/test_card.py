@@ -30,6 +30,8 @@ from bertspace.tasks import intervals
 if TYPE_CHECKING:
     from tests.support.hub import Hub
 
+pytestmark = pytest.mark.slow
+
 # Labels and texts that mean something to markdown, HTML, YAML, Jinja, a table or a terminal.
 HOSTILE = (
     "a|b\\|c",

@@ -97,6 +97,7 @@ def test_what_is_no_working_copy_and_what_is_a_secret_is_refused(
     assert not hub.store.repos
 
 
+@pytest.mark.slow
 def test_the_workflows_command_needs_the_client_and_yaml_only() -> None:
     """What `python -m bertspace deploy` imports, in a process that has nothing heavy."""
     heavy = (
@@ -195,6 +196,7 @@ def test_the_page_of_a_classifier_answers(
     assert set(found) == {'say "no"', "yes\n'''"} and sum(found.values()) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_small_space_is_served_as_a_space_serves_it(classifier: Path, tmp_path: Path) -> None:
     from gradio_client import Client
 

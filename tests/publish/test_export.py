@@ -25,6 +25,8 @@ from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS, Task
 
+pytestmark = pytest.mark.slow
+
 LABELS = ('bad, "very"', "good")  # names that a script has to quote
 EXACT = {"precision": "fp32", "dropout": 0.0, "batch_size": 8, "learning_rate": 2e-3, "max_length": 32}
 

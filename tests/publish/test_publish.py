@@ -20,7 +20,7 @@ from bertspace.runs import Run
 from bertspace.schema import RunState
 from bertspace.training import session
 
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
 HEAVY = "model.safetensors"
 NAME = "alice/greetings"
 

@@ -15,7 +15,7 @@ from bertspace.publish.card import check_front, mark
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 
-pytestmark = pytest.mark.usefixtures("cache")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
 HEAVY = "model.safetensors"
 NAME = "alice/greetings"
 

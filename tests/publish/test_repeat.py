@@ -17,6 +17,8 @@ from bertspace.publish import card, repeat
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_snippet: None) -> Iterator[None]:

@@ -39,6 +39,7 @@ def answers(folder: Path) -> Any:
         return model(input_ids=torch.arange(16).reshape(2, 8)).logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_what_transformers_saves_is_the_same_after_it_was_laid_out(kind: str, tmp_path: Path) -> None:
     import torch

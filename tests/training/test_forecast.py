@@ -22,6 +22,8 @@ from bertspace.training.pace import Line, fitted
 from bertspace.training.session import Session, load_for_training, open_session
 from tests.support.training import FAST, SPLITS, TEXTS, made_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def opened(tiny_bert: Path, tmp_path: Path) -> Callable[..., Session]:

@@ -19,6 +19,8 @@ from bertspace.tasks import TASKS, verdict
 from bertspace.training.progress import Best, Progress, hints
 from tests.support.training import FAST, SPLITS, Trained
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def base(tiny_bert: Path) -> TrainConfig:

@@ -18,6 +18,8 @@ from tests.support import until
 from tests.support.processes import LAUNCHER, SETTINGS, ended, equal, queued_run, steps
 from tests.support.training import made_run, work
 
+pytestmark = pytest.mark.slow
+
 KINDS: dict[str, dict[str, Any]] = {
     "labels": {"gradient_accumulation": 3},
     "masks": {"task": "fill-mask", "chunk_size": 16},

@@ -19,6 +19,8 @@ from bertspace.schema import RunState, TrainConfig
 from bertspace.training import checkpoints
 from tests.support.training import FAST, KINDS, TIMES, made_run, work
 
+pytestmark = pytest.mark.slow
+
 
 def outcome(run: Run) -> dict[str, Any]:
     """All that must not depend on how often the run was ended."""

@@ -7,6 +7,8 @@ from bertspace.jobs import engine
 from bertspace.schema import TrainConfig
 from bertspace.tasks import samples
 
+pytestmark = pytest.mark.slow
+
 LABELLED = [name for name, sample in samples().items() if "label" in sample.columns]
 
 

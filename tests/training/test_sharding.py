@@ -24,6 +24,8 @@ from tests.support.models import small
 from tests.support.processes import LAUNCHER, SETTINGS, ended, equal, queued_run, steps
 from tests.support.training import made_run, work
 
+pytestmark = pytest.mark.slow
+
 WORKER = ROOT / "tests" / "support" / "sharded_worker.py"
 ASKED: Any = SimpleNamespace(reshard_after_forward=True, cpu_offload=None)
 

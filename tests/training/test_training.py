@@ -20,6 +20,8 @@ from bertspace.tasks import TASKS
 from bertspace.training import session
 from tests.support.training import FAST, LABELS, SPLITS, TEXTS, Trained, made_run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def base(tiny_bert: Path) -> TrainConfig:

@@ -25,6 +25,8 @@ from bertspace.ui.app import build_app
 from tests.support import ROOT
 from tests.support.app import Answer, App, start, wait_for
 
+pytestmark = pytest.mark.slow
+
 KEY = "a-key-for-the-tests-0123456789"
 NUL, LONG = "a\0b", "a" * 100_000
 DEEP = "[" * 100_000 + "]" * 100_000

@@ -18,6 +18,8 @@ import pytest
 from tests.support import until
 from tests.support.app import REFUSED, Answer, App, start, wait_for
 
+pytestmark = pytest.mark.slow
+
 KEY = "the-owners-key-of-this-app-0123"
 SECRETS = {"HF_TOKEN": "hf_the_tokens_of_the_host", "DATABASE_URL": "postgres://user:the-password@db/x"}
 SECONDS = 10  # of a call, in this app

@@ -24,6 +24,7 @@ def finished(task: str, base: Path) -> str:
     return f"run:{run.id}"
 
 
+@pytest.mark.slow
 def test_clients_at_once_get_the_right_answers_while_a_run_trains(home: Path, tiny_bert: Path) -> None:
     asked = {
         "fill_mask": finished("fill-mask", tiny_bert),

@@ -21,6 +21,8 @@ from tests.support import until
 from tests.support.app import running
 from tests.support.training import FAST, Trained
 
+pytestmark = pytest.mark.slow
+
 
 class Person:
     """A client of the app that keeps its cookie, which is Secure: to be sent by hand over plain HTTP."""

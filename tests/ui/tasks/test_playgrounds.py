@@ -102,6 +102,7 @@ def test_a_folder_that_looks_like_a_hub_id_is_refused(
         catalogue.checked_model("owner/name", LOCAL)
 
 
+@pytest.mark.slow
 def test_a_run_is_its_owners_alone(classifier: str, tiny_bert: Path) -> None:
     ada, bob = Person("user", "ada", "ada"), Person("user", "bob", "bob")
     own = make_classifier(tiny_bert, "hers", ROWS, owner="ada")
