@@ -5,8 +5,8 @@ import errno
 import io
 import json
 import os
-import shlex
 import resource
+import shlex
 import signal
 import subprocess
 import sys
