@@ -25,7 +25,7 @@ from bertspace.ui.compare import CompareTab, build_compare_tab
 from bertspace.ui.fine_tune.run_step import chosen_run
 from bertspace.ui.fine_tune.tab import TrainTab, build_train_tab
 from bertspace.ui.frame import html
-from bertspace.ui.frame.errors import told
+from bertspace.ui.frame.errors import told, told_plainly
 from bertspace.ui.frame.events import QUIET
 from bertspace.ui.frame.theme import css, theme
 from bertspace.ui.header import build_header
@@ -35,15 +35,9 @@ from bertspace.ui.models import catalogue, warm
 from bertspace.ui.models.facts import Known
 from bertspace.ui.models.picker import chosen_or_newest
 from bertspace.ui.runs.view import find_run, first_run
-from bertspace.ui.tasks.fill_mask import FillMaskTab, build_fill_mask_tab
-from bertspace.ui.tasks.text_classification import ClassifyTab, build_classify_tab
+from bertspace.ui.tasks import page_of, pages
+from bertspace.ui.tasks.base import Playground, TaskPage
 
-TABS = {"fine-tune": "Fine-tune", "fill-mask": "Fill-mask", "classify": "Classify", "compare": "Compare"}
-TABS |= {"hub": "Hub"}
-TRIES = {
-    "fill-mask": "fill-mask",
-    "text-classification": "classify",
-}  # the tab that a task's model is tried in
 HOUR, DAY = 3600, 24 * 3600  # seconds
 NO_TRAINING = "Training is not open to visitors", "{} The other tabs are open to you here."
 # The address says which tab is open, so that a reload or a copied link opens it again. The first tab reports
@@ -67,37 +61,47 @@ def build_app() -> Page:
     with Page(title="bertspace", analytics_enabled=False, delete_cache=(HOUR, DAY)) as app:
         header, news = build_header(button)
         with gr.Tabs(selected="fine-tune", overflow_behavior="wrap", elem_id="tabs") as tabs:
-            with gr.Tab(TABS["fine-tune"], id="fine-tune") as first:
+            with gr.Tab("Fine-tune", id="fine-tune") as first:
                 words = NO_TRAINING[0], NO_TRAINING[1].format(how)
                 closed = gr.HTML(html.note(*words), visible=False, elem_classes="bs-card")
                 with gr.Column() as workshop:
                     train = build_train_tab()
-            with gr.Tab(TABS["fill-mask"], id="fill-mask") as second:
-                fill_mask = build_fill_mask_tab(news)
-            with gr.Tab(TABS["classify"], id="classify") as third:
-                classify = build_classify_tab(news)
-            with gr.Tab(TABS["compare"], id="compare") as fourth:
+            tried = [_build_playground(page, news) for page in pages()]
+            with gr.Tab("Compare", id="compare") as third:
                 compare = build_compare_tab(news)
-            with gr.Tab(TABS["hub"], id="hub") as fifth:
+            with gr.Tab("Hub", id="hub") as last:
                 account = build_account_fold()
                 hub = build_hub_tab()
-        for tab, name in zip((first, second, third, fourth, fifth), TABS, strict=True):
-            tab.select(None, None, None, js=IN_ADDRESS % (name, name))
-        for tab, model, task in ((third, classify.model, "text-classification"), (fourth, compare.tuned, "")):
-            tab.select(chosen_or_newest(task), model, model, **QUIET)
-        fifth.select(**hub.importing.opening)
-        fifth.select(**hub.publish.opening).then(**account.opening)
+        gr.api(told_plainly(catalogue.listed_models), api_name="models")
+        _keep_in_address(first, third, last)
+        third.select(chosen_or_newest(""), compare.tuned, compare.tuned, **QUIET)
+        last.select(**hub.importing.opening)
+        last.select(**hub.publish.opening).then(**account.opening)
         for changed in account.changed:
             changed.success(**hub.publish.opening)
         header.click(to_run, None, [tabs, train.run_id], **QUIET).then(None, None, None, js=TO_VIEW)
-        _lead_on(tabs, train, fill_mask, classify, compare)
-        _lead_on_from_hub(tabs, hub, train, fill_mask, classify, compare)
-        pickers = [fill_mask.model, classify.model, compare.tuned, hub.pull.chosen]
+        _lead_on(tabs, train, tried, compare)
+        _lead_on_from_hub(tabs, hub, train, tried, compare)
+        pickers = [*(each.model for each in tried), compare.tuned, hub.pull.chosen]
         opened = [tabs, train.run_id, *train.folds, *pickers]
         app.load(open_page, None, [*opened, closed, workshop], **QUIET)
     app.check()
     app.queue(default_concurrency_limit=AT_ONCE, api_open=False)
     return app
+
+
+def _build_playground(page: TaskPage, news: gr.Textbox) -> Playground:
+    """The task's tab; opened with a model that does not fit, it takes the newest run that does."""
+    with gr.Tab(page.title, id=page.tab) as tab:
+        built = page.build(news)
+    _keep_in_address(tab)
+    tab.select(chosen_or_newest(page.task.name), built.model, built.model, **QUIET)
+    return built
+
+
+def _keep_in_address(*tabs: gr.Tab) -> None:
+    for tab in tabs:
+        tab.select(None, None, None, js=IN_ADDRESS % (tab.id, tab.id))
 
 
 def launch_options(share: bool = False) -> dict[str, Any]:
@@ -167,34 +171,28 @@ def start_in_background() -> None:
     queue.keep_going()
 
 
-def _lead_on(
-    tabs: gr.Tabs, train: TrainTab, fill_mask: FillMaskTab, classify: ClassifyTab, compare: CompareTab
-) -> None:
+def _lead_on(tabs: gr.Tabs, train: TrainTab, tried: list[Playground], compare: CompareTab) -> None:
     """The buttons that lead from a run to its model, and from empty tabs to the training."""
     # Emptied first: a picker that holds the run already would not change, and its panel would stay as it was
     # when the run's model was another one.
-    tried = [fill_mask.model, classify.model]
-    train.try_it.click(empty_picker, train.run_id, tried, **QUIET).then(
-        try_run, train.run_id, [tabs, *tried], **QUIET
+    models = [each.model for each in tried]
+    train.try_it.click(empty_picker, train.run_id, models, **QUIET).then(
+        try_run, train.run_id, [tabs, *models], **QUIET
     )
     train.compare.click(no_model, None, compare.tuned, **QUIET).then(
         compare_run, train.run_id, [tabs, compare.tuned], **QUIET
     )
-    for button in (classify.to_fine_tune, compare.to_fine_tune):
-        button.click(to_fine_tune, None, tabs, **QUIET)
+    for button in (*(each.to_fine_tune for each in tried), compare.to_fine_tune):
+        if button:
+            button.click(to_fine_tune, None, tabs, **QUIET)
 
 
 def _lead_on_from_hub(
-    tabs: gr.Tabs,
-    hub: HubTab,
-    train: TrainTab,
-    fill_mask: FillMaskTab,
-    classify: ClassifyTab,
-    compare: CompareTab,
+    tabs: gr.Tabs, hub: HubTab, train: TrainTab, tried: list[Playground], compare: CompareTab
 ) -> None:
     """The buttons that lead from a model of the Hub to the tabs that use it."""
-    known, tried = hub.pull.known, [fill_mask.model, classify.model]
-    hub.pull.try_it.click(try_model, known, [tabs, *tried], **QUIET)
+    known = hub.pull.known
+    hub.pull.try_it.click(try_model, known, [tabs, *(each.model for each in tried)], **QUIET)
     hub.pull.tune.click(tune_model, known, [tabs, train.model, train.folds[1]], **QUIET)
     hub.pull.compare.click(compare_model, known, [tabs, compare.tuned], **QUIET)
     hub.publish.to_fine_tune.click(to_fine_tune, None, tabs, **QUIET)
@@ -228,28 +226,29 @@ def compare_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, An
 @needs("see runs")
 @told
 def empty_picker(run_id: str, request: gr.Request | None = None) -> list[Any]:
-    """The pickers of Fill-mask and Classify: the one of the run's task emptied."""
-    own = TRIES[find_run(run_id, who.person(request).owner).config().task]
-    return [None if name == own else gr.skip() for name in ("fill-mask", "classify")]
+    """The pickers of the tasks' tabs: the one of the run's task emptied."""
+    return _in_its_picker(find_run(run_id, who.person(request).owner).config().task, None)
 
 
 @needs("see runs")
 @told
-def try_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any, Any]:
-    """The tab in which the run's model is tried, and the two pickers, its own with the model in it."""
+def try_run(run_id: str, request: gr.Request | None = None) -> list[Any]:
+    """The tab in which the run's model is tried, and the tasks' pickers, its own with the model in it."""
     run = find_run(run_id, who.person(request).owner)
     task = run.config().task
-    model = _model(run, task, request)
-    filled = {name: model if name == TRIES[task] else gr.skip() for name in ("fill-mask", "classify")}
-    return gr.Tabs(selected=TRIES[task]), filled["fill-mask"], filled["classify"]
+    return [gr.Tabs(selected=page_of(task).tab), *_in_its_picker(task, _model(run, task, request))]
 
 
 @needs("try models")
-def try_model(known: Known) -> tuple[Any, Any, Any]:
-    """The tab in which a model of the Hub is tried, and the two pickers, its own with the model in it."""
+def try_model(known: Known) -> list[Any]:
+    """The tab in which a model of the Hub is tried, and the tasks' pickers, its own with the model in it."""
     name, task, _ = known
-    filled = [name if own == TRIES[task] else gr.skip() for own in ("fill-mask", "classify")]
-    return gr.Tabs(selected=TRIES[task]), *filled
+    return [gr.Tabs(selected=page_of(task).tab), *_in_its_picker(task, name)]
+
+
+def _in_its_picker(task: str, value: Any) -> list[Any]:
+    """Updates for the pickers of the tasks' tabs: the value for the task's own, nothing for the others."""
+    return [value if page.task.name == task else gr.skip() for page in pages()]
 
 
 @needs("train")
@@ -284,14 +283,15 @@ def open_page(request: gr.Request) -> tuple[Any, ...]:
     """What the address asks for by `?tab=`, `?run=`, `?model=`; else the run at work, or the newest.
 
     The steps before the run are folded where it is a run that the page was opened for. Who may not train
-    finds Fill-mask open, and in the Fine-tune tab the reason.
+    finds the first task's tab open, and in the Fine-tune tab the reason.
     """
     asked, person = dict(request.query_params), who.person(request)
-    trains = policy.allowed(person, "train")
-    tab = gr.Tabs(selected=asked["tab"]) if asked.get("tab") in TABS else gr.skip()
+    trains, tabs = policy.allowed(person, "train"), _tabs_with_model()
+    named = asked.get("tab") if asked.get("tab") in ("fine-tune", *tabs) else ""
+    tab = gr.Tabs(selected=named) if named else gr.skip()
     models = _asked_models(asked.get("tab", ""), asked.get("model", ""), person)
     if not trains:
-        tab = gr.Tabs(selected=asked["tab"] if asked.get("tab") in TABS else "fill-mask")
+        tab = gr.Tabs(selected=named or tabs[0])
         return tab, "", gr.skip(), gr.skip(), *models, gr.HTML(visible=True), gr.Column(visible=False)
     run_id = _known_run(asked.get("run", ""), person) or first_run(person.owner)
     to_see = bool(run_id) and (run_id == asked.get("run") or _is_at_work(run_id, person))
@@ -313,4 +313,9 @@ def _is_at_work(run_id: str, person: Person) -> bool:
 def _asked_models(tab: str, model: str, person: Person) -> list[Any]:
     """Updates for the pickers of the tabs after the first: the one whose tab is asked for gets the model."""
     chosen = catalogue.known_model(model, person)
-    return [gr.update(value=chosen) if chosen and tab == name else gr.skip() for name in (*TABS,)[1:]]
+    return [gr.update(value=chosen) if chosen and tab == name else gr.skip() for name in _tabs_with_model()]
+
+
+def _tabs_with_model() -> list[str]:
+    """The tabs after the first, of which each can be opened with a model."""
+    return [*(page.tab for page in pages()), "compare", "hub"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from bertspace import policy
+from bertspace.data.archives import ACCEPTED
 from bertspace.errors import BertspaceError, DataError
 from bertspace.models import comparison, held_out, inference
 from bertspace.policy import Person
@@ -19,18 +20,21 @@ from bertspace.ui.access import who
 from bertspace.ui.access.files import written_csv
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import as_code, html, remedies
+from bertspace.ui.frame.as_code import Code
 from bertspace.ui.frame.errors import told, told_plainly
 from bertspace.ui.frame.events import whenever
 from bertspace.ui.frame.html import BASE, TUNED, Side
 from bertspace.ui.models import catalogue
 from bertspace.ui.models.news import build_news
 from bertspace.ui.models.picker import model_picker, page_opens
-from bertspace.ui.tasks.text_classification import FILE_TYPES, IN_TRAINING, chips_of, example_chips, labels_of
+from bertspace.ui.tasks import page_of, pages
+from bertspace.ui.tasks.base import IN_TRAINING, chips_of, example_chips, wire_answer
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN_ROWS = 100
+NO_PIPELINE = "# The lines for transformers come with the fine-tuned model: choose one."
 NOTHING_YET = (
     "Nothing to compare yet",
     "Here the base model and your fine-tuned one answer the same text side by side, and held-out rows show "
@@ -84,53 +88,52 @@ def build_compare_tab(news: gr.Textbox) -> CompareTab:
     _build_file_part(base, tuned, again)
     codes = as_code.code_fold()
 
-    settling: dict[str, Any] = {"inputs": [tuned, text, pair], "show_progress": "hidden"}
-    settling |= {"outputs": [base, text, pair, examples, to_fine_tune], "api_visibility": "private"}
+    following: dict[str, Any] = {"inputs": [tuned, text, pair], "show_progress": "hidden"}
+    following |= {"outputs": [base, text, pair, examples, to_fine_tune], "api_visibility": "private"}
     # Not the texts, nor the base: what is being typed or was chosen would be put back.
-    whenever([page_opens(), tuned.change], settle, **settling)
-    arrived.change(settle_arrived, **settling | {"inputs": [arrived, *settling["inputs"]]})
-    whenever(
-        [base.change, tuned.change, arrived.change, again.change, text.change, pair.change],
-        answer,
-        inputs=[text, tuned, base, pair],
-        outputs=[panel, *codes],
-        show_progress="minimal",
-        show_progress_on=panel,
-        api_visibility="private",
-    )
+    whenever([page_opens(), tuned.change], model_changed, **following)
+    arrived.change(model_pulled, **following | {"inputs": [arrived, *following["inputs"]]})
+    changes = [each.change for each in (base, tuned, arrived, again, text, pair)]
+    wire_answer(changes, answer, [text, tuned, base, pair], [panel, *codes])
     gr.api(compare, api_name="compare")
     return CompareTab(base, tuned, text, pair, to_fine_tune)
 
 
 @needs("try models")
-def settle(tuned: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
+def model_changed(
+    tuned: str | None, text: str, pair: str, request: gr.Request | None = None
+) -> tuple[Any, ...]:
     """What a chosen run brings with it: its base, a second text, rows to try, a text that fits its task."""
     tuned = catalogue.known_model(tuned, who.person(request))
     fits = bool(tuned) and not catalogue.misfit(tuned, "")
     held_out = catalogue.held_out(tuned) if fits else catalogue.HeldOut()
-    rows = list(held_out.examples)
-    masks = catalogue.task_of_run(tuned) == "fill-mask"
     pairs = catalogue.takes_pair(tuned)
-    wanted = bool(html.WRITTEN_MASK.search(text)) == masks and (not pairs or pair.strip())
-    filled = bool(rows) and not (text.strip() and wanted)
+    wanted = is_for(text, catalogue.task_of(tuned)) and (not pairs or bool(pair.strip()))
+    first = held_out.first_unless(bool(text.strip()) and wanted)
     own = own_base(tuned, who.person(request)) if fits else ""
     return (
         own or gr.skip(),
-        rows[0][0] if filled else gr.skip(),
-        gr.Textbox(visible=pairs, **({"value": rows[0][1]} if filled else {})),
+        first[0] if first else gr.skip(),
+        gr.Textbox(visible=pairs, **({"value": first[1]} if first else {})),
         chips_of(held_out),
         gr.Button(visible=not fits),
     )
 
 
+def is_for(text: str, task: str) -> bool:
+    """Whether a text may be one for the task: it has the task's mark, if any, and no other task's."""
+    marked = {each.task.name: bool(each.mark.search(text)) for each in pages() if each.mark}
+    return all(found == (name == task) for name, found in marked.items())
+
+
 @needs("try models")
-def settle_arrived(
+def model_pulled(
     arrived: str, tuned: str | None, text: str, pair: str, request: gr.Request | None = None
 ) -> tuple[Any, ...]:
     """What a tuned model brings with it that has just been pulled; another one changes nothing."""
     if arrived != tuned:
         return (gr.skip(),) * 5
-    return settle(tuned, text, pair, request)
+    return model_changed(tuned, text, pair, request)
 
 
 @needs("try models")
@@ -142,9 +145,10 @@ def answer(
     known, base = catalogue.known_model(tuned, person), base or ""
     tuned = known or tuned or ""
     pair = pair if catalogue.takes_pair(known) else ""
-    task = catalogue.task_of_run(known)
     url = as_code.page_url(request)
-    code = as_code.compare_code(base or catalogue.STARTER, tuned or "run:…", text, pair, task, url)
+    code = compare_code(
+        base or catalogue.STARTER, tuned or "run:…", text, pair, catalogue.task_of(known), url
+    )
     if not tuned:
         return nothing_yet(person), *code
     if why := catalogue.misfit(known, ""):
@@ -153,8 +157,8 @@ def answer(
         return html.note("Nothing to compare yet", "Write a text, or press one of the rows."), *code
     try:
         chosen = checked(base, tuned, person)
-        if away := catalogue.away(chosen):
-            return catalogue.not_here(away), *code
+        if missing := catalogue.first_not_here(chosen):
+            return catalogue.not_here_note(missing), *code
         return _panel(*chosen, text, pair), *code
     except BertspaceError as error:
         return html.failed(error.message, error.hint), *code
@@ -192,9 +196,18 @@ def _panel(base: str, tuned: str, text: str, pair: str) -> str:
     names = base_title(base, tuned), catalogue.model_title(tuned)
     found = comparison.compare(base, tuned, [text], pairs=[pair] if pair else None)[0]
     sides = [Side(names[0], BASE, found.base), Side(names[1], TUNED, found.tuned)]
-    masks = inference.task_of(tuned) == "fill-mask"
-    pictures = html.mask_panel(text, sides) if masks else html.label_panel(sides)
-    return html.comparison(html.verdict(found.base, found.tuned, words=masks), pictures)
+    page = page_of(inference.task_of(tuned))
+    return html.comparison(page.sentence(found.base, found.tuned), page.draw(text, sides))
+
+
+def compare_code(base: str, tuned: str, text: str, pair: str, task: str, url: str) -> Code:
+    """The three codes. task: the tuned model's, "" where it is not known yet."""
+    given = {"pair": pair} if pair else {}
+    return (
+        as_code.command("compare", base, tuned, text, **given),
+        as_code.client(url, "compare", text=text, tuned=tuned, base=base, **given),
+        page_of(task).plain(tuned, text, base=base, **given) if task else NO_PIPELINE,
+    )
 
 
 def base_title(base: str, tuned: str) -> str:
@@ -212,7 +225,7 @@ def compare(
     top_k: int = 5,
     request: gr.Request | None = None,
 ) -> dict[str, Any]:
-    """{"verdict", "changed", "base", "tuned"}; the latter two hold a {"text", "scores"} a mask, or just one.
+    """{"verdict", "changed", "base", "tuned"}; base and tuned hold a {"text", "scores"} an answer.
 
     base: left empty, the model that the run was trained from.
     """
@@ -220,7 +233,7 @@ def compare(
     pairs = [pair] if pair else None
     found = comparison.compare(base, tuned, [text], pairs=pairs, top_k=max(1, min(int(top_k), 100)))[0]
     return {
-        "verdict": html.verdict(found.base, found.tuned, words=inference.task_of(tuned) == "fill-mask"),
+        "verdict": page_of(inference.task_of(tuned)).sentence(found.base, found.tuned),
         "changed": found.changed,
         "base": [{"text": each.text, "scores": each.scores} for each in found.base],
         "tuned": [{"text": each.text, "scores": each.scores} for each in found.tuned],
@@ -242,7 +255,7 @@ def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -
                 )
                 file = gr.File(
                     label="Or a file with texts and labels",
-                    file_types=FILE_TYPES,
+                    file_types=list(ACCEPTED),
                     height=140,
                     elem_classes="pg-file",
                 )
@@ -371,7 +384,13 @@ def _file_compared(
     policy.check_file(person, file)
     task = inference.task_of(tuned)
     config = TrainConfig(task=task, **settings)
-    check_rows(person, Path(file), tuned, config, max(labels_of(tuned, task), labels_of(base, "")))
+    check_rows(
+        person,
+        Path(file),
+        tuned,
+        config,
+        max(catalogue.label_count(tuned, task), catalogue.label_count(base, "")),
+    )
     return _compared(base, tuned, Path(file), Path(file).name, "file", settings)
 
 
@@ -411,15 +430,22 @@ def file_verdict(found: comparison.FileComparison) -> str:
     if "verdict" not in found.table:
         return found.verdict.words
     same = int((found.table["verdict"] == "same right").sum())
-    counted = html.label_file_verdict(
-        found.rows, same + found.broken, same + found.fixed, found.fixed, found.broken
-    )
-    return f"{found.verdict.words} {counted}"
+    said = right_words(found.rows, same + found.broken, same + found.fixed, found.fixed, found.broken)
+    return f"{found.verdict.words} {said}"
+
+
+def right_words(rows: int, base_right: int, tuned_right: int, fixed: int, broken: int) -> str:
+    """One plain sentence on the rows that two models get right."""
+    measured = html.counted(rows, "row")
+    start = f"Of {measured} the fine-tuned model gets {tuned_right:,} right, the base {base_right:,}"
+    if not fixed and not broken:
+        return f"{start}; it fixed none and broke none."
+    return f"{start}: {fixed:,} fixed, {broken:,} broken."
 
 
 def rows_words(found: comparison.FileComparison) -> str:
     """How many rows, or chunks, were measured."""
-    return html.counted(found.rows, "row" if "verdict" in found.table else "chunk")
+    return html.counted(found.rows, found.verdict.unit.removesuffix("s"))
 
 
 def changed_rows(found: comparison.FileComparison) -> str:

@@ -17,6 +17,7 @@ from bertspace.tasks import Answer
 from bertspace.tasks.fill_mask.task import names_of
 from bertspace.tasks.text_classification.answer import MEANINGS, Classified, meaning_in
 from bertspace.ui.frame import html
+from bertspace.ui.tasks import page_of
 from tests.support.models import ARCHITECTURES, made
 
 pytestmark = pytest.mark.slow
@@ -146,10 +147,10 @@ def test_such_a_head_is_neither_scored_nor_compared_and_trains_as_any_base(head:
 def test_what_the_scores_are_is_said_where_they_are_shown() -> None:
     number = [Classified("a text", {"LABEL_0": 3.25}, meaning="number")]
     assert words.prediction_words(number) == ["  LABEL_0  3.250", f"  ({MEANINGS['number']})"]
-    drawn = html.label_panel([html.Side("m", "red", number)])
+    drawn = page_of("text-classification").draw("", [html.Side("m", "red", number)])
     assert "3.25" in drawn and MEANINGS["number"] in drawn and "width:0.00%" in drawn
     each = [Classified("a text", {"toxic": 0.9, "insult": 0.8}, meaning="each")]
-    assert MEANINGS["each"] in html.label_panel([html.Side("m", "red", each)])
+    assert MEANINGS["each"] in page_of("text-classification").draw("", [html.Side("m", "red", each)])
     assert MEANINGS["each"] in "\n".join(words.prediction_words(each))
 
 
@@ -224,7 +225,7 @@ def test_a_byte_level_word_brings_its_own_blank(text: str, word: str, filled: st
     )  # as RoBERTa's
     (found,) = fill(saying(roberta, [word]), roberta, text)
     assert found[0].text == filled
-    marked = html.mask_panel(text, [html.Side("m", "red", found)])
+    marked = page_of("fill-mask").draw(text, [html.Side("m", "red", found)])
     assert f">{filled.replace('ship', '<mark', 1).partition('<')[0]}<mark" in marked
 
 

@@ -129,7 +129,7 @@ def number(page: Page, name: str) -> int:
     """The fn_index of a public event, or of a handler by its module and name."""
     for index, each in page.fns.items():
         called = f"{each.fn.__module__}.{each.fn.__qualname__}" if each.fn else ""
-        if each.api_name == name or called.endswith(f"ui.{name}"):
+        if each.api_name == name or called.endswith(f".{name}"):
             return index
     raise KeyError(name)
 
@@ -352,7 +352,7 @@ def test_a_visitor_cannot_use_the_owners_run(apps: Both, page: Page) -> None:
     for named in (f"run:{apps.ids['local']}", f"run:local/{apps.ids['local']}"):
         check(apps.shared.event(number(page, "fill_mask"), ["The [MASK].", named, 5]), apps.shared)
         check(apps.shared.event(number(page, "compare_own_rows"), ["starter", named]), apps.shared)
-        settled = apps.shared.event(number(page, "compare.settle"), [named, "", ""])
+        settled = apps.shared.event(number(page, "compare.model_changed"), [named, "", ""])
         assert "the sea" not in settled.text
     assert apps.local.event(number(page, "fill_mask"), ["The [MASK].", f"run:{apps.ids['local']}", 5]).data
 
@@ -389,7 +389,7 @@ def test_a_choice_that_is_no_text_is_refused_by_every_handler_that_takes_one(
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_a_slider_that_is_no_number_is_refused(apps: Both, page: Page, value: float) -> None:
     sent = ["The [MASK].", f"run:{apps.ids['local']}", value, False, None]
-    check(apps.local.event(number(page, "fill_mask.answer"), sent), apps.local)
+    check(apps.local.event(number(page, "FillMaskPage.answer_beside"), sent), apps.local)
 
 
 @pytest.mark.parametrize("text", [LONG + "[MASK]", ["[MASK]" * 9000], {"[MASK]": LONG}, HTML * 1000])
@@ -401,7 +401,9 @@ def test_a_visitors_text_is_bounded_and_not_cut(apps: Both, page: Page, text: An
 
 def test_texts_and_names_come_back_as_text(apps: Both, page: Page) -> None:
     own = f"run:{apps.ids['local']}"
-    shown = apps.local.event(number(page, "fill_mask.answer"), [f"{HTML} [MASK]", own, 3, False, None])
+    shown = apps.local.event(
+        number(page, "FillMaskPage.answer_beside"), [f"{HTML} [MASK]", own, 3, False, None]
+    )
     assert HTML not in shown.data[0] and "&lt;img" in shown.data[0]
     assert HTML not in json.dumps(apps.local.event(number(page, "header.first_look"), []).data)
     assert HTML not in json.dumps(apps.local.event(number(page, "run_step.look"), ["", None, ""]).data)

@@ -10,10 +10,10 @@ import gradio as gr
 
 from bertspace import policy
 from bertspace.data.reading import READING
-from bertspace.errors import BertspaceError
+from bertspace.errors import BertspaceError, ConfigError
 from bertspace.policy import Person
 from bertspace.schema import TrainConfig
-from bertspace.tasks import samples
+from bertspace.tasks import TASKS, samples
 from bertspace.ui.access.needs import needs
 from bertspace.ui.fine_tune import form, look, render_data
 from bertspace.ui.fine_tune.look import Lengths, Look
@@ -32,7 +32,6 @@ MORE = FIRST + tuple(
 )
 # What is said of one file is not said of the next.
 OF_A_FILE = tuple(name for name in MORE if name != "max_train_rows")
-LABELLED = ("pair_column", "label_column", "label_names")
 EMPTY = (
     '<p class="bs-empty">The rows, their labels and how long they are will show here, before anything is '
     "trained. Click a sample above to see one.</p>"
@@ -163,14 +162,14 @@ def read(
         update[step.controls[name]] |= {"value": value}
     seen = look.look_at(splits, config)
     update |= {step.problem: "", step.look: seen, step.lengths: None}
-    update |= {step.shown: redraw(seen, None, config.max_length, config.chunk_size)}
+    update |= {step.shown: render_data.draw_look(seen, None, config)}
     update |= {step.fold: gr.Accordion(label=f"{TITLE} · {render_data.summary(seen)}")}
     yield update
-    if catalogue.away([config.model]):
+    if catalogue.first_not_here([config.model]):
         lengths = Lengths(model=config.model, problem=NOT_HERE)
     else:
         lengths = look.measure(config.model, splits.train)
-    yield {step.lengths: lengths, step.shown: redraw(seen, lengths, config.max_length, config.chunk_size)}
+    yield {step.lengths: lengths, step.shown: render_data.draw_look(seen, lengths, config)}
 
 
 def read_new(step: DataStep, values: dict[str, Any], person: Person) -> Iterator[dict[Any, Any]]:
@@ -216,14 +215,15 @@ def _chosen(step: DataStep, config: TrainConfig, columns: list[str]) -> dict[Any
         "pair_column": [("none", ""), *columns],
         "label_column": columns,
     }
-    labelled = config.task == "text-classification"
+    task = TASKS[config.task]
+    shown = {name: name.removesuffix("_column") in task.columns for name in form.COLUMNS}
     update: dict[Any, Any] = {
         step.controls[name]: gr.update(
-            choices=choices[name], value=getattr(config, name), visible=labelled or name not in LABELLED
+            choices=choices[name], value=getattr(config, name), visible=shown[name]
         )
         for name in form.COLUMNS
     }
-    update[step.controls["label_names"]] = gr.update(visible=labelled)
+    update[step.controls["label_names"]] = gr.update(visible=task.has_labels)
     update[step.task] = config.task
     update |= {step.columns: gr.Row(visible=True), step.more: gr.Accordion(visible=True)}
     return update
@@ -245,7 +245,11 @@ def _failed(step: DataStep, error: BertspaceError) -> dict[Any, Any]:
 def redraw(
     seen: Look | None, lengths: Lengths | None, max_length: float | None, chunk_size: float | None
 ) -> Any:
-    """The look under another length limit; nothing is read again."""
+    """The look under another length limit; nothing is read again, and nothing drawn under a wrong limit."""
     if seen is None:
         return gr.skip()
-    return render_data.draw_look(seen, lengths, int(max_length or 1), int(chunk_size or 0))
+    limits: dict[str, Any] = {"max_length": int(max_length or 0), "chunk_size": int(chunk_size or 0)}
+    try:
+        return render_data.draw_look(seen, lengths, TrainConfig(task=seen.task, **limits))
+    except ConfigError:
+        return gr.skip()

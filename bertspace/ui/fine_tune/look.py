@@ -15,7 +15,7 @@ from bertspace.data.reading import READING
 from bertspace.errors import BertspaceError, DataError, Remedy
 from bertspace.hub.client import RIGHTS
 from bertspace.schema import TrainConfig
-from bertspace.tasks import samples
+from bertspace.tasks import TASKS, samples
 from bertspace.ui.frame import remedies
 
 if TYPE_CHECKING:
@@ -119,14 +119,14 @@ def _columns(config: TrainConfig, folder: Path | None, guest: bool) -> tuple[str
 
 
 def guess_task(config: TrainConfig, columns: Sequence[str]) -> str:
-    """The sample's own task; else fill-mask for a text alone, classification where there are labels."""
+    """The sample's own task; else the first with labels where there are any, without for a lone column."""
     sample = samples().get(config.dataset.removeprefix(data.SAMPLE_PREFIX))
     if sample and config.dataset.startswith(data.SAMPLE_PREFIX):
         return sample.task
-    if len(columns) == 1:
-        return "fill-mask"
-    labels = data.guess_columns(list(columns), "text-classification")["label_column"]
-    return "text-classification" if labels else config.task
+    labelled = bool(data.guess_columns(list(columns), ("text", "label"))["label_column"])
+    if len(columns) > 1 and not labelled:
+        return config.task
+    return next(name for name, task in TASKS.items() if task.has_labels == (len(columns) > 1))
 
 
 def pick(columns: Sequence[str], task: str, chosen: Mapping[str, str], *, fresh: bool) -> dict[str, str]:
@@ -134,7 +134,7 @@ def pick(columns: Sequence[str], task: str, chosen: Mapping[str, str], *, fresh:
 
     A missing text or label is guessed in any case; a second text left out stays out.
     """
-    guess = data.guess_columns(list(columns), task)
+    guess = data.guess_columns(list(columns), TASKS[task].columns)
     kept = {name: value if value in columns else "" for name, value in chosen.items()}
     if fresh:
         return {name: guess[name] or kept[name] for name in guess}

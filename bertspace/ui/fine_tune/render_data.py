@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bertspace.models import unknown
+from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 from bertspace.ui.fine_tune.look import Lengths, Look
 from bertspace.ui.frame import remedies
 from bertspace.ui.frame.chart import bars, histogram
@@ -18,10 +20,10 @@ def summary(look: Look) -> str:
     return f"{source_name(look.source)} · {counts} rows{labels}"
 
 
-def draw_look(look: Look, lengths: Lengths | None, max_length: int, chunk_size: int) -> str:
+def draw_look(look: Look, lengths: Lengths | None, config: TrainConfig) -> str:
     """Rows on the left; labels, lengths and findings beside them."""
     side = bars("Labels of the training rows", look.labels) if look.labels else ""
-    side += _lengths(look, lengths, max_length, chunk_size)
+    side += _lengths(look, lengths, config)
     found = [*look.findings, *filter(None, [unknown.words(lengths.unknown)] if lengths else [])]
     if found or look.remedies:
         items = "".join(f"<li>{text(finding)}</li>" for finding in found)
@@ -61,15 +63,15 @@ def _cell(value: str, place: int) -> str:
     return f'<span class="bs-tag">{cut(value, LONGEST_NAME)}</span>' if place == 2 else cut(value)
 
 
-def _lengths(look: Look, lengths: Lengths | None, max_length: int, chunk_size: int) -> str:
+def _lengths(look: Look, lengths: Lengths | None, config: TrainConfig) -> str:
     title = "Lengths in tokens"
     if lengths is None:
         return _uncounted(title, "Counting tokens …")
     if lengths.problem:
         return _uncounted(title, f"They cannot be counted. {lengths.problem}")
-    if look.task == "fill-mask" and chunk_size:
-        return histogram(title, lengths.tokens, None, chunk_words(look, lengths, chunk_size))
-    return histogram(title, lengths.tokens, max_length, cut_words(lengths, max_length))
+    if limit := TASKS[config.task].text_length(config):
+        return histogram(title, lengths.tokens, limit, cut_words(lengths, limit))
+    return histogram(title, lengths.tokens, None, joined_words(look, lengths, config))
 
 
 def _uncounted(title: str, note: str) -> str:
@@ -87,9 +89,10 @@ def cut_words(lengths: Lengths, max_length: int) -> str:
     return f"{share} % of {n:,} texts are longer than {max_length:,} tokens and will be cut there."
 
 
-def chunk_words(look: Look, lengths: Lengths, chunk_size: int) -> str:
-    """How many chunks the texts make, in words."""
-    n, total = len(lengths.tokens), dict(look.counts).get("train", 0)
+def joined_words(look: Look, lengths: Lengths, config: TrainConfig) -> str:
+    """How many rows the texts make once they are joined, in words."""
+    task, n, total = TASKS[config.task], len(lengths.tokens), dict(look.counts).get("train", 0)
     tokens = sum(lengths.tokens) * total / max(1, n)
-    chunks = f"{'' if n >= total else 'about '}{max(1, int(tokens // chunk_size)):,}"
-    return f"Nothing is cut off: the texts are joined and make {chunks} chunks of {chunk_size:,} tokens."
+    rows = max(1, int(task.expected_rows(config, total, tokens)))
+    units = f"{'' if n >= total else 'about '}{rows:,} {task.unit(config)}s"
+    return f"Nothing is cut off: the texts are joined and make {units} of {task.longest(config):,} tokens."

@@ -26,7 +26,7 @@ FIRST_PRESET = "quick"
 
 @dataclass(frozen=True)
 class SettingsStep:
-    """The step's components; `controls` by TrainConfig's names, `masks` is for fill-mask only.
+    """The step's components; `controls` by TrainConfig's names.
 
     `arrived` changes when a base model has been pulled.
     """
@@ -34,7 +34,6 @@ class SettingsStep:
     fold: gr.Accordion
     preset: gr.Radio
     controls: Mapping[str, Any]
-    masks: gr.Column
     code: gr.Code
     arrived: gr.State
 
@@ -60,9 +59,11 @@ def build_settings_step() -> SettingsStep:
             value=FIRST_PRESET, label="Preset", elem_classes="bs-cards", elem_id="presets",
         )  # fmt: skip
         with gr.Accordion("All settings", open=False, elem_classes="bs-fold"):
-            masks = gr.Column(visible=False)
+            own = {
+                group: gr.Column(visible=shown) for group, shown in _own_groups(TrainConfig().task).items()
+            }
             for group, title in form.GROUPS.items():
-                with masks if group == "masks" else gr.Column():
+                with own.get(group) or gr.Column():
                     gr.HTML(f'<h4 class="bs-group">{title}</h4>', apply_default_css=False)
                     with gr.Row(elem_classes="bs-settings"):
                         controls |= {name: _setting(name) for name in form.settings_of(group)}
@@ -72,11 +73,11 @@ def build_settings_step() -> SettingsStep:
                 show_line_numbers=False, wrap_lines=True, elem_id="train-code",
             )  # fmt: skip
     chosen = [controls["task"], controls["best_metric"]]
-    whenever(controls["task"].change, _fits_task, chosen, [masks, controls["best_metric"]], **QUIET)
+    whenever(controls["task"].change, _fits_task, chosen, [controls["best_metric"], *own.values()], **QUIET)
     deciding = [controls[name] for name in ("task", "model", "lora_rank")]
     changes = [page_opens(), arrived.change, *(each.change for each in deciding)]
     whenever(changes, own_rate, deciding, controls["learning_rate"], **QUIET)
-    return SettingsStep(fold, preset, controls, masks, code, arrived)
+    return SettingsStep(fold, preset, controls, code, arrived)
 
 
 @needs("train")
@@ -106,14 +107,20 @@ def best_metrics(task: str) -> list[tuple[str, str]]:
     return [("the last epoch", ""), *choices]
 
 
+def _own_groups(task: str) -> dict[str, bool]:
+    """The groups of settings that are one task's own, and whether they are this task's."""
+    return {group: group in TASKS[task].settings for each in TASKS.values() for group in each.settings}
+
+
 @needs("train")
-def _fits_task(task: str | None, metric: str | None) -> tuple[Any, Any]:
-    """The masks' settings for fill-mask only; the metrics of the task, of which the chosen one may be one."""
+def _fits_task(task: str | None, metric: str | None) -> list[Any]:
+    """The metrics of the task, of which the chosen one may be one, and its own groups of settings."""
     if task not in TASKS:  # a page may send none
-        return gr.skip(), gr.skip()
+        return [gr.skip()] * (1 + len(_own_groups(TrainConfig().task)))
     choices = best_metrics(task)
-    kept = metric if metric in dict(choices).values() else ""
-    return gr.Column(visible=task == "fill-mask"), gr.Dropdown(choices=choices, value=kept)
+    value = metric if metric in dict(choices).values() else ""
+    shown = [gr.Column(visible=visible) for visible in _own_groups(task).values()]
+    return [gr.Dropdown(choices=choices, value=value), *shown]
 
 
 def wire_presets(step: SettingsStep, controls: Mapping[str, Any]) -> None:

@@ -13,13 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bertspace.tasks import METRICS, Answer
-from bertspace.tasks.fill_mask.answer import filled_in
+from bertspace.tasks import METRICS
 from bertspace.ui.frame import theme
 
 # The page's two colours, which its style sheet makes lighter in the dark.
 BASE, TUNED = f"var(--bs-base, {theme.BASE})", f"var(--bs-tuned, {theme.TUNED})"
-WRITTEN_MASK = re.compile(r"\[MASK\]|<mask>")
 MOST_BARS = 100  # labels of one answer that are drawn; a model may have any number
 LONGEST_NAME, LONGEST_CELL = 100, 400  # characters of a label, and of a table's cell
 FULL_BARS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -124,52 +122,7 @@ def full_bar(sides: Sequence[Side]) -> float:
     return next((full for full in FULL_BARS if top <= full), 1.0)
 
 
-def label_panel(sides: Sequence[Side]) -> str:
-    """Every label's score, a column a model; all in the last model's order, so that rows can be compared."""
-    order = list(sides[-1].predictions[0].scores)
-    columns = []
-    for side in sides:
-        answer = side.predictions[0]
-        scores = answer.scores
-        same = {label: scores[label] for label in order} if scores.keys() == set(order) else scores
-        full = 1.0 if answer.are_shares else math.inf
-        note = f'<p class="pg-small">{answer.note}</p>' if answer.note else ""
-        columns.append(_side(side, [bars(same, side.colour, full=full, name=side.name) + note]))
-    return _columns(columns)
-
-
-def mask_panel(written: str, sides: Sequence[Side]) -> str:
-    """The sentence with its best words, then the candidates of every mask, a column a model."""
-    full = full_bar(sides)
-    columns = [_side(side, [_filled(written, side), *_masks(side, full)]) for side in sides]
-    scale = f'<p class="pg-small">A full bar is {full:g}.</p>' if full < 1 else ""
-    return _columns(columns) + scale
-
-
-def _masks(side: Side, full: float) -> list[str]:
-    if len(side.predictions) == 1:
-        return [bars(side.predictions[0].scores, side.colour, full=full, name=side.name)]
-    shown = []
-    for place, each in enumerate(side.predictions, 1):
-        shown.append(f"<h5>Mask {place}</h5>")
-        shown.append(bars(each.scores, side.colour, full=full, name=f"{side.name}, mask {place}"))
-    return shown
-
-
-def _filled(written: str, side: Side) -> str:
-    """The text as it was written, each mask replaced by its best word, which is marked."""
-    pieces = WRITTEN_MASK.split(written)
-    if len(pieces) != len(side.predictions) + 1:  # a mask beyond the model's length has no answer
-        return f'<p class="pg-filled">{text(side.predictions[0].text)}</p>'
-    out = text(pieces[0])
-    for each, piece in zip(side.predictions, pieces[1:], strict=True):
-        left, word = filled_in(out, each.fill or each.best)
-        mark = f'<mark style="border-color:{side.colour}">{cut(word, LONGEST_NAME)}</mark>'
-        out = left + mark + text(piece)
-    return f'<p class="pg-filled">{out}</p>'
-
-
-def _side(side: Side, parts: Sequence[str]) -> str:
+def column(side: Side, parts: Sequence[str]) -> str:
     """A model's column; each part is a row of the grid, so that the parts of two columns stand level."""
     return (
         f'<section class="pg-side" style="grid-row:span {len(parts) + 1}">'
@@ -181,47 +134,11 @@ def swatch(colour: str) -> str:
     return f'<span class="pg-swatch" style="background:{colour}"></span>'
 
 
-def _columns(columns: Sequence[str]) -> str:
+def columns(columns: Sequence[str]) -> str:
     return f'<div class="pg-columns">{"".join(columns)}</div>'
 
 
 # What it comes to
-
-
-def verdict(base: Sequence[Answer], tuned: Sequence[Answer], *, words: bool = False) -> str:
-    """One plain sentence on two models' first answers, or one a mask. words: they are words, so quoted."""
-    sentences = [_sentence(before, after, words) for before, after in zip(base, tuned, strict=False)]
-    if len(sentences) > 1:
-        return " ".join(
-            f"Mask {place}: {each[0].lower()}{each[1:]}" for place, each in enumerate(sentences, 1)
-        )
-    return "".join(sentences)
-
-
-def _sentence(before: Answer, after: Answer, words: bool) -> str:
-    old, new = before.scores[before.best], after.scores[after.best]
-    first, second = (f"“{each}”" if words else each for each in map(_named, (before, after)))
-    if before.best != after.best:
-        return f"The base says {first} ({number(old)}), the fine-tuned one {second} ({number(new)})."
-    if number(old) == number(new):
-        return f"Both say {second} and are equally sure: {number(new)}."
-    surer = "the fine-tuned one" if new > old else "the base"
-    return f"Both say {second}; {surer} is surer: {number(max(old, new))} against {number(min(old, new))}."
-
-
-def _named(prediction: Answer) -> str:
-    label = prediction.best
-    return label if len(label) <= LONGEST_NAME else f"{label[: LONGEST_NAME - 1]}…"
-
-
-def label_file_verdict(rows: int, base_right: int, tuned_right: int, fixed: int, broken: int) -> str:
-    """One plain sentence on two classifiers and a held-out file."""
-    start = (
-        f"Of {counted(rows, 'row')} the fine-tuned model gets {tuned_right:,} right, the base {base_right:,}"
-    )
-    if not fixed and not broken:
-        return f"{start}; it fixed none and broke none."
-    return f"{start}: {fixed:,} fixed, {broken:,} broken."
 
 
 def comparison(sentence: str, pictures: str) -> str:

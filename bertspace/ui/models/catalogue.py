@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import gradio as gr
 
@@ -16,25 +15,20 @@ from bertspace import data, hub, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
 from bertspace.hub import names
 from bertspace.hub.card_text import config_of
+from bertspace.models import inference
 from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.safety import loadable
 from bertspace.schema import TASK_NAMES
 from bertspace.tasks import TASKS
-from bertspace.tasks.fill_mask.task import masked_sentences
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import html
 from bertspace.ui.frame.cached import kept, stamp
 from bertspace.ui.runs.view import owned, run_at_work, training_words
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 STARTER = "starter"
 EXAMPLES = 4  # rows of a run's own that are offered
-DOES = {"text-classification": "classifies", "fill-mask": "fills masks"}
-NOT = {"text-classification": "does not classify", "fill-mask": "does not fill masks"}
 _RUN = re.compile(r"run:(?:([0-9a-z][0-9a-z-]{0,63})/)?([0-9a-z][0-9a-z-]{0,63})")
 _HUB_ID = re.compile(
     r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?(@[A-Za-z0-9][\w./-]{0,99})?", re.ASCII
@@ -59,7 +53,7 @@ def picker_choices(task: str, person: Person) -> list[tuple[str, str]]:
     return choices
 
 
-def kept_choices(task: str) -> list[tuple[str, str]]:
+def hub_choices(task: str) -> list[tuple[str, str]]:
     """(words, value) of the Hub's models that lie on this machine for who asks; no network is needed."""
     return [(f"{name} — {why}" if (why := misfit(name, task)) else name, name) for name in hub.on_disk()]
 
@@ -84,16 +78,17 @@ def headline(run: Run) -> str:
 
 
 def misfit(model: str, task: str) -> str:
-    """Why a model cannot be used for the task ("" for either), as far as that is known without loading it."""
+    """Why a model cannot be used for the task ("" for any), as far as that is known without loading it."""
     if model == STARTER:
-        return "no classifier yet: fine-tune it first" if task == "text-classification" else ""
+        lacks = bool(task) and TASKS[task].baseline != "model"
+        return f"does not {TASKS[task].to_do} yet: fine-tune it first" if lacks else ""
     if not (run := _run(model)):
         return _hub_misfit(model, task) if task and is_hub(model) else ""
     if not run.has_model:
         status = run.state().status
         return f"{status}: no model yet" if status in ("queued", "running") else f"{status}: it left no model"
     own = run.config().task
-    return f"{DOES[own]}, {NOT[task]}" if task and own != task else ""
+    return f"{TASKS[own].does}, does not {TASKS[task].to_do}" if task and own != task else ""
 
 
 def _hub_misfit(model: str, task: str) -> str:
@@ -105,7 +100,7 @@ def _hub_misfit(model: str, task: str) -> str:
     if not loadable.lacking_head(model, config, task, loadable.telling_weights(config, folder)):
         return ""
     heads = config["architectures"]
-    return f"{heads[0] if heads else 'it has no head'}, {NOT[task]}"
+    return f"{heads[0] if heads else 'it has no head'}, does not {TASKS[task].to_do}"
 
 
 def newest_run(task: str, person: Person) -> str:
@@ -170,12 +165,12 @@ def _folder(value: str) -> Path | None:
         return None
 
 
-def away(values: Iterable[str]) -> str:
+def first_not_here(values: Iterable[str]) -> str:
     """The first of the models that has to be pulled before it can be used; "" where all are here."""
     return next((value for value in values if is_hub(value) and not is_here(value)), "")
 
 
-def not_here(value: str) -> str:
+def not_here_note(value: str) -> str:
     """The panel that stands instead of an answer meanwhile."""
     said = "What is known of it, and the button that brings it, stand under its name."
     return html.note(f"{html.short(value)} is not on this machine yet", said)
@@ -217,10 +212,13 @@ def is_tuned(value: str) -> bool:
     return value.startswith("run:")
 
 
-def task_of_run(value: str) -> str:
-    """What a run was trained for; "" for a model that is no run."""
-    run = _run(value)
-    return run.config().task if run else ""
+def task_of(value: str) -> str:
+    """What a model does; "" where that cannot be known without bringing it here."""
+    if run := _run(value):
+        return run.config().task
+    with suppress(BertspaceError):
+        return inference.task_of(value) if is_here(value) else ""
+    return ""
 
 
 def takes_pair(value: str) -> bool:
@@ -239,21 +237,25 @@ def held_out_rows(value: str) -> Path | None:
 class HeldOut:
     """What a run holds out: how many rows, how many of them the training rows have too, some of the others.
 
-    examples: (text, second text); for fill-mask, with a word masked.
+    examples: (text, second text) as the run's model can be asked them.
     """
 
     rows: int = 0
     seen: int = 0
     examples: tuple[tuple[str, str], ...] = ()
 
+    def first_unless(self, filled: bool) -> tuple[str, str] | None:
+        """The first example, for a form that is not filled in."""
+        return None if filled or not self.examples else self.examples[0]
+
 
 def held_out(value: str) -> HeldOut:
     """What a run was not trained on; nothing of what is no run."""
-    file, task = held_out_rows(value), task_of_run(value)
-    return kept(file, lambda: _look_at(file, task)) if file else HeldOut()
+    file, task = held_out_rows(value), task_of(value)
+    return kept(file, lambda: _read_held_out(file, task)) if file else HeldOut()
 
 
-def _look_at(file: Path, task: str) -> HeldOut:
+def _read_held_out(file: Path, task: str) -> HeldOut:
     import pandas as pd
 
     frame, train = pd.read_parquet(file), file.with_name("train.parquet")
@@ -261,34 +263,27 @@ def _look_at(file: Path, task: str) -> HeldOut:
     if train.is_file():
         keys = [name for name in ("text", "pair") if name in frame]
         seen = data.seen_in_training(pd.read_parquet(train, columns=keys), frame)
-    examples = _masked(frame[~seen]) if task == "fill-mask" else _short(frame[~seen])
+    examples = TASKS[task].examples(frame[~seen], EXAMPLES)
     return HeldOut(len(frame), int(seen.sum()), tuple(examples))
 
 
-def _masked(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    return [(each, "") for each in itertools.islice(masked_sentences(frame["text"], 100), EXAMPLES)]
-
-
-def _short(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """One row of each label first, so that the examples differ."""
-    frame = frame[frame["text"].str.len() <= 200].drop_duplicates("text")
-    turns = frame.assign(turn=frame.groupby("label").cumcount()).sort_values("turn", kind="stable")
-    first = turns.head(EXAMPLES)
-    pairs = first["pair"] if "pair" in first else [""] * len(first)
-    return list(zip(first["text"], pairs, strict=True))
+def label_count(model: str, task: str) -> int:
+    """How many labels a model's configuration names; raises BertspaceError where it does not fit."""
+    named = models.locate(model, task).config.get("id2label")
+    return len(named) if isinstance(named, dict | list) else 0
 
 
 @needs("try models")
 def listed_models(task: str = "", request: gr.Request | None = None) -> list[dict[str, str]]:
     """The models at hand, for the API: value, words, and why one does not fit the task (else "").
 
-    task: text-classification, fill-mask, or "" for either.
+    task: the name of one, or "" for any.
     """
     if task and task not in TASK_NAMES:
         raise ModelError(f"There is no task {task!r}.", hint=f"Choose from: {', '.join(TASK_NAMES)}.")
     return [
         {"value": value, "words": words, "misfit": misfit(value, task)}
-        for words, value in [*picker_choices(task, who.person(request)), *kept_choices(task)]
+        for words, value in [*picker_choices(task, who.person(request)), *hub_choices(task)]
     ]
 
 

@@ -33,7 +33,7 @@ def build_news(
 ) -> gr.Textbox:
     """A field that changes when the model that a picker holds has; a picker that has none takes the first.
 
-    task: what a model is wanted for; "" for either. beside: the picker of another model beside it.
+    task: what a model is wanted for; "" for any. beside: the picker of another model beside it.
     """
     seen, again = gr.State(()), news_field()
     whenever(news.change, _renewed(task), [seen, model, beside or model], [seen, again], **QUIET)

@@ -12,6 +12,7 @@ from bertspace import hub, policy
 from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub import Found
 from bertspace.policy import Person
+from bertspace.tasks import TASKS
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.models import catalogue, render_models
@@ -24,10 +25,10 @@ FOUND = 12  # of a search
 # What stands in the picker at the time when the event goes out: with trigger_mode "always_last" gradio (6.31)
 # sends the first key's event data again for the last one.
 TYPED = "() => [document.activeElement?.closest('.pg-picker') ? document.activeElement.value : '']"
-# Pipeline tags of models that may be encoders; of the Hub's others none is.
+# Pipeline tags of models that may be encoders, beside the tasks'; of the Hub's others none is.
 ENCODERS = (
-    "", "fill-mask", "text-classification", "token-classification", "question-answering",
-    "feature-extraction", "sentence-similarity", "text-ranking", "zero-shot-classification",
+    "", "token-classification", "question-answering", "feature-extraction", "sentence-similarity",
+    "text-ranking", "zero-shot-classification",
 )  # fmt: skip
 
 
@@ -43,7 +44,7 @@ def model_picker(
 ) -> gr.Dropdown:
     """A dropdown of the models, in which the Hub is searched as one types; under it the chosen one's facts.
 
-    task: what the model is wanted for; "" for either. arrived: changes when a model has been pulled here.
+    task: what the model is wanted for; "" for any. arrived: changes when a model has been pulled here.
     newest: a page that opens without `?model=` begins with the newest run that fits. Has to be called inside
     the page's Blocks.
     """
@@ -103,13 +104,13 @@ def _typed(task: str) -> Callable[[str, gr.Request], tuple[Any, Any]]:
 
 def choices(task: str, person: Person) -> list[tuple[str, str]]:
     """(words, value) of what is at hand: the starter, the person's runs, the Hub's models on this machine."""
-    return [*catalogue.picker_choices(task, person), *catalogue.kept_choices(task)]
+    return [*catalogue.picker_choices(task, person), *catalogue.hub_choices(task)]
 
 
 def searched(words: str, task: str, limit: int = FOUND) -> list[Found]:
     """The Hub's models with these words in their names, fit for the task as far as their tags say."""
     found = hub.search(words, task, limit)
-    return [each for each in found if task or each.task in ENCODERS]
+    return [each for each in found if task or each.task in TASKS or each.task in ENCODERS]
 
 
 def found_words(found: Found) -> str:

@@ -15,7 +15,7 @@ from bertspace.tasks import TASKS
 from bertspace.ui.frame.html import LONGEST_NAME, cut, problem, short, text
 from bertspace.ui.runs.render_progress import progress_bar, time_left
 
-MOST_LABELS = 12  # named of a classifier that has more
+MOST_LABELS = 12  # named of a model that has more
 
 # A click on a button of these panels tells the page what it is for; see gr.HTML, js_on_load.
 CLICK = """element.addEventListener('click', event => {
@@ -73,7 +73,7 @@ def result_line(repo_id: str, words: str, sign: str, here: Collection[str], chos
 
 
 def result_words(found: Found) -> str:
-    """ "fill-mask · 61 M downloads · changed 2024-02-19"."""
+    """ "Fill-mask · 61 M downloads · changed 2024-02-19"."""
     loaded = f"{many(found.downloads)} downloads" if found.downloads else ""
     changed = f"changed {found.changed}" if found.changed else ""
     return " · ".join(filter(None, (task_words(found.task), loaded, changed)))

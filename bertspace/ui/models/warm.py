@@ -25,11 +25,13 @@ def warm_up(patience: float = PATIENCE) -> None:
     from bertspace import hardware
     from bertspace.errors import BertspaceError
     from bertspace.models import apart, inference
+    from bertspace.tasks import TASKS
     from bertspace.ui.access import who
 
     _known["device"] = hardware.describe()
     try:
-        inference.predict("starter", ["Paris is the [MASK] of France."], task="fill-mask")
+        task = inference.task_of("starter")
+        inference.predict("starter", [TASKS[task].placeholder], task=task)
     except BertspaceError as error:
         _log.warning("%s", error)
     if who.door().key:  # strangers will come

@@ -27,6 +27,11 @@ CLICK = """element.addEventListener('click', event => {
     const chosen = event.target.closest('[data-run]');
     if (chosen) trigger('click', {run: chosen.dataset.run});
 });"""
+# What the base value is of, by the task's baseline.
+BASELINES = {
+    "model": "before training",
+    "probe": "kept frozen, with a logistic regression on its features",
+}
 MOST_EPOCHS = 30  # rows of the table
 MOST_DOTS = 100  # of a curve by epoch
 
@@ -134,16 +139,15 @@ def learned(view: RunView) -> str:
 
 def base_words(view: RunView) -> str:
     """What the base value is of."""
-    if view.config.task == "fill-mask":
-        return f"{short(view.config.model)} before training"
-    return f"{short(view.config.model)} kept frozen, with a logistic regression on its features"
+    return f"{short(view.config.model)} {BASELINES[TASKS[view.config.task].baseline]}"
 
 
 def held_out(view: RunView) -> str:
     """ "57 validation rows"; how many chunks texts make is known with the result only."""
-    chunked = view.config.task == "fill-mask" and view.config.chunk_size
-    what = f"{view.split} {'chunks' if chunked else 'rows'}"
-    return f"{view.n:,} {what}" if view.n and not (chunked and not view.result) else what
+    task = TASKS[view.config.task]
+    what = f"{view.split} {task.unit(view.config)}s"
+    counted = view.n and (view.result or task.text_length(view.config))
+    return f"{view.n:,} {what}" if counted else what
 
 
 def _headline(view: RunView) -> str:

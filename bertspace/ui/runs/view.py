@@ -19,7 +19,6 @@ from bertspace.ui.runs.trail import Trail, Trails
 
 # What a status is called on the page, where its own name would not say it.
 STATUS_NAMES = {"queued": "waiting", "running": "training"}
-SHARES = ("accuracy",)  # metrics that are shares of rows, of which an interval can be said
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class RunView:
 
     @property
     def n(self) -> int:
-        """Rows (of fill-mask: chunks, once known) that the headline is of."""
+        """Rows that the headline is of; of a task that joins texts, its chunks once they are known."""
         rows = (self.result or self.source).get("rows", {})
         return int(rows.get(self.split, 0))
 
@@ -102,7 +101,8 @@ class RunView:
     @property
     def interval(self) -> tuple[float, float] | None:
         """The tuned value's 95 % interval, where the metric is a share of rows."""
-        if self.metric not in SHARES or self.tuned is None or self.config.task == "fill-mask" or not self.n:
+        of_rows = METRICS[self.metric].is_share and TASKS[self.config.task].has_labels
+        if not of_rows or self.tuned is None or not self.n:
             return None
         return wilson(round(self.tuned * self.n), self.n)
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
-from bertspace.errors import BertspaceError
-from bertspace.models import inference
+from bertspace.tasks.fill_mask.answer import filled_in
 from bertspace.tasks.fill_mask.task import MASK
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import as_code, html
 from bertspace.ui.frame.errors import told_plainly
-from bertspace.ui.frame.events import whenever
-from bertspace.ui.frame.html import BASE, TUNED, Side
+from bertspace.ui.frame.events import QUIET, whenever
+from bertspace.ui.frame.html import Side
 from bertspace.ui.models import catalogue
 from bertspace.ui.models.news import build_news
 from bertspace.ui.models.picker import model_picker, page_opens
+from bertspace.ui.tasks.base import Playground, TaskPage, wire_answer
 
+WRITTEN_MASK = re.compile(r"\[MASK\]|<mask>")
 EXAMPLES = (
     "Paris is the [MASK] of France.",
     "She opened the door and walked into the [MASK].",
@@ -36,102 +38,117 @@ INSERT_MASK = """(text) => {
     const left = before && !/\\s$/.test(before) ? " " : "", right = /^\\w/.test(after) ? " " : "";
     return before + left + "[MASK]" + right + after;
 }"""
+STARTER_LINES = """from bertspace import models
+
+# The starter's masked-LM head is a small adapter that comes with bertspace.
+starter = models.locate("starter")
+model, tokenizer = models.load_model(starter, "fill-mask"), models.load_tokenizer(starter)
+"""
 
 
-@dataclass(frozen=True)
-class FillMaskTab:
-    """What others fill: the model, the text, and whether a second model stands beside it."""
+class FillMaskPage(TaskPage):
+    tab = "fill-mask"
+    title = "Fill-mask"
+    nothing_to = "guess"
+    mark = WRITTEN_MASK
+    quotes = True
 
-    model: gr.Dropdown
-    text: gr.Textbox
-    beside: gr.Checkbox
-    second: gr.Dropdown
+    def build(self, news: gr.Textbox) -> Playground:
+        arrived = gr.State("")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
+                model = model_picker("Model", self.task.name, arrived=arrived)
+                text = _build_text()
+                top_k = gr.Slider(1, MOST_WORDS, 5, step=1, label="Words to show")
+                beside = gr.Checkbox(False, label="Compare with a second model")
+                second = model_picker("Second model", self.task.name, arrived=arrived, visible=False)
+            with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
+                panel = gr.HTML(html.note("The first answer is on its way", "The model is being loaded."))
+        codes = as_code.code_fold()
+
+        whenever(beside.change, self.show_second, [beside, second], second, **QUIET)
+        again = build_news(news, self.task.name, model, second)
+        inputs = [text, model, top_k, beside, second]
+        changes = [each.change for each in (*inputs, arrived, again)]
+        wire_answer([page_opens(), *changes], self.answer_beside, inputs, [panel, *codes])
+        gr.api(self.fill, api_name=self.endpoint)
+        return Playground(model)
+
+    @needs("try models")
+    def answer_beside(
+        self,
+        text: str,
+        model: str | None,
+        top_k: float,
+        beside: bool,
+        second: str | None,
+        request: gr.Request | None = None,
+    ) -> tuple[str, ...]:
+        """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
+        chosen = [each for each in (model, second if beside else None) if each] or [""]
+        url = as_code.page_url(request)
+        code = self.code(model or catalogue.STARTER, text or "", url, top_k=int(top_k))
+        return self.panel(chosen, text or "", None, who.person(request), int(top_k)), *code
+
+    def missing(self, text: str, pair: str | None) -> tuple[str, str] | None:
+        if WRITTEN_MASK.search(text):
+            return None
+        title = f"Put a {MASK} into the text" if text.strip() else f"Nothing to {self.nothing_to} yet"
+        return title, f"Each {MASK} is a word that the model guesses from the words around it."
+
+    @needs("try models")
+    def show_second(self, beside: bool, second: str | None, request: gr.Request | None = None) -> Any:
+        """The second picker, beginning with the newest run that fills masks."""
+        wanted = beside and second == catalogue.STARTER
+        newest = catalogue.newest_run(self.task.name, who.person(request)) if wanted else ""
+        return gr.Dropdown(visible=beside, **({"value": newest} if newest else {}))
+
+    @needs("try models")
+    @told_plainly
+    def fill(
+        self, text: str, model: str = "starter", top_k: int = 5, request: gr.Request | None = None
+    ) -> list[dict[str, Any]]:
+        """The likeliest words for every [MASK] of the text: one {"text", "scores"} a mask."""
+        chosen = catalogue.checked_model(model, who.person(request))
+        found = self.predict(chosen, text, top_k=max(1, min(int(top_k), 100)))
+        return [{"text": each.text, "scores": each.scores} for each in found]
+
+    def draw(self, text: str, sides: Sequence[Side]) -> str:
+        """The sentence with its best words, then the candidates of every mask."""
+        full = html.full_bar(sides)
+        columns = [html.column(side, [_filled(text, side), *_masks(side, full)]) for side in sides]
+        scale = f'<p class="pg-small">A full bar is {full:g}.</p>' if full < 1 else ""
+        return html.columns(columns) + scale
+
+    def lines(self, name: str, model: str, text: str, pair: str = "", top_k: int = 5) -> str:
+        load = f"{name} = pipeline({self.task.name!r}, model={as_code.source(model)!r})\n"
+        if model == catalogue.STARTER:
+            load = f"{STARTER_LINES}{name} = pipeline({self.task.name!r}, model=model, tokenizer=tokenizer)\n"
+        return f'{load}print({name}({text!r}.replace("{MASK}", {name}.tokenizer.mask_token), top_k={top_k}))'
 
 
-def build_fill_mask_tab(news: gr.Textbox) -> FillMaskTab:
-    """The playground; has to be called inside a Tab of the page. news: see `news`."""
-    arrived = gr.State("")
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
-            model = model_picker("Model", "fill-mask", arrived=arrived)
-            text = gr.Textbox(
-                EXAMPLES[0],
-                label="Text",
-                info=f"Write {MASK} where a word is to be guessed, once or several times.",
-                lines=3,
-                max_lines=12,
-                elem_id="fill-mask-text",
-            )
-            mask = gr.Button(f"Insert {MASK} at the cursor", size="sm", elem_classes="bs-small")
-            examples = gr.Dataset(
-                label="Examples",
-                components=[text],
-                samples=[[each] for each in EXAMPLES],
-                sample_labels=list(EXAMPLES),
-                type="values",
-                elem_classes="pg-chips",
-            )
-            top_k = gr.Slider(1, MOST_WORDS, 5, step=1, label="Words to show")
-            beside = gr.Checkbox(False, label="Compare with a second model")
-            second = model_picker("Second model", "fill-mask", arrived=arrived, visible=False)
-        with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
-            panel = gr.HTML(html.note("The first answer is on its way", "The model is being loaded."))
-    codes = as_code.code_fold()
-
+def _build_text() -> gr.Textbox:
+    """The text, with a button that writes a mask into it, and examples."""
+    text = gr.Textbox(
+        EXAMPLES[0],
+        label="Text",
+        info=f"Write {MASK} where a word is to be guessed, once or several times.",
+        lines=3,
+        max_lines=12,
+        elem_id="fill-mask-text",
+    )
+    mask = gr.Button(f"Insert {MASK} at the cursor", size="sm", elem_classes="bs-small")
+    examples = gr.Dataset(
+        label="Examples",
+        components=[text],
+        samples=[[each] for each in EXAMPLES],
+        sample_labels=list(EXAMPLES),
+        type="values",
+        elem_classes="pg-chips",
+    )
     examples.click(chosen_text, examples, text, api_visibility="private", show_progress="hidden")
     mask.click(None, text, text, js=INSERT_MASK)
-    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    whenever(beside.change, show_second, [beside, second], second, **hidden)
-    answering: dict[str, Any] = {"inputs": [text, model, top_k, beside, second], "outputs": [panel, *codes]}
-    answering |= {"show_progress": "minimal", "show_progress_on": panel, "api_visibility": "private"}
-    again = build_news(news, "fill-mask", model, second)
-    changes = [each.change for each in (*answering["inputs"], arrived, again)]
-    whenever([page_opens(), *changes], answer, **answering)
-    gr.api(fill_mask, api_name="fill_mask")
-    gr.api(told_plainly(catalogue.listed_models), api_name="models")
-    return FillMaskTab(model, text, beside, second)
-
-
-@needs("try models")
-def answer(
-    text: str,
-    model: str | None,
-    top_k: float,
-    beside: bool,
-    second: str | None,
-    request: gr.Request | None = None,
-) -> tuple[str, ...]:
-    """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
-    chosen = [each for each in (model, second if beside else None) if each]
-    person = who.person(request)
-    code = as_code.fill_mask_code(model or "starter", text, int(top_k), as_code.page_url(request))
-    if not html.WRITTEN_MASK.search(text or ""):
-        title = f"Put a {MASK} into the text" if (text or "").strip() else "Nothing to guess yet"
-        return html.note(
-            title, f"Each {MASK} is a word that the model guesses from the words around it."
-        ), *code
-    try:
-        names = [catalogue.checked_model(each, person) for each in chosen or [""]]
-        if away := catalogue.away(names):
-            return catalogue.not_here(away), *code
-        sides = _sides(names, text, int(top_k))
-    except BertspaceError as error:
-        return html.failed(error.message, error.hint), *code
-    return html.mask_panel(text, sides), *code
-
-
-def _sides(models: list[str], text: str, top_k: int) -> list[Side]:
-    """The first model in the colour of what it is, the second in the other one."""
-    first = TUNED if catalogue.is_tuned(models[0]) else BASE
-    colours = (first, BASE if first == TUNED else TUNED)
-    return [
-        Side(
-            catalogue.model_title(model),
-            colour,
-            inference.predict(model, [text], task="fill-mask", top_k=top_k)[0],
-        )
-        for model, colour in zip(models, colours, strict=False)
-    ]
+    return text
 
 
 @needs("try models")
@@ -140,20 +157,24 @@ def chosen_text(chosen: list[str]) -> str:
     return chosen[0]
 
 
-@needs("try models")
-def show_second(beside: bool, second: str | None, request: gr.Request | None = None) -> Any:
-    """The second picker, beginning with the newest run that fills masks."""
-    person = who.person(request)
-    newest = catalogue.newest_run("fill-mask", person) if beside and second == catalogue.STARTER else ""
-    return gr.Dropdown(visible=beside, **({"value": newest} if newest else {}))
+def _masks(side: Side, full: float) -> list[str]:
+    if len(side.predictions) == 1:
+        return [html.bars(side.predictions[0].scores, side.colour, full=full, name=side.name)]
+    shown = []
+    for place, each in enumerate(side.predictions, 1):
+        shown.append(f"<h5>Mask {place}</h5>")
+        shown.append(html.bars(each.scores, side.colour, full=full, name=f"{side.name}, mask {place}"))
+    return shown
 
 
-@needs("try models")
-@told_plainly
-def fill_mask(
-    text: str, model: str = "starter", top_k: int = 5, request: gr.Request | None = None
-) -> list[dict[str, Any]]:
-    """The likeliest words for every [MASK] of the text: one {"text", "scores"} a mask."""
-    chosen = catalogue.checked_model(model, who.person(request))
-    found = inference.predict(chosen, [text], task="fill-mask", top_k=max(1, min(int(top_k), 100)))
-    return [{"text": each.text, "scores": each.scores} for each in found[0]]
+def _filled(written: str, side: Side) -> str:
+    """The text as it was written, each mask replaced by its best word, which is marked."""
+    pieces = WRITTEN_MASK.split(written)
+    if len(pieces) != len(side.predictions) + 1:  # a mask beyond the model's length has no answer
+        return f'<p class="pg-filled">{html.text(side.predictions[0].text)}</p>'
+    out = html.text(pieces[0])
+    for each, piece in zip(side.predictions, pieces[1:], strict=True):
+        left, word = filled_in(out, each.fill or each.best)
+        mark = f'<mark style="border-color:{side.colour}">{html.cut(word, html.LONGEST_NAME)}</mark>'
+        out = left + mark + html.text(piece)
+    return f'<p class="pg-filled">{out}</p>'

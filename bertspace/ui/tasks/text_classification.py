@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from bertspace import models, policy
+from bertspace import policy
 from bertspace.data.archives import ACCEPTED
 from bertspace.errors import BertspaceError, DataError
 from bertspace.models import held_out, inference
@@ -20,12 +19,11 @@ from bertspace.ui.access import who
 from bertspace.ui.access.files import written_csv
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import as_code, html, remedies
-from bertspace.ui.frame.errors import told, told_plainly
+from bertspace.ui.frame.errors import told
 from bertspace.ui.frame.events import whenever
-from bertspace.ui.frame.html import BASE, TUNED, Side
+from bertspace.ui.frame.html import BASE, TUNED
 from bertspace.ui.models import catalogue
-from bertspace.ui.models.news import build_news
-from bertspace.ui.models.picker import model_picker, page_opens
+from bertspace.ui.tasks.base import TaskPage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,176 +31,28 @@ if TYPE_CHECKING:
 TASK = "text-classification"
 SHOWN_ROWS = 100
 AT_ONCE = 1000  # rows between two looks at the progress bar; sorted by length within
-FILE_TYPES = list(ACCEPTED)
 BEFORE_A_FILE = (
     "A label for every row",
     "The text column is found by its name. The first rows are shown here; the file that comes back has all "
     "of them, with the label and every score.",
 )
-TO_MAKE_ONE = (
-    "A classifier is made by fine-tuning: load a sample there, press Start, and try the result here."
-)
-
-NOT_TRAINED_ON = "Rows that the model was not trained on"
-IN_TRAINING = "{} has no model yet: it answers here by itself after its first epoch."
 
 
-@dataclass(frozen=True)
-class ClassifyTab:
-    """What others fill, and the button of the empty state, which the frame sends to the Fine-tune tab."""
+class ClassifyPage(TaskPage):
+    tab = "classify"
+    title = "Classify"
+    noun = "classifier"
+    nothing_to = "classify"
 
-    model: gr.Dropdown
-    text: gr.Textbox
-    pair: gr.Textbox
-    to_fine_tune: gr.Button
+    def build_more(self, model: gr.Dropdown) -> None:
+        _build_file_part(model)
 
-
-def build_classify_tab(news: gr.Textbox) -> ClassifyTab:
-    """The playground; has to be called inside a Tab of the page. news: see `news`."""
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    arrived = gr.State("")
-    with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
-            model = model_picker("Model", TASK, arrived=arrived, newest=True)
-            text = gr.Textbox("", label="Text", lines=3, max_lines=12, placeholder="Write a text")
-            two = gr.Checkbox(
-                False, label="With a second text", info="For models trained on pairs.", visible=False
-            )
-            pair = gr.Textbox("", label="Second text", lines=2, max_lines=12, visible=False)
-            examples = example_chips(text, pair)
-        with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
-            panel = gr.HTML(html.note("No classifier yet", TO_MAKE_ONE))
-            to_fine_tune = gr.Button("Go to Fine-tune", variant="primary", elem_classes="bs-small")
-    _build_file_part(model)
-    codes = as_code.code_fold()
-    again = build_news(news, TASK, model)
-
-    whenever(
-        [page_opens(), model.change],  # not the texts: what is being typed would be put back
-        settle,
-        inputs=[model, text, pair],
-        outputs=[text, pair, two, examples, to_fine_tune],
-        **quiet,
-    )
-    whenever(two.change, show_pair, two, pair, **quiet)
-    whenever(
-        [model.change, arrived.change, again.change, text.change, pair.change, two.change],
-        answer,
-        inputs=[text, model, pair, two],
-        outputs=[panel, *codes],
-        show_progress="minimal",
-        show_progress_on=panel,
-        api_visibility="private",
-    )
-    gr.api(classify, api_name="classify")
-    return ClassifyTab(model, text, pair, to_fine_tune)
-
-
-def example_chips(text: gr.Textbox, pair: gr.Textbox) -> gr.Dataset:
-    """Rows of a run's own held-out data as chips, which fill the text and its pair."""
-    chips = gr.Dataset(
-        label=NOT_TRAINED_ON,
-        components=[text, pair],
-        samples=[["", ""]],
-        sample_labels=[""],
-        layout="gallery",
-        type="values",
-        visible=False,
-        elem_classes="pg-chips",
-    )
-    chips.click(chosen_row, chips, [text, pair], show_progress="hidden", api_visibility="private")
-    return chips
-
-
-@needs("try models")
-def chosen_row(chosen: list[str]) -> tuple[str, ...]:
-    """The texts of the row that was clicked."""
-    return tuple(chosen)
-
-
-@needs("try models")
-def show_pair(on: bool) -> Any:
-    return gr.Textbox(visible=on)
-
-
-def chips_of(held_out: catalogue.HeldOut) -> Any:
-    """The update of `example_chips` that shows some of these rows, or hides it."""
-    if not (rows := held_out.examples):
-        return gr.Dataset(visible=False)
-    left_out = f" ({held_out.seen:,} of {held_out.rows:,} held-out rows stand among the training rows too)"
-    label = f"{NOT_TRAINED_ON}{left_out if held_out.seen else ''}"
-    words = [" / ".join(filter(None, row)) for row in rows]
-    labels = [each if len(each) <= 70 else f"{each[:69]}…" for each in words]
-    return gr.Dataset(label=label, samples=[list(row) for row in rows], sample_labels=labels, visible=True)
-
-
-@needs("try models")
-def settle(model: str | None, text: str, pair: str, request: gr.Request | None = None) -> tuple[Any, ...]:
-    """What a chosen model changes around the panel: second text, examples, the way to a classifier."""
-    model = catalogue.known_model(model, who.person(request))
-    why = catalogue.misfit(model, TASK)
-    held_out = catalogue.HeldOut() if why else catalogue.held_out(model)
-    rows = list(held_out.examples)
-    pairs = catalogue.takes_pair(model) and not why
-    filled = bool(rows) and (not text.strip() or (pairs and not pair.strip()))
-    return (
-        rows[0][0] if filled else gr.skip(),
-        gr.Textbox(visible=pairs, **({"value": rows[0][1]} if filled else {})),
-        gr.Checkbox(pairs, visible=not why and not catalogue.is_tuned(model)),
-        chips_of(held_out),
-        gr.Button(visible=bool(why)),
-    )
-
-
-@needs("try models")
-def answer(
-    text: str, model: str | None, pair: str, two: bool, request: gr.Request | None = None
-) -> tuple[str, ...]:
-    """The panel and the three codes; what is wrong stands in the panel, as it changes with every key."""
-    model, pair = model or "", pair if two else ""
-    code = as_code.classify_code(model or catalogue.STARTER, text, pair, as_code.page_url(request))
-    person = who.person(request)
-    if model == catalogue.STARTER:
-        return no_classifier(person), *code
-    try:
-        model = catalogue.checked_model(model, person)
-    except BertspaceError as error:
-        return html.failed(error.message, error.hint), *code
-    if catalogue.away([model]):
-        return catalogue.not_here(model), *code
-    if why := catalogue.misfit(model, TASK):
-        return html.note(f"{catalogue.model_name(model)}: {why}", "Choose another model."), *code
-    if not text.strip():
-        return html.note("Nothing to classify yet", "Write a text, or press one of the rows."), *code
-    if two and not pair.strip():
-        return html.note("The second text is missing", "This model compares two texts."), *code
-    try:
-        side = _side(model, text, pair)
-    except BertspaceError as error:
-        return html.failed(error.message, error.hint), *code
-    return html.label_panel([side]), *code
-
-
-def no_classifier(person: Person) -> str:
-    """The empty panel: one is being trained, or how one is made."""
-    if name := catalogue.first_in_training(TASK, person):
-        return html.note("A classifier is being trained", IN_TRAINING.format(name))
-    return html.note("No classifier yet", TO_MAKE_ONE)
-
-
-def _side(model: str, text: str, pair: str) -> Side:
-    title = catalogue.model_title(model)  # as it is now: a run at work may keep another model meanwhile
-    found = inference.predict(model, [text], task=TASK, pairs=[pair] if pair else None)[0]
-    return Side(title, TUNED if catalogue.is_tuned(model) else BASE, found)
-
-
-@needs("try models")
-@told_plainly
-def classify(text: str, model: str, pair: str = "", request: gr.Request | None = None) -> dict[str, Any]:
-    """Every label's probability for a text (or a pair of texts): {"text", "pair", "label", "scores"}."""
-    chosen = catalogue.checked_model(model, who.person(request))
-    found = inference.predict(chosen, [text], task=TASK, pairs=[pair] if pair else None)[0][0]
-    return {"text": found.text, "pair": pair, "label": found.best, "scores": found.scores}
+    def lines(self, name: str, model: str, text: str, pair: str = "", top_k: int = 5) -> str:
+        given = {"text": text, "text_pair": pair} if pair else text
+        return (
+            f"{name} = pipeline({self.task.name!r}, model={as_code.source(model)!r})\n"
+            f"print({name}({given!r}, top_k=None))"
+        )
 
 
 # A whole file
@@ -214,7 +64,7 @@ def _build_file_part(model: gr.Dropdown) -> None:
             with gr.Column(scale=5, min_width=320):
                 file = gr.File(
                     label="csv, tsv, jsonl, parquet or txt",
-                    file_types=FILE_TYPES,
+                    file_types=list(ACCEPTED),
                     height=140,
                     elem_classes="pg-file",
                 )
@@ -317,7 +167,7 @@ def _classified(
     pairs = found.frame["pair"].tolist() if "pair" in found.frame else None
     policy.check_rows(person, len(found.table.frame))
     policy.check_texts(person, found.frame.index, *filter(None, (chosen, pairs)))
-    policy.check_scores(person, len(chosen), labels_of(model, TASK))
+    policy.check_scores(person, len(chosen), catalogue.label_count(model, TASK))
     title = catalogue.model_title(model)
     scores: list[dict[str, float]] = []
     limit, begin = policy.limits(person).seconds, time.monotonic()
@@ -351,12 +201,6 @@ def _classified(
         gr.HTML(shown_rows(chosen, pairs, scores), visible=True),
         gr.DownloadButton(value=written_csv(whole, name), visible=True),
     )
-
-
-def labels_of(model: str, task: str) -> int:
-    """How many labels a model's configuration names; raises BertspaceError where it does not fit."""
-    named = models.locate(model, task).config.get("id2label")
-    return len(named) if isinstance(named, dict | list) else 0
 
 
 def scored(found: held_out.FileRows, scores: list[dict[str, float]]) -> pd.DataFrame:

@@ -326,7 +326,7 @@ def test_a_model_that_is_not_there_does_not_hide_the_rows() -> None:
 
     found = look.measure("run:nothing", pd.DataFrame({"text": ["the sea"]}))
     assert found.tokens == () and "run" in found.problem
-    assert "They cannot be counted" in render_data.draw_look(SUPPORT, found, 128, 128)
+    assert "They cannot be counted" in render_data.draw_look(SUPPORT, found, TrainConfig())
 
 
 def test_the_share_of_cut_texts_is_said_with_its_n() -> None:
@@ -466,7 +466,7 @@ def test_masks_are_scored_on_chunks_before_and_after_the_result() -> None:
     assert render_run.held_out(seen(config=config)) == "validation chunks"
     assert render_run.held_out(seen("done", config=config, result=result)) == "27 validation chunks"
     lines = replace(config, chunk_size=0)
-    assert render_run.held_out(seen(config=lines)) == "20 validation rows"
+    assert render_run.held_out(seen(config=lines)) == "20 validation texts"
 
 
 def test_a_failed_run_says_what_to_do() -> None:
@@ -565,9 +565,9 @@ def test_the_rate_that_is_taken_where_none_is_filled_in_follows_lora(tiny_bert: 
 
 
 def test_a_metric_that_the_other_task_has_too_stays_chosen() -> None:
-    assert settings_step._fits_task("fill-mask", "loss")[1].value == "loss"
-    assert settings_step._fits_task("fill-mask", "accuracy")[1].value in ("", "accuracy")
-    assert settings_step._fits_task("text-classification", "perplexity")[1].value == ""
+    assert settings_step._fits_task("fill-mask", "loss")[0].value == "loss"
+    assert settings_step._fits_task("fill-mask", "accuracy")[0].value in ("", "accuracy")
+    assert settings_step._fits_task("text-classification", "perplexity")[0].value == ""
 
 
 def test_start_without_data_says_so_and_keeps_nothing(home: Path) -> None:

@@ -5,8 +5,12 @@ import re
 import pytest
 
 from bertspace.tasks.fill_mask.answer import Filled
+from bertspace.ui import compare
 from bertspace.ui.frame import chart, html
 from bertspace.ui.frame.html import BASE, TUNED, Side
+from bertspace.ui.tasks import page_of
+
+FILL_MASK, CLASSIFY = page_of("fill-mask"), page_of("text-classification")
 
 
 @pytest.mark.parametrize(
@@ -48,11 +52,11 @@ def test_of_a_hundred_thousand_labels_the_first_hundred_are_drawn_and_the_rest_c
     """They made 27 MB of HTML."""
     many = {f"label {number} {'x' * 3000}": 1 / (number + 1) for number in range(100_000)}
     side = Side("starter", TUNED, [Filled("a text", many)])
-    for drawn in (html.bars(many, BASE), html.label_panel([side, side])):
+    for drawn in (html.bars(many, BASE), CLASSIFY.draw("", [side, side])):
         assert len(drawn) < 100_000 and "and 99,900 more labels</p>" in drawn and "label 99 x" in drawn
     shown = chart.bars("Labels", [(label, 1) for label in many])
     assert len(shown) < 20_000 and "and 99,988 more labels with 99,988 rows" in shown
-    assert len(html.verdict(side.predictions, side.predictions)) < 300
+    assert len(CLASSIFY.sentence(side.predictions, side.predictions)) < 300
     assert len(html.bars(dict.fromkeys(list(many)[:100], 0.01), BASE)) < 100_000
     assert "more label" not in html.bars(dict.fromkeys(list(many)[:100], 0.01), BASE)
 
@@ -69,10 +73,10 @@ def test_no_text_of_a_visitor_is_markup_or_template() -> None:
     found = Filled(HOSTILE, {HOSTILE: 0.5})
     side = Side(HOSTILE, BASE, [found])
     drawn = [
-        html.label_panel([side]),
-        html.mask_panel(f"{HOSTILE} [MASK]", [side]),
-        html.mask_panel(HOSTILE, [side]),
-        html.comparison(html.verdict([found], [found]), ""),
+        CLASSIFY.draw("", [side]),
+        FILL_MASK.draw(f"{HOSTILE} [MASK]", [side]),
+        FILL_MASK.draw(HOSTILE, [side]),
+        html.comparison(CLASSIFY.sentence([found], [found]), ""),
         html.metric_table(HOSTILE, HOSTILE, {HOSTILE: 1.0}, {HOSTILE: 2.0}, HOSTILE, True),
         html.rows_table(HOSTILE, ["Text"], [[HOSTILE]]),
         html.note(HOSTILE, HOSTILE),
@@ -85,7 +89,7 @@ def test_no_text_of_a_visitor_is_markup_or_template() -> None:
 
 def test_every_mask_is_filled_with_its_own_best_word_which_is_marked() -> None:
     masks = [Filled("", {"keeper": 0.5, "man": 0.25}), Filled("", {"##s": 0.5})]
-    drawn = html.mask_panel("The [MASK] lit the lamp <mask>.", [Side("starter", BASE, masks)])
+    drawn = FILL_MASK.draw("The [MASK] lit the lamp <mask>.", [Side("starter", BASE, masks)])
     mark = f'<mark style="border-color:{BASE}">'
     assert f'<p class="pg-filled">The {mark}keeper</mark> lit the lamp{mark}s</mark>.</p>' in drawn
     assert 'aria-label="starter, mask 1: keeper 0.500, man 0.250"' in drawn
@@ -94,7 +98,7 @@ def test_every_mask_is_filled_with_its_own_best_word_which_is_marked() -> None:
 
 def test_small_probabilities_share_a_scale_that_is_said() -> None:
     sides = [Side("a", BASE, [Filled("", {"x": 0.05})]), Side("b", TUNED, [Filled("", {"x": 0.15})])]
-    drawn = html.mask_panel("[MASK]", sides)
+    drawn = FILL_MASK.draw("[MASK]", sides)
     assert html.full_bar(sides) == 0.2
     assert "width:25.00%" in drawn and "width:75.00%" in drawn
     assert "A full bar is 0.2." in drawn
@@ -102,7 +106,7 @@ def test_small_probabilities_share_a_scale_that_is_said() -> None:
 
 def test_labels_of_two_models_stand_in_the_order_of_the_last() -> None:
     base, tuned = Filled("", {"a": 0.9, "b": 0.1}), Filled("", {"b": 0.8, "a": 0.2})
-    drawn = html.label_panel([Side("base", BASE, [base]), Side("tuned", TUNED, [tuned])])
+    drawn = CLASSIFY.draw("", [Side("base", BASE, [base]), Side("tuned", TUNED, [tuned])])
     assert re.findall(r'pg-label">(\w)', drawn) == ["b", "a", "b", "a"]
 
 
@@ -132,22 +136,22 @@ def said(**scores: float) -> Filled:
     ],
 )
 def test_the_verdict_says_who_says_what_and_who_is_surer(base: Filled, tuned: Filled, sentence: str) -> None:
-    assert html.verdict([base], [tuned]) == sentence
+    assert CLASSIFY.sentence([base], [tuned]) == sentence
 
 
 def test_the_verdict_on_several_masks_numbers_them_and_quotes_their_words() -> None:
     base, tuned = [said(sea=0.5), said(log=0.5)], [said(sea=0.5), said(book=0.75)]
-    assert html.verdict(base, tuned, words=True) == (
+    assert FILL_MASK.sentence(base, tuned) == (
         "Mask 1: both say “sea” and are equally sure: 0.500. "
         "Mask 2: the base says “log” (0.500), the fine-tuned one “book” (0.750)."
     )
 
 
 def test_the_verdicts_on_files() -> None:
-    assert html.label_file_verdict(57, 41, 50, 12, 3) == (
+    assert compare.right_words(57, 41, 50, 12, 3) == (
         "Of 57 rows the fine-tuned model gets 50 right, the base 41: 12 fixed, 3 broken."
     )
-    assert html.label_file_verdict(1, 1, 1, 0, 0) == (
+    assert compare.right_words(1, 1, 1, 0, 0) == (
         "Of 1 row the fine-tuned model gets 1 right, the base 1; it fixed none and broke none."
     )
 

@@ -36,7 +36,7 @@ from bertspace.ui.models import catalogue, render_models
 from bertspace.ui.models import facts as model_facts
 from bertspace.ui.models import picker as model_picker
 from bertspace.ui.runs import view
-from bertspace.ui.tasks import fill_mask, text_classification
+from bertspace.ui.tasks import page_of
 from tests.support import until
 from tests.support.training import FAST, Trained
 
@@ -164,13 +164,13 @@ def test_without_the_hub_what_is_here_is_listed_and_used(server: Any, transfers:
     assert ("alice/tiny", "alice/tiny") in known
     update, said = handler(model_picker._typed)("tiny", PAGE)
     assert "The Hub is not reachable. The models on this machine can be used." in said
-    panel = fill_mask.answer("The [MASK].", "alice/tiny", 3, False, None)[0]
+    panel = page_of("fill-mask").answer_beside("The [MASK].", "alice/tiny", 3, False, None)[0]
     assert "pg-bars" in panel and "alice/tiny" in panel
 
 
 def test_a_model_on_this_machine_that_does_not_fit_says_why(server: Any, transfers: Transfers) -> None:
     pulled(transfers)
-    words = {value: words for words, value in catalogue.kept_choices("text-classification")}
+    words = {value: words for words, value in catalogue.hub_choices("text-classification")}
     assert words["alice/tiny"] == "alice/tiny — BertForMaskedLM, does not classify"
     listed = {each["value"]: each["misfit"] for each in catalogue.listed_models("text-classification")}
     assert listed["alice/tiny"] == "BertForMaskedLM, does not classify"
@@ -230,13 +230,16 @@ def test_a_model_that_is_not_there_or_a_hub_that_is_not_is_told_calmly(server: A
 
 
 def test_a_pull_is_begun_followed_and_brings_an_answer(server: Any, transfers: Transfers) -> None:
-    assert "is not on this machine yet" in fill_mask.answer("A [MASK].", "alice/tiny", 3, False, None)[0]
+    assert (
+        "is not on this machine yet"
+        in page_of("fill-mask").answer_beside("A [MASK].", "alice/tiny", 3, False, None)[0]
+    )
     drawn, clock = model_facts._act("fill-mask")("alice/tiny", pressed("pull"), PAGE)
     assert clock.active and 'role="progressbar"' in drawn
     transfers.wait(model_facts.puller(PAGE), "pull", "alice/tiny")
     drawn, clock, came = model_facts.follow("alice/tiny", PAGE)
     assert "On this machine" in drawn and clock.active is False and came.startswith("alice/tiny")
-    assert "pg-bars" in fill_mask.answer("A [MASK].", "alice/tiny", 3, False, None)[0]
+    assert "pg-bars" in page_of("fill-mask").answer_beside("A [MASK].", "alice/tiny", 3, False, None)[0]
     assert "On this machine" in look("alice/tiny")[-1][1]
 
 
@@ -255,8 +258,8 @@ def test_a_guests_call_says_how_a_model_gets_here_and_brings_none(
 ) -> None:
     with acting(CALLING):
         for call in (
-            lambda: fill_mask.fill_mask("The [MASK].", "alice/tiny"),
-            lambda: text_classification.classify("A text.", "alice/tiny"),
+            lambda: page_of("fill-mask").fill("The [MASK].", "alice/tiny"),
+            lambda: page_of("text-classification").ask("A text.", "alice/tiny"),
             lambda: compare.compare("The [MASK].", "alice/tiny", "starter"),
         ):
             with pytest.raises(gr.Error, match="alice/tiny is not on this machine yet. Pull it first"):
@@ -266,11 +269,11 @@ def test_a_guests_call_says_how_a_model_gets_here_and_brings_none(
         transfers.wait(model_facts.puller(PAGE), "pull", "alice/tiny")
         assert hub_pull.pulling("alice/tiny", PAGE)["state"] == "done"
         repositories._PUBLIC.forget("alice/tiny")  # as after a restart: what is here is used
-        assert len(fill_mask.fill_mask("The [MASK].", "alice/tiny", 3)[0]["scores"]) == 3
+        assert len(page_of("fill-mask").fill("The [MASK].", "alice/tiny", 3)[0]["scores"]) == 3
 
 
 def test_the_owners_call_brings_a_model(server: Any) -> None:
-    assert len(fill_mask.fill_mask("The [MASK].", "alice/tiny", 3)[0]["scores"]) == 3
+    assert len(page_of("fill-mask").fill("The [MASK].", "alice/tiny", 3)[0]["scores"]) == 3
 
 
 def test_pulls_are_counted_by_the_address_and_looked_at_by_the_page(
@@ -318,11 +321,11 @@ def test_a_configuration_on_disk_may_say_anything_and_takes_a_line(server: Any, 
     place.unlink()
     for heads in (5, {"a": 1}, ["x" * 10_000], [[]], "BertForMaskedLM"):
         place.write_text(json.dumps({"architectures": heads}))
-        [(words, _)] = catalogue.kept_choices("text-classification")
+        [(words, _)] = catalogue.hub_choices("text-classification")
         assert len(words) < 400 and "does not classify" in words
     for broken in ("[" * 100_000, "[1]", '{"a": ' * 500 + "1" + "}" * 500, " " * 2**21):
         place.write_text(broken)
-        [(words, _)] = catalogue.kept_choices("text-classification")
+        [(words, _)] = catalogue.hub_choices("text-classification")
         assert words.endswith("its config.json cannot be read")
 
 
@@ -365,7 +368,7 @@ def test_pages_of_visitors_have_pulls_of_their_own(monkeypatch: pytest.MonkeyPat
 
 def test_what_a_run_waits_for_is_told_beside_its_rows(server: Any) -> None:
     assert "pulled when the run starts" in data_step.NOT_HERE
-    assert catalogue.away(["starter", "alice/tiny"]) == "alice/tiny"
+    assert catalogue.first_not_here(["starter", "alice/tiny"]) == "alice/tiny"
 
 
 def test_a_hostile_repository_is_shown_as_it_is_written() -> None:

@@ -19,13 +19,14 @@ from bertspace.runs import Run, home
 from bertspace.schema import RunState, TrainConfig
 from bertspace.ui import compare
 from bertspace.ui.access import who
-from bertspace.ui.frame import as_code, errors
+from bertspace.ui.frame import errors
 from bertspace.ui.models import catalogue, news
 from bertspace.ui.models import picker as model_picker
 from bertspace.ui.runs import view
-from bertspace.ui.tasks import fill_mask, text_classification
+from bertspace.ui.tasks import page_of, text_classification
 from tests.support.runs import ROWS, make_classifier, make_run, write_events
 
+FILL_MASK, CLASSIFY = page_of("fill-mask"), page_of("text-classification")
 LONG = "b" * 300_000
 
 
@@ -59,7 +60,7 @@ def test_the_picker_lists_the_starter_and_the_runs_and_says_why_one_does_not_fit
     waiting = make_run(TrainConfig(), "later", ROWS, status="queued")
     words = {value: words for words, value in catalogue.picker_choices("text-classification", LOCAL)}
     assert set(words) == {"starter", masked, f"run:{waiting.id}"}
-    assert words["starter"] == "starter — no classifier yet: fine-tune it first"
+    assert words["starter"] == "starter — does not classify yet: fine-tune it first"
     assert words[masked].endswith("— fills masks, does not classify")
     assert words[f"run:{waiting.id}"].endswith("— queued: no model yet")
     assert catalogue.picker_choices("fill-mask", LOCAL)[0] == ("starter", "starter")
@@ -148,14 +149,16 @@ def test_held_out_rows_that_were_trained_on_too_are_no_examples_and_are_counted(
     run = catalogue._run(classifier)
     pd.concat([ROWS.iloc[:1], ROWS.iloc[3:]]).to_parquet(run.path / "data" / "train.parquet")
     assert [text for text, _ in catalogue.held_out(classifier).examples] == [ROWS["text"][n] for n in (1, 2)]
-    chips = text_classification.settle(classifier, "", "")[3]
+    chips = CLASSIFY.model_changed(classifier, "", "")[3]
     assert chips.label.endswith("(2 of 4 held-out rows stand among the training rows too)")
     summary = compare.compare_own_rows("", classifier)[0]
     assert "validation rows, of which 2 stand among the training rows too" in summary
 
 
 def test_fill_mask_draws_bars_for_every_mask_and_the_code_for_it(masked: str) -> None:
-    panel, command, client, plain = fill_mask.answer("The [MASK] saw the [MASK].", masked, 3, False, None)
+    panel, command, client, plain = FILL_MASK.answer_beside(
+        "The [MASK] saw the [MASK].", masked, 3, False, None
+    )
     assert panel.count('role="img"') == 2 and panel.count("pg-label") == 6
     assert command == f"python -m bertspace predict {masked} 'The [MASK] saw the [MASK].' --top-k 3"
     assert f"model='{masked}'" in client and 'api_name="/fill_mask"' in client
@@ -165,28 +168,30 @@ def test_fill_mask_draws_bars_for_every_mask_and_the_code_for_it(masked: str) ->
 
 
 def test_fill_mask_draws_the_second_model_in_the_other_colour(masked: str) -> None:
-    panel = fill_mask.answer("The [MASK].", masked, 3, True, masked)[0]
+    panel = FILL_MASK.answer_beside("The [MASK].", masked, 3, True, masked)[0]
     assert panel.index("--bs-tuned") < panel.index("--bs-base")
 
 
 def test_fill_mask_without_a_mask_says_what_to_do() -> None:
-    assert "Put a [MASK] into the text" in fill_mask.answer("No mask here", "starter", 5, False, None)[0]
-    assert "Nothing to guess yet" in fill_mask.answer("", "starter", 5, False, None)[0]
+    assert (
+        "Put a [MASK] into the text" in FILL_MASK.answer_beside("No mask here", "starter", 5, False, None)[0]
+    )
+    assert "Nothing to guess yet" in FILL_MASK.answer_beside("", "starter", 5, False, None)[0]
 
 
 def test_fill_mask_shows_an_error_in_its_panel() -> None:
-    panel = fill_mask.answer("A [MASK].", "../etc", 5, False, None)[0]
+    panel = FILL_MASK.answer_beside("A [MASK].", "../etc", 5, False, None)[0]
     assert "&#x27;../etc&#x27; is no model&#x27;s name." in panel and "bs-problem" in panel
 
 
 def test_the_fill_mask_endpoint_gives_plain_data(masked: str) -> None:
-    (found,) = fill_mask.fill_mask("The [MASK] saw.", masked, 2)
+    (found,) = FILL_MASK.fill("The [MASK] saw.", masked, 2)
     assert list(found) == ["text", "scores"] and len(found["scores"]) == 2
 
 
 def test_an_endpoint_tells_our_errors_and_lets_others_through(masked: str) -> None:
     with pytest.raises(gr.Error, match="No \\[MASK\\]"):
-        fill_mask.fill_mask("no mask", masked)
+        FILL_MASK.fill("no mask", masked)
 
     @errors.told
     def broken() -> None:
@@ -200,20 +205,20 @@ def test_an_endpoint_tells_our_errors_and_lets_others_through(masked: str) -> No
 
 
 def test_classify_draws_every_label(classifier: str) -> None:
-    panel, *codes = text_classification.answer("my parcel is late", classifier, "", False)
+    panel, *codes = CLASSIFY.answer("my parcel is late", classifier, "", False)
     assert "delivery" in panel and "billing" in panel and "parcels" in panel
     assert all(codes)
 
 
 def test_classify_says_calmly_that_there_is_no_classifier_and_how_to_get_one(masked: str) -> None:
-    assert "No classifier yet" in text_classification.answer("x", "starter", "", False)[0]
-    assert "fills masks, does not classify" in text_classification.answer("x", masked, "", False)[0]
-    *_, button = text_classification.settle("starter", "", "")
+    assert "No classifier yet" in CLASSIFY.answer("x", "starter", "", False)[0]
+    assert "fills masks, does not classify" in CLASSIFY.answer("x", masked, "", False)[0]
+    *_, button = CLASSIFY.model_changed("starter", "", "")
     assert button.visible
 
 
 def test_choosing_a_model_of_pairs_shows_the_second_text_filled(of_pairs: str) -> None:
-    text, pair, two, _, button = text_classification.settle(of_pairs, "", "")
+    text, pair, two, _, button = CLASSIFY.model_changed(of_pairs, "", "")
     assert (text, pair.value, pair.visible, two.value, button.visible) == (
         "my parcel is late",
         "the price is too big",
@@ -221,8 +226,8 @@ def test_choosing_a_model_of_pairs_shows_the_second_text_filled(of_pairs: str) -
         True,
         False,
     )
-    assert "The second text is missing" in text_classification.answer("a text", of_pairs, "", True)[0]
-    assert "pg-bars" in text_classification.answer("a text", of_pairs, "another", True)[0]
+    assert "The second text is missing" in CLASSIFY.answer("a text", of_pairs, "", True)[0]
+    assert "pg-bars" in CLASSIFY.answer("a text", of_pairs, "another", True)[0]
 
 
 def test_a_file_comes_back_with_a_label_and_all_scores(classifier: str, tmp_path: Path) -> None:
@@ -278,7 +283,7 @@ def test_blank_rows_of_a_file_are_named_and_have_no_answer(classifier: str, tmp_
 
 
 def test_compare_begins_with_the_verdict_and_names_how_the_base_answers(classifier: str) -> None:
-    base, text, *_ = compare.settle(classifier, "", "")
+    base, text, *_ = compare.model_changed(classifier, "", "")
     panel = compare.answer(text, classifier, base, "")[0]
     assert panel.startswith('<p class="pg-verdict"')
     assert "frozen, with a logistic-regression probe" in panel
@@ -286,7 +291,7 @@ def test_compare_begins_with_the_verdict_and_names_how_the_base_answers(classifi
 
 
 def test_compare_fills_masks_side_by_side(masked: str) -> None:
-    base, text, *_ = compare.settle(masked, "a text without", "")
+    base, text, *_ = compare.model_changed(masked, "a text without", "")
     assert text == "The [MASK] walked to the light."
     assert "Both say “" in compare.answer(text, masked, base, "")[0]
 
@@ -306,7 +311,7 @@ def test_an_answer_of_a_model_in_training_says_its_step_and_is_renewed_at_the_en
     begin(run, 31, monkeypatch)
     before, again = renewed((), classifier, classifier)
     words = "parcels (at step 28 of 42, still training)"  # that of its last epoch
-    assert words in text_classification.answer("my parcel", classifier, "", False)[0]
+    assert words in CLASSIFY.answer("my parcel", classifier, "", False)[0]
     assert words in compare.answer("my parcel", classifier, "", "")[0]
     summary, _, _, unfinished = compare.compare_own_rows("", classifier)
     assert words in summary and unfinished == "own"
@@ -315,7 +320,7 @@ def test_an_answer_of_a_model_in_training_says_its_step_and_is_renewed_at_the_en
 
     run.write_state(RunState(status="done", name=run.name, created=time.time()))
     assert renewed(before, classifier, classifier)[1] != again
-    assert "training" not in text_classification.answer("my parcel", classifier, "", False)[0]
+    assert "training" not in CLASSIFY.answer("my parcel", classifier, "", False)[0]
     summary, _, _, unfinished = compare.renew_rows(unfinished, None, classifier, "")
     assert "accuracy" in summary.lower() and "training" not in summary and unfinished == ""
 
@@ -327,9 +332,9 @@ def test_a_first_training_is_said_to_be_one_and_its_model_is_taken_when_it_is_th
     model = (run.path / "model").rename(run.path / "model-to-come")
     begin(run, 3, monkeypatch)
     found = news.news_of(view.run_at_work())
-    assert "being trained" in text_classification.answer("my parcel", "starter", "", False)[0]
+    assert "being trained" in CLASSIFY.answer("my parcel", "starter", "", False)[0]
     assert "being trained" in compare.answer("my parcel", "", "", "")[0]
-    assert "being trained" not in fill_mask.answer("a [MASK]", "starter", 5, False, None)[0]
+    assert "being trained" not in FILL_MASK.answer_beside("a [MASK]", "starter", 5, False, None)[0]
 
     model.rename(run.path / "model")
     assert news.news_of(view.run_at_work()) != found
@@ -338,7 +343,7 @@ def test_a_first_training_is_said_to_be_one_and_its_model_is_taken_when_it_is_th
 
 
 def test_compare_without_a_run_says_what_will_be_here() -> None:
-    base, text, pair, _, button = compare.settle("", "", "")
+    base, text, pair, _, button = compare.model_changed("", "", "")
     assert (base, text, button.visible) == (gr.skip(), gr.skip(), True)
     assert "Nothing to compare yet" in compare.answer("", "", "starter", "")[0]
 
@@ -451,10 +456,10 @@ def hostile() -> Iterator[str]:
 
 def test_code_is_valid_python_whatever_the_text(hostile: str) -> None:
     for codes in (
-        as_code.fill_mask_code("starter", hostile, 5, "http://x"),
-        as_code.classify_code("owner/name@v1", hostile, hostile, "http://x"),
-        as_code.compare_code("owner/name", "run:a", hostile, "", "fill-mask", "http://x"),
-        as_code.compare_code("starter", "run:a", hostile, hostile, "text-classification", "http://x"),
+        FILL_MASK.code("starter", hostile, "http://x", top_k=5),
+        CLASSIFY.code("owner/name@v1", hostile, "http://x", pair=hostile),
+        compare.compare_code("owner/name", "run:a", hostile, "", "fill-mask", "http://x"),
+        compare.compare_code("starter", "run:a", hostile, hostile, "text-classification", "http://x"),
     ):
         for code in codes[1:]:
             compile(code, "as code", "exec")
@@ -463,7 +468,7 @@ def test_code_is_valid_python_whatever_the_text(hostile: str) -> None:
 def test_the_command_line_takes_the_text_as_one_word(hostile: str) -> None:
     import shlex
 
-    assert shlex.split(as_code.classify_code("run:a", hostile, "", "http://x")[0])[3:] == [
+    assert shlex.split(CLASSIFY.code("run:a", hostile, "http://x")[0])[3:] == [
         "predict",
         "run:a",
         hostile,
