@@ -31,6 +31,7 @@ CLICK = """element.addEventListener('click', event => {
 BASELINES = {
     "model": "before training",
     "probe": "kept frozen, with a logistic regression on its features",
+    "none": "has no answers of its own",
 }
 MOST_EPOCHS = 30  # rows of the table
 MOST_DOTS = 100  # of a curve by epoch
