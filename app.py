@@ -8,7 +8,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from bertspace import hardware, processes  # noqa: E402
 from bertspace.ui.access import connections  # noqa: E402
-from bertspace.ui.app import build_app, launch_options, start_in_background, way_in  # noqa: E402
+from bertspace.ui.app import build_app, launch_options, owner_address, start_in_background  # noqa: E402
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     app = build_app()
     app.launch(prevent_thread_lock=True, **options)
     connections.watch(app.server)
-    print(way_in(app), flush=True)
+    print(owner_address(app), flush=True)
     start_in_background()
     app.block_thread()
 

@@ -152,7 +152,7 @@ def _guard_host() -> None:
     tables.MAX_FILE_BYTES = min(most or tables.MAX_FILE_BYTES, tables.MAX_FILE_BYTES)
 
 
-def way_in(app: gr.Blocks) -> str:
+def owner_address(app: gr.Blocks) -> str:
     """What is printed for the owner of an app that others reach; "" where everybody here is the owner."""
     if not who.door().key:
         return ""

@@ -28,7 +28,7 @@ from bertspace.ui.models import catalogue
 from bertspace.ui.models.news import build_news
 from bertspace.ui.models.picker import model_picker, page_opens
 from bertspace.ui.tasks import page_of, pages
-from bertspace.ui.tasks.base import IN_TRAINING, chips_of, example_chips, wire_answer
+from bertspace.ui.tasks.base import IN_TRAINING, chips_of, example_chips, filled_texts, wire_answer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,13 +108,11 @@ def model_changed(
     fits = bool(tuned) and not catalogue.misfit(tuned, "")
     held_out = catalogue.held_out(tuned) if fits else catalogue.HeldOut()
     pairs = catalogue.takes_pair(tuned)
-    wanted = is_for(text, catalogue.task_of(tuned)) and (not pairs or bool(pair.strip()))
-    first = held_out.first_unless(bool(text.strip()) and wanted)
+    suited = text if is_for(text, catalogue.task_of(tuned)) else ""
     own = own_base(tuned, who.person(request)) if fits else ""
     return (
         own or gr.skip(),
-        first[0] if first else gr.skip(),
-        gr.Textbox(visible=pairs, **({"value": first[1]} if first else {})),
+        *filled_texts(held_out, suited, pair if pairs else None),
         chips_of(held_out),
         gr.Button(visible=not fits),
     )
@@ -246,7 +244,7 @@ def compare(
 def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -> None:
     # What was measured with a model in training: the run's "own" rows, or the "file".
     unfinished = gr.State("")
-    told_of_it = gr.State({})  # the settings that buttons beside the answers have set for this file
+    file_settings = gr.State({})  # the settings that buttons beside the answers have set for this file
     with gr.Accordion("On held-out rows", open=False, elem_classes="bs-card"):
         with gr.Row(equal_height=False):
             with gr.Column(scale=5, min_width=320):
@@ -272,18 +270,18 @@ def _build_file_part(base: gr.Dropdown, tuned: gr.Dropdown, again: gr.Textbox) -
         "show_progress_on": summary,
     }
     hidden: dict[str, Any] = {"show_progress": "hidden", "queue": False, "api_visibility": "private"}
-    with_told = [*outputs["outputs"], told_of_it]
-    whenever([base.change, tuned.change, file.change], forget_file, None, with_told, **hidden)
+    emptied = [*outputs["outputs"], file_settings]
+    whenever([base.change, tuned.change, file.change], forget_file, None, emptied, **hidden)
     finished: dict[str, Any] = {"api_visibility": "private", **outputs}
-    whenever(again.change, renew_rows, [unfinished, file, tuned, base, told_of_it], **finished)
+    whenever(again.change, renew_rows, [unfinished, file, tuned, base, file_settings], **finished)
     own.click(compare_own_rows, [base, tuned], **outputs, api_visibility="private")
-    asked = start.click(forget_file, None, with_told, **hidden).then(
+    asked = start.click(forget_file, None, emptied, **hidden).then(
         compare_file, [file, tuned, base], **outputs, api_name="compare_file"
     )
     unseen = {"show_progress": "hidden", "api_visibility": "private"}
     asked.failure(why_refused, [file, tuned], summary, **unseen)
-    remedied: dict[str, Any] = outputs | {"outputs": with_told, "api_visibility": "private"}
-    summary.click(compare_remedied, [file, tuned, base, told_of_it], **remedied)
+    remedied: dict[str, Any] = outputs | {"outputs": emptied, "api_visibility": "private"}
+    summary.click(compare_remedied, [file, tuned, base, file_settings], **remedied)
 
 
 @needs("try models")
@@ -304,7 +302,7 @@ def renew_rows(
     file: str | None,
     tuned: str | None,
     base: str | None,
-    told_of_it: dict[str, str] | None = None,
+    file_settings: dict[str, str] | None = None,
     request: gr.Request | None = None,
 ) -> tuple[Any, ...]:
     """What was measured while the model was in training, once it is finished."""
@@ -314,7 +312,7 @@ def renew_rows(
         return (gr.skip(),) * 4
     if unfinished == "own":
         return compare_own_rows(base, tuned, request)
-    return _file_compared(file, tuned, base, person, told_of_it or {})
+    return _file_compared(file, tuned, base, person, file_settings or {})
 
 
 @needs("try models")
@@ -326,10 +324,10 @@ def compare_own_rows(
     base, tuned = checked(base, tuned, who.person(request))
     if not (file := catalogue.held_out_rows(tuned)):
         raise DataError(f"{tuned} holds no rows of its own.", hint="Choose one of the runs, or give a file.")
-    return _compared(base, tuned, file, f"the run's {file.stem} rows{seen_words(tuned)}", "own")
+    return _compared(base, tuned, file, f"the run's {file.stem} rows{overlap_words(tuned)}", "own")
 
 
-def seen_words(tuned: str) -> str:
+def overlap_words(tuned: str) -> str:
     """What flatters the figures of a run's own rows."""
     held_out = catalogue.held_out(tuned)
     verb = "stands" if held_out.seen == 1 else "stand"
@@ -363,12 +361,12 @@ def compare_remedied(
     file: str | None,
     tuned: str | None,
     base: str | None,
-    told_of_it: dict[str, str] | None,
+    file_settings: dict[str, str] | None,
     event: gr.EventData,
     request: gr.Request | None = None,
 ) -> tuple[Any, ...]:
     """Both models on the file with what a pressed button says of it, and all that has been said of it."""
-    settings = {**(told_of_it or {}), **remedies.chosen(event, remedies.OF_A_FILE)}
+    settings = {**(file_settings or {}), **remedies.chosen(event, remedies.OF_A_FILE)}
     try:
         return *_file_compared(file, tuned, base, who.person(request), settings), settings
     except BertspaceError as error:

@@ -110,7 +110,7 @@ def measure_apart(number: int, model: str) -> Outcome:
     """The same in a process of its own, after the page's forecast in this one."""
     from bertspace import data, processes
     from bertspace.training import forecast
-    from bertspace.ui.fine_tune.look import measure as lengths_of
+    from bertspace.ui.fine_tune.preview import measure as lengths_of
 
     config = configured(number, model)
     splits = data.load_splits(config)

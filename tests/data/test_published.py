@@ -266,11 +266,11 @@ def test_a_file_that_is_named_goes_before_the_archives_own(tmp_path: Path, packe
 
 @forms
 def test_the_page_shows_an_archives_columns_and_rows(tmp_path: Path, packed: Packed) -> None:
-    from bertspace.ui.fine_tune import look
+    from bertspace.ui.fine_tune import preview
 
     config = TrainConfig(train_file=str(packed(tmp_path, SST2)))
-    assert look.columns_of(config) == ["sentence", "label"]
-    assert look.look_at(look.load(config), config).counts == (("train", 16), ("validation", 2))
+    assert preview.columns_of(config) == ["sentence", "label"]
+    assert preview.preview(preview.load(config), config).counts == (("train", 16), ("validation", 2))
 
 
 @forms

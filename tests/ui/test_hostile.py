@@ -323,7 +323,7 @@ def test_a_visitors_page_holds_nothing_of_others(apps: Both, page: Page) -> None
             answer = apps.shared.event(index, [])
             for run_id in apps.ids.values():
                 assert run_id not in answer.text, each.name
-    look = number(page, "run_step.look")
+    look = number(page, "run_step.refresh")
     seen = apps.shared.event(look, [apps.ids["local"], None, ""])
     assert f'data-run="{apps.ids["local"]}' not in seen.text and "onerror" not in seen.text
 
@@ -406,7 +406,7 @@ def test_texts_and_names_come_back_as_text(apps: Both, page: Page) -> None:
     )
     assert HTML not in shown.data[0] and "&lt;img" in shown.data[0]
     assert HTML not in json.dumps(apps.local.event(number(page, "header.first_look"), []).data)
-    assert HTML not in json.dumps(apps.local.event(number(page, "run_step.look"), ["", None, ""]).data)
+    assert HTML not in json.dumps(apps.local.event(number(page, "run_step.refresh"), ["", None, ""]).data)
 
 
 @pytest.mark.parametrize("handler", ["run", "stop", "delete", "download", "log", "resume", "pause"])

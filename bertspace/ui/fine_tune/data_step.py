@@ -15,8 +15,8 @@ from bertspace.policy import Person
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, samples
 from bertspace.ui.access.needs import needs
-from bertspace.ui.fine_tune import form, look, render_data
-from bertspace.ui.fine_tune.look import Lengths, Look
+from bertspace.ui.fine_tune import form, preview, render_data
+from bertspace.ui.fine_tune.preview import Lengths, Preview
 from bertspace.ui.frame import html, remedies
 from bertspace.ui.frame.events import whenever
 from bertspace.ui.models import catalogue
@@ -52,7 +52,7 @@ class DataStep:
     columns: gr.Row
     more: gr.Accordion
     shown: gr.HTML
-    look: gr.State
+    preview: gr.State
     lengths: gr.State
     task: Any = None  # step 2's
 
@@ -115,7 +115,7 @@ def is_chosen(values: Mapping[str, Any]) -> bool:
 
 def emptied(step: DataStep) -> dict[Any, Any]:
     """Step 1 as it is before data is chosen."""
-    blank = {step.problem: "", step.shown: EMPTY, step.look: None, step.lengths: None}
+    blank = {step.problem: "", step.shown: EMPTY, step.preview: None, step.lengths: None}
     return {**blank, **_no_columns(step), step.fold: gr.Accordion(label=TITLE)}
 
 
@@ -131,27 +131,27 @@ def read(
     *,
     fresh: bool,
     task: str = "",
-    told: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Iterator[dict[Any, Any]]:
     """Read the form's data and show it: rows at once, lengths as soon as the tokenizer is there.
 
     fresh: other rows than before, so that task and columns are guessed anew; else what is chosen stands.
-    task: what the data is known to be for. told: settings that are to have other values in the form too.
+    task: what the data is known to be for. overrides: settings that are to have other values in the form too.
     """
-    told = told or {}
-    values = {**values, **told}
+    overrides = overrides or {}
+    values = {**values, **overrides}
     source, sample = values.pop("source"), values.pop("sample")
-    said = {step.controls[name]: gr.update(value=value) for name, value in told.items()}
+    chosen = {step.controls[name]: gr.update(value=value) for name, value in overrides.items()}
     try:
         config = form.config_of(source, sample, values, person)
-        config, columns = _with_columns(config, fresh, task, told)
+        config, columns = _with_columns(config, fresh, task, overrides)
     except BertspaceError as error:
-        yield said | _failed(step, error) | _no_columns(step) | _how_to_read(step, source)
+        yield chosen | _failed(step, error) | _no_columns(step) | _how_to_read(step, source)
         return
     update = _chosen(step, config, columns)
-    update |= {control: update.get(control, {}) | change for control, change in said.items()}
+    update |= {control: update.get(control, {}) | change for control, change in chosen.items()}
     try:
-        splits = look.load(config)
+        splits = preview.load(config)
         policy.check_data(person, splits)
     except BertspaceError as error:
         yield update | _failed(step, error)
@@ -160,25 +160,25 @@ def read(
     config = replace(config, **found)  # those too that were found by what is in them
     for name, value in found.items():
         update[step.controls[name]] |= {"value": value}
-    seen = look.look_at(splits, config)
-    update |= {step.problem: "", step.look: seen, step.lengths: None}
-    update |= {step.shown: render_data.draw_look(seen, None, config)}
+    seen = preview.preview(splits, config)
+    update |= {step.problem: "", step.preview: seen, step.lengths: None}
+    update |= {step.shown: render_data.draw_preview(seen, None, config)}
     update |= {step.fold: gr.Accordion(label=f"{TITLE} · {render_data.summary(seen)}")}
     yield update
     if catalogue.first_not_here([config.model]):
         lengths = Lengths(model=config.model, problem=NOT_HERE)
     else:
-        lengths = look.measure(config.model, splits.train)
-    yield {step.lengths: lengths, step.shown: render_data.draw_look(seen, lengths, config)}
+        lengths = preview.measure(config.model, splits.train)
+    yield {step.lengths: lengths, step.shown: render_data.draw_preview(seen, lengths, config)}
 
 
 def read_new(step: DataStep, values: dict[str, Any], person: Person) -> Iterator[dict[Any, Any]]:
     """Read data that is new to the page: what was said of other data, columns too, is not said of it."""
     values = {**values, **dict.fromkeys(form.COLUMNS, "")}
-    return read(step, values, person, fresh=True, told=untold(values))
+    return read(step, values, person, fresh=True, overrides=data_defaults(values))
 
 
-def untold(values: Mapping[str, Any]) -> dict[str, Any]:
+def data_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of data that is new to the page, of which nothing has been said yet."""
     plain = {name: form.FIELDS[name].default for name in OF_A_FILE}
     chosen = samples().get(values["sample"] or "") if values["source"] == "sample" else None
@@ -187,8 +187,8 @@ def untold(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def remedied(event: gr.EventData) -> tuple[dict[str, str], bool]:
     """What a pressed remedy sets, and whether that makes other rows and columns of the file."""
-    told = remedies.chosen(event, (*form.COLUMNS, *MORE))
-    return told, not told.keys().isdisjoint(READING)
+    overrides = remedies.chosen(event, (*form.COLUMNS, *MORE))
+    return overrides, not overrides.keys().isdisjoint(READING)
 
 
 def _how_to_read(step: DataStep, source: str) -> dict[Any, Any]:
@@ -197,14 +197,14 @@ def _how_to_read(step: DataStep, source: str) -> dict[Any, Any]:
 
 
 def _with_columns(
-    config: TrainConfig, fresh: bool, task: str, told: Mapping[str, Any]
+    config: TrainConfig, fresh: bool, task: str, overrides: Mapping[str, Any]
 ) -> tuple[TrainConfig, list[str]]:
     """The config with its task and columns as the data has them, and the columns there are."""
-    columns = look.columns_of(config)
-    task = task or (look.guess_task(config, columns) if fresh else config.task)
+    columns = preview.columns_of(config)
+    task = task or (preview.guess_task(config, columns) if fresh else config.task)
     chosen = {name: getattr(config, name) for name in form.COLUMNS}
-    picked: dict[str, Any] = dict(look.pick(columns, task, chosen, fresh=fresh))
-    picked |= {name: told[name] for name in form.COLUMNS if name in told}
+    picked: dict[str, Any] = dict(preview.pick(columns, task, chosen, fresh=fresh))
+    picked |= {name: overrides[name] for name in form.COLUMNS if name in overrides}
     return replace(config, task=task, **picked), columns
 
 
@@ -235,7 +235,7 @@ def _failed(step: DataStep, error: BertspaceError) -> dict[Any, Any]:
     return {
         step.problem: html.problem(error.message, error.hint, buttons),
         step.shown: "",
-        step.look: None,
+        step.preview: None,
         step.lengths: None,
         step.fold: gr.Accordion(label=TITLE),
     }
@@ -243,13 +243,13 @@ def _failed(step: DataStep, error: BertspaceError) -> dict[Any, Any]:
 
 @needs("read data")
 def redraw(
-    seen: Look | None, lengths: Lengths | None, max_length: float | None, chunk_size: float | None
+    shown: Preview | None, lengths: Lengths | None, max_length: float | None, chunk_size: float | None
 ) -> Any:
-    """The look under another length limit; nothing is read again, and nothing drawn under a wrong limit."""
-    if seen is None:
+    """The preview under another length limit; nothing is read again. Under a wrong limit it stays."""
+    if shown is None:
         return gr.skip()
     limits: dict[str, Any] = {"max_length": int(max_length or 0), "chunk_size": int(chunk_size or 0)}
     try:
-        return render_data.draw_look(seen, lengths, TrainConfig(task=seen.task, **limits))
+        return render_data.draw_preview(shown, lengths, TrainConfig(task=shown.task, **limits))
     except ConfigError:
         return gr.skip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bertspace.models import unknown
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
-from bertspace.ui.fine_tune.look import Lengths, Look
+from bertspace.ui.fine_tune.preview import Lengths, Preview
 from bertspace.ui.frame import remedies
 from bertspace.ui.frame.chart import bars, histogram
 from bertspace.ui.frame.html import LONGEST_NAME, cut, number, source_name, text
@@ -13,43 +13,45 @@ from bertspace.ui.frame.html import LONGEST_NAME, cut, number, source_name, text
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 
-def summary(look: Look) -> str:
+def summary(preview: Preview) -> str:
     """One line: where the rows are from and how many there are."""
-    counts = ", ".join(f"{count:,} {PARTS[part]}" for part, count in look.counts)
-    labels = f" · {len(look.labels):,} labels" if look.labels else ""
-    return f"{source_name(look.source)} · {counts} rows{labels}"
+    counts = ", ".join(f"{count:,} {PARTS[part]}" for part, count in preview.counts)
+    labels = f" · {len(preview.labels):,} labels" if preview.labels else ""
+    return f"{source_name(preview.source)} · {counts} rows{labels}"
 
 
-def draw_look(look: Look, lengths: Lengths | None, config: TrainConfig) -> str:
+def draw_preview(preview: Preview, lengths: Lengths | None, config: TrainConfig) -> str:
     """Rows on the left; labels, lengths and findings beside them."""
-    side = bars("Labels of the training rows", look.labels) if look.labels else ""
-    side += _lengths(look, lengths, config)
-    found = [*look.findings, *filter(None, [unknown.words(lengths.unknown)] if lengths else [])]
-    if found or look.remedies:
+    side = bars("Labels of the training rows", preview.labels) if preview.labels else ""
+    side += _lengths(preview, lengths, config)
+    found = [*preview.findings, *filter(None, [unknown.words(lengths.unknown)] if lengths else [])]
+    if found or preview.remedies:
         items = "".join(f"<li>{text(finding)}</li>" for finding in found)
-        buttons = remedies.draw(look.remedies)
+        buttons = remedies.draw(preview.remedies)
         side += f'<div class="bs-findings"><h4>Worth a look</h4><ul>{items}</ul>{buttons}</div>'
     side = f'<div class="bs-side">{side}</div>'
-    return f'<div class="bs-look"><div class="bs-look-grid"><div>{rows_table(look)}</div>{side}</div></div>'
+    return (
+        f'<div class="bs-look"><div class="bs-look-grid"><div>{rows_table(preview)}</div>{side}</div></div>'
+    )
 
 
-def rows_table(look: Look) -> str:
+def rows_table(preview: Preview) -> str:
     """The first training rows, a column only where it has something in it."""
     names = [
         name
         for place, name in enumerate(("Text", "Second text", "Label"))
-        if any(row[place] for row in look.rows)
+        if any(row[place] for row in preview.rows)
     ]
     places = [("Text", "Second text", "Label").index(name) for name in names]
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     body = "".join(
         "<tr>" + "".join(f"<td>{_cell(row[place], place)}</td>" for place in places) + "</tr>"
-        for row in look.rows
+        for row in preview.rows
     )
-    total = dict(look.counts).get("train", 0)
+    total = dict(preview.counts).get("train", 0)
     caption = (
-        f"The first {len(look.rows):,} of {total:,} training rows"
-        if total > len(look.rows)
+        f"The first {len(preview.rows):,} of {total:,} training rows"
+        if total > len(preview.rows)
         else "The training rows"
     )
     return (
@@ -63,7 +65,7 @@ def _cell(value: str, place: int) -> str:
     return f'<span class="bs-tag">{cut(value, LONGEST_NAME)}</span>' if place == 2 else cut(value)
 
 
-def _lengths(look: Look, lengths: Lengths | None, config: TrainConfig) -> str:
+def _lengths(preview: Preview, lengths: Lengths | None, config: TrainConfig) -> str:
     title = "Lengths in tokens"
     if lengths is None:
         return _uncounted(title, "Counting tokens …")
@@ -71,7 +73,7 @@ def _lengths(look: Look, lengths: Lengths | None, config: TrainConfig) -> str:
         return _uncounted(title, f"They cannot be counted. {lengths.problem}")
     if limit := TASKS[config.task].text_length(config):
         return histogram(title, lengths.tokens, limit, cut_words(lengths, limit))
-    return histogram(title, lengths.tokens, None, joined_words(look, lengths, config))
+    return histogram(title, lengths.tokens, None, joined_words(preview, lengths, config))
 
 
 def _uncounted(title: str, note: str) -> str:
@@ -89,9 +91,9 @@ def cut_words(lengths: Lengths, max_length: int) -> str:
     return f"{share} % of {n:,} texts are longer than {max_length:,} tokens and will be cut there."
 
 
-def joined_words(look: Look, lengths: Lengths, config: TrainConfig) -> str:
+def joined_words(preview: Preview, lengths: Lengths, config: TrainConfig) -> str:
     """How many rows the texts make once they are joined, in words."""
-    task, n, total = TASKS[config.task], len(lengths.tokens), dict(look.counts).get("train", 0)
+    task, n, total = TASKS[config.task], len(lengths.tokens), dict(preview.counts).get("train", 0)
     tokens = sum(lengths.tokens) * total / max(1, n)
     rows = max(1, int(task.expected_rows(config, total, tokens)))
     units = f"{'' if n >= total else 'about '}{rows:,} {task.unit(config)}s"

@@ -25,7 +25,7 @@ from bertspace.ui.runs.more_fold import DOWNLOAD, build_more_fold, closed
 from bertspace.ui.runs.render_run import CLICK
 from bertspace.ui.runs.view import RunLine, RunView, find_run, run_lines, view
 
-__all__ = ["RunStep", "build_run_step", "chosen_run", "list_runs", "look", "remove", "show_run", "stop"]
+__all__ = ["RunStep", "build_run_step", "chosen_run", "list_runs", "refresh", "remove", "show_run", "stop"]
 
 Part = tuple[object, Callable[[], list[Any]]]  # what it is drawn for, and its updates
 
@@ -114,13 +114,13 @@ def build_run_step() -> RunStep:
 
     acting = list(vars(buttons).values())
     drawn = [live, published, curves, example, *acting, more.fold, log_fold, log, words, listed, seen]
-    looking: dict[str, Any] = {"fn": look, "inputs": [run_id, seen, words], "outputs": drawn, **QUIET}
-    gr.Timer(EVERY).tick(**looking)
-    whenever(run_id.change, **looking).then(None, run_id, None, js=IN_ADDRESS)
-    words.change(**looking)
+    refreshing: dict[str, Any] = {"fn": refresh, "inputs": [run_id, seen, words], "outputs": drawn, **QUIET}
+    gr.Timer(EVERY).tick(**refreshing)
+    whenever(run_id.change, **refreshing).then(None, run_id, None, js=IN_ADDRESS)
+    words.change(**refreshing)
     listed.click(chosen_run, None, run_id, **QUIET)
-    _wire_buttons(buttons, run_id, looking)
-    more.save.click(told(care.save), [run_id, *more.named], None, **QUIET).then(**looking)
+    _wire_buttons(buttons, run_id, refreshing)
+    more.save.click(told(care.save), [run_id, *more.named], None, **QUIET).then(**refreshing)
     more.really.click(told(remove), run_id, run_id, api_name="delete").then(closed, None, more.sure, **QUIET)
     whole.click(told(care.whole_log), run_id, more.file, api_name="log").success(
         None, None, None, js=DOWNLOAD
@@ -145,7 +145,7 @@ def _build_buttons() -> _Buttons:
         )
 
 
-def _wire_buttons(buttons: _Buttons, run_id: gr.Textbox, looking: dict[str, Any]) -> None:
+def _wire_buttons(buttons: _Buttons, run_id: gr.Textbox, refreshing: dict[str, Any]) -> None:
     for button, act, api_name in (
         (buttons.stop, stop, "stop"),
         (buttons.pause, care.pause, "pause"),
@@ -154,7 +154,7 @@ def _wire_buttons(buttons: _Buttons, run_id: gr.Textbox, looking: dict[str, Any]
         (buttons.front, care.to_front, ""),
     ):
         named: dict[str, Any] = {"api_name": api_name} if api_name else {"api_visibility": "private"}
-        button.click(told(act), run_id, None, **named).then(**looking)
+        button.click(told(act), run_id, None, **named).then(**refreshing)
 
 
 def _add_endpoints() -> None:
@@ -172,7 +172,7 @@ def _add_endpoints() -> None:
 
 
 @needs("try models")
-def look(
+def refresh(
     run_id: str, seen: tuple[object, ...], words: str = "", request: gr.Request | None = None
 ) -> list[Any]:
     """Everything that is drawn of the run and the list; of each part nothing where nothing of it changed."""

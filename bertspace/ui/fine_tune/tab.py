@@ -17,9 +17,9 @@ from bertspace.tasks import samples
 from bertspace.training import forecast
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
-from bertspace.ui.fine_tune import data_step, form, look, publish_choice, recipe_fold, settings_step
+from bertspace.ui.fine_tune import data_step, form, preview, publish_choice, recipe_fold, settings_step
 from bertspace.ui.fine_tune.data_step import DataStep, build_data_step
-from bertspace.ui.fine_tune.look import Lengths
+from bertspace.ui.fine_tune.preview import Lengths
 from bertspace.ui.fine_tune.run_step import RunStep, build_run_step
 from bertspace.ui.fine_tune.settings_step import SettingsStep, build_settings_step
 from bertspace.ui.frame import html
@@ -100,7 +100,7 @@ def _wire_data(
     rows: DataStep, settings: SettingsStep, inputs: dict[str, Any], loaded: Any, copied: Any
 ) -> None:
     """Reading: when a sample is clicked or a file is there, and again when a column or the model changes."""
-    outputs = _looked(rows)
+    outputs = _preview_outputs(rows)
     reading: dict[str, Any] = {"inputs_kwargs": inputs, "outputs": outputs, "show_progress": "minimal"}
     reading |= {"show_progress_on": rows.shown, "trigger_mode": "always_last", "concurrency_limit": 4}
 
@@ -128,8 +128,8 @@ def _wire_data(
 
     @needs("read data")
     def read_remedied(event: gr.EventData, request: gr.Request, **values: Any) -> Iterator[dict[Any, Any]]:
-        told, fresh = data_step.remedied(event)
-        yield from data_step.read(rows, values, who.person(request), fresh=fresh, told=told)
+        overrides, fresh = data_step.remedied(event)
+        yield from data_step.read(rows, values, who.person(request), fresh=fresh, overrides=overrides)
 
     gr.on(
         [rows.problem.click, rows.shown.click],
@@ -162,7 +162,7 @@ def _wire_limits(rows: DataStep, settings: SettingsStep) -> None:
     """Another length limit draws the look anew, of which nothing is read again."""
     limits = [settings.controls["max_length"], settings.controls["chunk_size"]]
     changes = [limit.change for limit in limits]
-    whenever(changes, data_step.redraw, [rows.look, rows.lengths, *limits], rows.shown, **QUIET)
+    whenever(changes, data_step.redraw, [rows.preview, rows.lengths, *limits], rows.shown, **QUIET)
 
 
 @needs("train")
@@ -171,9 +171,9 @@ def no_problem() -> str:
     return ""
 
 
-def _looked(rows: DataStep) -> list[Any]:
+def _preview_outputs(rows: DataStep) -> list[Any]:
     """What a reading fills."""
-    panels = [rows.fold, rows.problem, rows.columns, rows.more, rows.shown, rows.look, rows.lengths]
+    panels = [rows.fold, rows.problem, rows.columns, rows.more, rows.shown, rows.preview, rows.lengths]
     names = (*form.COLUMNS, *data_step.OF_A_FILE)
     return panels + [rows.controls[name] for name in names] + [rows.task]
 
@@ -196,7 +196,7 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
         "inputs": [run.problem, settings.preset, settings.controls["task"], settings.controls["model"]],
         "outputs": [rows.fold, settings.fold, run.publishing["publish"]],
     }
-    rows.look.change(no_problem, None, run.problem, **QUIET)
+    rows.preview.change(no_problem, None, run.problem, **QUIET)
     run.start.click(start, **starting, api_name="train").then(**folding, **QUIET)
 
     quick = presets.settings("quick")
@@ -213,7 +213,7 @@ def _wire_start(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: di
     run.example.click(fill_example, None, filled, **QUIET).then(
         read_example,
         inputs_kwargs=inputs,
-        outputs=_looked(rows),
+        outputs=_preview_outputs(rows),
         show_progress="hidden",
         api_visibility="private",
     ).then(start, **starting, show_progress="hidden", api_visibility="private").then(**folding, **QUIET)
@@ -255,7 +255,7 @@ def foresee(
         config = form.config_of(source, sample, values, who.person(request))
         if not catalogue.is_here(config.model):
             return ""
-        found = forecast.before(config, look.load(config), lengths.tokens)
+        found = forecast.before(config, preview.load(config), lengths.tokens)
     except BertspaceError:
         return ""  # what is wrong is told where it is filled in
     return render_progress.forecast_words(found.seconds, found.memory_bytes)
@@ -273,7 +273,7 @@ def start(
     try:
         person = who.allowed(request, "train")
         config = form.config_of(source, sample, values, person)
-        splits = look.load(config)
+        splits = preview.load(config)
         where = publish_choice.asked(publishing, engine.title(config, splits))
         if where:
             who.allowed(request, "publish")

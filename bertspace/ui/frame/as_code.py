@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 import gradio as gr
 
@@ -17,21 +19,24 @@ Code = tuple[str, str, str]
 def code_fold() -> list[gr.Code]:
     """A closed fold with the three codes; returns them as a handler's outputs."""
     with gr.Accordion("As code", open=False, elem_classes="bs-card bs-quiet"):
-        return [
-            gr.Code(
-                label=label,
-                language=language,
-                interactive=False,
-                lines=1,
-                show_line_numbers=False,
-                elem_classes="pg-code",
-            )
-            for label, language in (
-                ("Command line", "shell"),
-                ("Python client", "python"),
-                ("Plain transformers", "python"),
-            )
-        ]
+        languages = {"Command line": "shell", "Python client": "python", "Plain transformers": "python"}
+        return code_boxes(languages)
+
+
+def code_boxes(languages: Mapping[str, Any], **options: Any) -> list[gr.Code]:
+    """Codes to be read and copied, by their labels."""
+    return [
+        gr.Code(
+            label=label,
+            language=language,
+            interactive=False,
+            lines=1,
+            show_line_numbers=False,
+            elem_classes="pg-code",
+            **options,
+        )
+        for label, language in languages.items()
+    ]
 
 
 def command(verb: str, *words: str, **flags: object) -> str:

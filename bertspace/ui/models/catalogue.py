@@ -194,7 +194,7 @@ def training(value: str) -> str:
     return training_words(run) if run else ""
 
 
-def mark(value: str, task: str, person: Person) -> tuple[object, ...]:
+def fingerprint(value: str, task: str, person: Person) -> tuple[object, ...]:
     """Equal as long as a checked value answers the same, or for want of one the same run is at work."""
     if run := _run(value):
         return value, stamp(run.path / "model" / "config.json"), training_words(run)
@@ -243,10 +243,6 @@ class HeldOut:
     rows: int = 0
     seen: int = 0
     examples: tuple[tuple[str, str], ...] = ()
-
-    def first_unless(self, filled: bool) -> tuple[str, str] | None:
-        """The first example, for a form that is not filled in."""
-        return None if filled or not self.examples else self.examples[0]
 
 
 def held_out(value: str) -> HeldOut:

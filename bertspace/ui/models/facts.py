@@ -49,15 +49,15 @@ def build_facts(choice: gr.Dropdown | gr.Textbox, task: str, arrived: gr.State) 
     panel = FactsPanel(shown, pull, gr.Timer(EVERY, active=False), gr.State(NOTHING))
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     drawn = [shown, pull, panel.clock, panel.known, arrived]
-    whenever(choice.change, _look(task), choice, drawn, **quiet)
+    whenever(choice.change, _show_facts(task), choice, drawn, **quiet)
     pull.click(told(_act(task)), choice, [pull, panel.clock], **quiet)
     panel.clock.tick(follow, choice, [pull, panel.clock, arrived], **quiet)
     return panel
 
 
-def _look(task: str) -> Callable[[str | None, gr.Request], Iterator[tuple[Any, ...]]]:
+def _show_facts(task: str) -> Callable[[str | None, gr.Request], Iterator[tuple[Any, ...]]]:
     @needs("try models")
-    def look(model: str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
+    def show_facts(model: str | None, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """The facts and the pull of a model that was chosen; nothing for the starter and a run."""
         try:
             names.plain(model or "")  # an address that leads to no model is told; half a name is not
@@ -70,12 +70,15 @@ def _look(task: str) -> Callable[[str | None, gr.Request], Iterator[tuple[Any, .
             return
         before = catalogue.is_here(name)
         yield render_models.looking(name), "", gr.skip(), NOTHING, gr.skip()
-        yield *seen(name, task, request), arrival(name) if catalogue.is_here(name) != before else gr.skip()
+        yield (
+            *facts_and_pull(name, task, request),
+            arrival(name) if catalogue.is_here(name) != before else gr.skip(),
+        )
 
-    return look
+    return show_facts
 
 
-def seen(name: str, task: str, request: gr.Request | None) -> tuple[str, str, Any, Known]:
+def facts_and_pull(name: str, task: str, request: gr.Request | None) -> tuple[str, str, Any, Known]:
     """A Hub model's facts, its pull, the clock (on where it is being pulled), and what is Known of it."""
     try:
         facts = hub.facts(name)

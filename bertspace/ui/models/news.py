@@ -15,7 +15,7 @@ from bertspace.ui.models import catalogue
 from bertspace.ui.models.picker import chosen_or_newest
 from bertspace.ui.runs.view import RunView
 
-Marks = tuple[object, ...]
+Fingerprints = tuple[object, ...]
 
 
 def news_field() -> gr.Textbox:
@@ -44,11 +44,11 @@ def build_news(
 def _renewed(task: str) -> Callable[..., tuple[Any, Any]]:
     @needs("try models")
     def renewed(
-        seen: Marks, model: str | None, beside: str | None, request: gr.Request | None = None
+        seen: Fingerprints, model: str | None, beside: str | None, request: gr.Request | None = None
     ) -> tuple[Any, Any]:
         person = who.person(request)
         chosen = catalogue.known_model(model, person), catalogue.known_model(beside, person)
-        marks = tuple(catalogue.mark(each, task, person) for each in chosen)
-        return (gr.skip(), gr.skip()) if marks == seen else (marks, str(time.monotonic()))
+        now = tuple(catalogue.fingerprint(each, task, person) for each in chosen)
+        return (gr.skip(), gr.skip()) if now == seen else (now, str(time.monotonic()))
 
     return renewed

@@ -96,7 +96,7 @@ def _typed(task: str) -> Callable[[str, gr.Request], tuple[Any, Any]]:
             found = searched(words, task)
         except HubError as error:
             return gr.Dropdown(choices=known), unreachable(error)
-        more = [(found_words(each), each.repo_id) for each in found]
+        more = [(choice_words(each), each.repo_id) for each in found]
         return gr.Dropdown(choices=[*known, *new(more, known)]), ""
 
     return typed
@@ -113,7 +113,7 @@ def searched(words: str, task: str, limit: int = FOUND) -> list[Found]:
     return [each for each in found if task or each.task in TASKS or each.task in ENCODERS]
 
 
-def found_words(found: Found) -> str:
+def choice_words(found: Found) -> str:
     """A result in one line of the list; a sign where not everybody may have it."""
     sign = "🔒 private" if found.private else "🔒 gated" if found.gated else ""
     loaded = f"{render_models.many(found.downloads)} downloads" if found.downloads else ""

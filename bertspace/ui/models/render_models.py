@@ -127,17 +127,17 @@ def draw_facts(name: str, facts: Facts, misfit: str) -> str:
     revision = name.partition("@")[2]
     called = short(f"{facts.repo_id}@{revision}") if revision else facts.repo_id
     words = f'<p class="hub-words">{text(facts.words)}</p>' if facts.words else ""
-    told = "".join(f"<div><dt>{title}</dt><dd>{value}</dd></div>" for title, value in _told(facts))
+    rows = "".join(f"<div><dt>{title}</dt><dd>{value}</dd></div>" for title, value in _known(facts))
     why = problem(misfit, "Choose another model.") if misfit else ""
     return (
         f'<section class="hub-facts" aria-label="{text(called)}"><h3>{text(called)}'
-        f'{lock(facts.private, facts.gated)}</h3>{words}<dl class="hub-told">{told}</dl>{why}</section>'
+        f'{lock(facts.private, facts.gated)}</h3>{words}<dl class="hub-told">{rows}</dl>{why}</section>'
     )
 
 
-def _told(facts: Facts) -> list[tuple[str, str]]:
+def _known(facts: Facts) -> list[tuple[str, str]]:
     """(title, markup) of what is known."""
-    told = [
+    known = [
         ("Task", text(task_words(facts.task))),
         ("Licence", cut(facts.license)),
         ("Language", cut(facts.language)),
@@ -147,7 +147,7 @@ def _told(facts: Facts) -> list[tuple[str, str]]:
         ("Revision", f'<code title="{text(facts.revision)}">{text(facts.revision[:7])}</code>'),
         ("Labels", _labels(facts.labels)),
     ]
-    return [(title, value) for title, value in told if value]
+    return [(title, value) for title, value in known if value]
 
 
 def _labels(labels: Sequence[str]) -> str:

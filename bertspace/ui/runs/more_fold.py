@@ -13,6 +13,7 @@ from bertspace.jobs import comparison, engine
 from bertspace.publish import export
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
+from bertspace.ui.frame.as_code import code_boxes
 from bertspace.ui.frame.errors import told
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.frame.html import text
@@ -26,6 +27,11 @@ DOWNLOAD = "() => { setTimeout(() => document.querySelector('#run-file')?.click(
 TO_SETTINGS = """() => { setTimeout(() => {
     document.querySelector('#presets')?.scrollIntoView({behavior: 'smooth', block: 'center'});
 }, 500); }"""
+LANGUAGES = {
+    "Command line": "shell",
+    "Settings as YAML": "yaml",
+    "Stand-alone Python script (the zip has it with what it reads)": "python",
+}
 BUSY: dict[str, Any] = {"show_progress": "minimal", "concurrency_limit": 2}
 
 
@@ -65,15 +71,7 @@ def build_more_fold(run_id: gr.Textbox) -> MoreFold:
         other = gr.Dropdown([("none", "")], value="", label="Compare with another run", elem_id="other-run")
         pair = gr.HTML("", apply_default_css=False, elem_id="pair")
         with gr.Accordion("As code", open=False, elem_classes="bs-fold", elem_id="run-code") as code_fold:
-            codes = [
-                gr.Code(label=label, language=language, interactive=False, lines=1, max_lines=20,
-                        show_line_numbers=False, elem_classes="pg-code")
-                for label, language in (
-                    ("Command line", "shell"),
-                    ("Settings as YAML", "yaml"),
-                    ("Stand-alone Python script (the zip has it with what it reads)", "python"),
-                )
-            ]  # fmt: skip
+            codes = code_boxes(LANGUAGES, max_lines=20)
     copy.click(told(say_copied), run_id, None, **QUIET).success(None, None, None, js=TO_SETTINGS)
     file = gr.DownloadButton("Run as a file", visible="hidden", elem_id="run-file")
 

@@ -11,10 +11,8 @@ from bertspace.ui.frame.html import METRIC_WORDS, cut, number, text
 
 def draw_pair(found: RunComparison, first: str, second: str) -> str:
     """first, second: the runs' names."""
-    names = first, second
-    return (
-        f'<div class="bs-run">{_losses(found, *names)}{_reached(found, *names)}{_told(found, *names)}</div>'
-    )
+    parts = [draw(found, first, second) for draw in (_losses, _reached, _differences)]
+    return f'<div class="bs-run">{"".join(parts)}</div>'
 
 
 def _losses(found: RunComparison, first: str, second: str) -> str:
@@ -37,7 +35,7 @@ def _reached(found: RunComparison, first: str, second: str) -> str:
     return _table("What they reached", ("Metric", first, second), rows)
 
 
-def _told(found: RunComparison, first: str, second: str) -> str:
+def _differences(found: RunComparison, first: str, second: str) -> str:
     rows = [(name.replace("_", " "), *map(_value, pair)) for name, pair in found.settings.items()]
     if not rows:
         return '<p class="bs-note">Their settings and their rows are the same.</p>'

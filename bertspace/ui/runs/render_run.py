@@ -73,22 +73,22 @@ def _outcome(view: RunView) -> str:
     status = view.state.status
     if status in ("failed", "interrupted"):
         enough = bool(status == "interrupted" and view.state.hint and not view.state.advice)
-        hints = (view.state.hint, "" if enough else _way_on(view))
+        hints = (view.state.hint, "" if enough else _what_resume_does(view))
         message = view.state.message or "The run ended without a result."
         return problem(message, " ".join(filter(None, hints)))
     if status == "paused":
         said = view.state.message or "Paused."
-        return f'<p class="bs-learned">{text(f"{said} {_way_on(view)}")}</p>'
+        return f'<p class="bs-learned">{text(f"{said} {_what_resume_does(view)}")}</p>'
     if status in ("done", "stopped") and (sentence := learned(view)):
         why = view.state.message if status == "stopped" else ""
         return f'<p class="bs-learned">{text(f"{why} {sentence}".strip())}</p>'
     if status == "stopped":
         said = view.state.message or "Stopped before the first result."
-        return f'<p class="bs-learned">{text(f"{said} {_way_on(view)}")}</p>'
+        return f'<p class="bs-learned">{text(f"{said} {_what_resume_does(view)}")}</p>'
     return ""
 
 
-def _way_on(view: RunView) -> str:
+def _what_resume_does(view: RunView) -> str:
     """What Resume would do, or which settings would fit after memory ran out."""
     if view.state.advice:
         return f"These settings would fit: {advice_words(view)}."

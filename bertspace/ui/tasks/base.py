@@ -104,11 +104,9 @@ class TaskPage:
         why = catalogue.misfit(model, self.task.name)
         held_out = catalogue.HeldOut() if why else catalogue.held_out(model)
         pairs = catalogue.takes_pair(model) and not why
-        first = held_out.first_unless(bool(text.strip()) and (not pairs or bool(pair.strip())))
         either = self.task.takes_pairs and not why and not catalogue.is_tuned(model)
         return (
-            first[0] if first else gr.skip(),
-            gr.Textbox(visible=pairs, **({"value": first[1]} if first else {})),
+            *filled_texts(held_out, text, pair if pairs else None),
             gr.Checkbox(pairs, visible=either),
             chips_of(held_out),
             gr.Button(visible=bool(why)),
@@ -288,6 +286,15 @@ def example_chips(text: gr.Textbox, pair: gr.Textbox) -> gr.Dataset:
 def chosen_row(chosen: list[str]) -> tuple[str, ...]:
     """The texts of the row that was clicked."""
     return tuple(chosen)
+
+
+def filled_texts(held_out: catalogue.HeldOut, text: str, pair: str | None) -> tuple[Any, Any]:
+    """Updates of a text and its pair: the first example where one is blank. pair: None for no pair."""
+    blank = not text.strip() or (pair is not None and not pair.strip())
+    if not (blank and held_out.examples):
+        return gr.skip(), gr.Textbox(visible=pair is not None)
+    first, second = held_out.examples[0]
+    return first, gr.Textbox(second, visible=pair is not None)
 
 
 def chips_of(held_out: catalogue.HeldOut) -> Any:

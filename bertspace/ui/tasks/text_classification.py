@@ -75,11 +75,11 @@ def _build_file_part(model: gr.Dropdown) -> None:
                     "Download all rows as csv", visible=False, elem_classes="bs-small"
                 )
         table = gr.HTML(elem_classes="pg-rows", visible=False)
-    told_of_it = gr.State({})  # the settings that buttons beside the answers have set for this file
+    file_settings = gr.State({})  # the settings that buttons beside the answers have set for this file
     answers: dict[str, Any] = {"outputs": [summary, table, download], "show_progress": "minimal"}
     answers |= {"show_progress_on": summary}
     unseen: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    emptying = {"fn": forget_file, "outputs": [*answers["outputs"], told_of_it], "queue": False, **unseen}
+    emptying = {"fn": forget_file, "outputs": [*answers["outputs"], file_settings], "queue": False, **unseen}
     whenever([model.change, file.change], **emptying)
     asked = start.click(**emptying).then(
         classify_file, inputs=[file, model], api_name="classify_file", **answers
@@ -87,9 +87,9 @@ def _build_file_part(model: gr.Dropdown) -> None:
     asked.failure(why_refused, [file, model], summary, **unseen)
     summary.click(
         classify_remedied,
-        inputs=[file, model, told_of_it],
+        inputs=[file, model, file_settings],
         api_visibility="private",
-        **answers | {"outputs": [*answers["outputs"], told_of_it]},
+        **answers | {"outputs": [*answers["outputs"], file_settings]},
     )
 
 
@@ -118,13 +118,13 @@ def why_refused(file: str | None, model: str | None, request: gr.Request | None 
 def classify_remedied(
     file: str | None,
     model: str | None,
-    told_of_it: dict[str, str] | None,
+    file_settings: dict[str, str] | None,
     event: gr.EventData,
     request: gr.Request | None = None,
     progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by this default
 ) -> tuple[Any, ...]:
     """The answers with what a pressed button says of the file, and all that has been said of it."""
-    settings = {**(told_of_it or {}), **remedies.chosen(event, remedies.OF_A_FILE)}
+    settings = {**(file_settings or {}), **remedies.chosen(event, remedies.OF_A_FILE)}
     try:
         return *_classified(file, model, who.person(request), progress, settings), settings
     except BertspaceError as error:

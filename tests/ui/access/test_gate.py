@@ -121,13 +121,13 @@ def test_an_action_is_given_with_the_person_or_refused() -> None:
 
 def test_the_owners_way_in_is_printed_but_not_a_key_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     app: Any = SimpleNamespace(share_url=None, local_url="http://localhost:7860/")
-    assert page.way_in(app) == ""
+    assert page.owner_address(app) == ""
     key = who.open_door("0.0.0.0").key
-    assert f"http://localhost:7860/?key={key}" in page.way_in(app)
+    assert f"http://localhost:7860/?key={key}" in page.owner_address(app)
     monkeypatch.setenv("BERTSPACE_OWNER_KEY", "0123456789abcdef")
     monkeypatch.setenv("SPACE_HOST", "ada-space.hf.space")
     who.open_door("0.0.0.0")
-    assert "https://ada-space.hf.space/?key=<BERTSPACE_OWNER_KEY>" in page.way_in(app)
+    assert "https://ada-space.hf.space/?key=<BERTSPACE_OWNER_KEY>" in page.owner_address(app)
 
 
 # The gate

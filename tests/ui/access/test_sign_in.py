@@ -415,12 +415,12 @@ def test_the_rows_that_one_has_looked_at_are_not_given_to_another(
 ) -> None:
     from bertspace.hub.client import acting
     from bertspace.schema import TrainConfig
-    from bertspace.ui.fine_tune import look
+    from bertspace.ui.fine_tune import preview
 
     loads: list[Rights] = []
-    monkeypatch.setattr(look.data, "load_splits", lambda config: loads.append(RIGHTS.get()) or len(loads))
+    monkeypatch.setattr(preview.data, "load_splits", lambda config: loads.append(RIGHTS.get()) or len(loads))
     config, mine = TrainConfig(dataset="ada/secret"), who.rights(ada)
     for rights in (mine, mine, replace(mine, folder=Path("/another")), Rights()):
         with acting(rights):
-            look.load(config)
+            preview.load(config)
     assert [each.folder for each in loads] == [mine.folder, Path("/another"), None]

@@ -24,20 +24,20 @@ from bertspace.ui.access import who
 from bertspace.ui.fine_tune import (
     data_step,
     form,
-    look,
+    preview,
     recipe_fold,
     render_data,
     run_step,
     settings_step,
     tab,
 )
-from bertspace.ui.fine_tune.look import Lengths, Look
+from bertspace.ui.fine_tune.preview import Lengths, Preview
 from bertspace.ui.frame import chart, remedies
 from bertspace.ui.frame.chart import Line
 from bertspace.ui.runs import render_run
 from bertspace.ui.runs.view import RunView, Trail, Trails, view
 
-SUPPORT = Look(
+SUPPORT = Preview(
     "text-classification",
     "sample: Support messages",
     (("train", 165), ("validation", 19)),
@@ -189,21 +189,21 @@ def test_columns_are_guessed_for_new_data_and_kept_for_known_data() -> None:
     columns = ["text", "pair", "label"]
     chosen = {"text_column": "text", "pair_column": "", "label_column": "gone"}
     task = "text-classification"
-    assert look.pick(columns, task, chosen, fresh=True) == {
+    assert preview.pick(columns, task, chosen, fresh=True) == {
         "text_column": "text", "pair_column": "pair", "label_column": "label",
     }  # fmt: skip
-    assert look.pick(columns, task, chosen, fresh=False) == {
+    assert preview.pick(columns, task, chosen, fresh=False) == {
         "text_column": "text", "pair_column": "", "label_column": "label",
     }  # fmt: skip
 
 
 def test_reading_a_sample_shows_its_rows_then_its_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
+    monkeypatch.setattr(preview, "measure", lambda model, rows: Lengths((5, 9), model))
     with gr.Blocks():
         step = replace(data_step.build_data_step(), task=gr.Radio())
     first, second = data_step.read(step, form_values(source="sample", sample="office"), LOCAL, fresh=True)
     assert first[step.task] == "text-classification"
-    assert first[step.look].labels[0][1] > 30
+    assert first[step.preview].labels[0][1] > 30
     assert "Counting tokens" in first[step.shown]
     assert second[step.lengths] == Lengths((5, 9), "starter")
 
@@ -234,19 +234,19 @@ def test_a_file_that_cannot_be_read_leaves_no_columns_of_another(tmp_path: Path)
 def test_a_way_out_is_a_button_that_sets_the_form_and_reads_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
+    monkeypatch.setattr(preview, "measure", lambda model, rows: Lengths((5, 9), model))
     file = tmp_path / "tea.csv"
     file.write_bytes(b"text,label\n" + "Thé à la menthe,green\nThé noir,black\n".encode("cp1252") * 20)
     with gr.Blocks():
         step = replace(data_step.build_data_step(), task=gr.Radio())
     values = form_values(source="files", sample=None, train_file=str(file))
-    (update,) = data_step.read(step, values, LOCAL, fresh=True, told=data_step.untold(values))
+    (update,) = data_step.read(step, values, LOCAL, fresh=True, overrides=data_step.data_defaults(values))
     panel = html.unescape(update[step.problem])
     settings = re.search(r'data-settings="([^>]*encoding[^>]*windows-1252[^>]*)">', panel)[1]
 
-    told, fresh = data_step.remedied(gr.EventData(None, {"settings": settings}))
-    assert (told, fresh) == ({"encoding": "windows-1252"}, True)
-    update, _ = data_step.read(step, values, LOCAL, fresh=fresh, told=told)
+    overrides, fresh = data_step.remedied(gr.EventData(None, {"settings": settings}))
+    assert (overrides, fresh) == ({"encoding": "windows-1252"}, True)
+    update, _ = data_step.read(step, values, LOCAL, fresh=fresh, overrides=overrides)
     assert update[step.problem] == ""
     assert update[step.controls["encoding"]]["value"] == "windows-1252"
     assert "Thé à la menthe" in update[step.shown]
@@ -255,7 +255,7 @@ def test_a_way_out_is_a_button_that_sets_the_form_and_reads_again(
 def test_columns_found_by_what_is_in_them_are_chosen_and_those_of_the_next_file_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
+    monkeypatch.setattr(preview, "measure", lambda model, rows: Lengths((5, 9), model))
     rows = [(f"the tea of day {day} was warm and sweet", "good" if day % 2 else "bad") for day in range(40)]
     (tmp_path / "a.csv").write_text("".join(f"{text},{label}\n" for text, label in rows), encoding="utf-8")
     (tmp_path / "b.csv").write_text("".join(f"{label},{text}\n" for text, label in rows), encoding="utf-8")
@@ -267,27 +267,27 @@ def test_columns_found_by_what_is_in_them_are_chosen_and_those_of_the_next_file_
         update, _ = data_step.read_new(step, values, LOCAL)
         chosen = {name: update[step.controls[name]]["value"] for name in ("text_column", "label_column")}
         assert chosen == dict(zip(chosen, columns, strict=True))
-        assert update[step.look].labels == (("bad", 18), ("good", 18))
+        assert update[step.preview].labels == (("bad", 18), ("good", 18))
         values |= chosen
 
 
 def test_what_was_said_of_one_file_is_not_said_of_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look, "measure", lambda model, rows: Lengths((5, 9), model))
+    monkeypatch.setattr(preview, "measure", lambda model, rows: Lengths((5, 9), model))
     file = tmp_path / "tea.csv"
     file.write_text("text,label\n" + "mint,0\nblack,1\n" * 20, encoding="utf-8")
     with gr.Blocks():
         step = replace(data_step.build_data_step(), task=gr.Radio())
     values = form_values(source="files", sample=None, train_file=str(file))
     values |= {"label_names": "spam,ham", "header": "no", "validation_share": 0.4, "max_train_rows": 30}
-    told = data_step.untold(values)
-    update, _ = data_step.read(step, values, LOCAL, fresh=True, told=told)
+    overrides = data_step.data_defaults(values)
+    update, _ = data_step.read(step, values, LOCAL, fresh=True, overrides=overrides)
     assert "spam" not in update[step.shown]
-    assert {step.controls[name] for name in told} <= update.keys()
+    assert {step.controls[name] for name in overrides} <= update.keys()
     assert update[step.controls["label_names"]] == {"__type__": "update", "value": "", "visible": True}
     assert update[step.controls["validation_share"]]["value"] == 0.1
-    assert "max_train_rows" not in told
+    assert "max_train_rows" not in overrides
 
 
 @pytest.mark.parametrize(
@@ -312,21 +312,24 @@ def test_what_is_chosen_already_is_not_offered_again() -> None:
     ],
 )
 def test_the_task_is_guessed_from_the_columns(columns: list[str], chosen: str, task: str) -> None:
-    assert look.guess_task(TrainConfig(task=chosen), columns) == task
+    assert preview.guess_task(TrainConfig(task=chosen), columns) == task
 
 
 def test_lengths_are_counted_with_the_models_own_tokenizer(tiny_bert: Path) -> None:
     import pandas as pd
 
-    assert look.measure(str(tiny_bert), pd.DataFrame({"text": ["the sea", "the red sea ."]})).tokens == (4, 6)
+    assert preview.measure(str(tiny_bert), pd.DataFrame({"text": ["the sea", "the red sea ."]})).tokens == (
+        4,
+        6,
+    )
 
 
 def test_a_model_that_is_not_there_does_not_hide_the_rows() -> None:
     import pandas as pd
 
-    found = look.measure("run:nothing", pd.DataFrame({"text": ["the sea"]}))
+    found = preview.measure("run:nothing", pd.DataFrame({"text": ["the sea"]}))
     assert found.tokens == () and "run" in found.problem
-    assert "They cannot be counted" in render_data.draw_look(SUPPORT, found, TrainConfig())
+    assert "They cannot be counted" in render_data.draw_preview(SUPPORT, found, TrainConfig())
 
 
 def test_the_share_of_cut_texts_is_said_with_its_n() -> None:
@@ -578,9 +581,9 @@ def test_start_without_data_says_so_and_keeps_nothing(home: Path) -> None:
 
 def test_the_view_is_drawn_once_and_then_left_alone(home: Path, quiet_queue: None) -> None:
     run_id, _ = tab.start("sample", "office", **form_values())
-    drawn = run_step.look(run_id, ())
+    drawn = run_step.refresh(run_id, ())
     assert "It starts next." in drawn[0] and run_id in drawn[-2]
-    again = run_step.look(run_id, drawn[-1])
+    again = run_step.refresh(run_id, drawn[-1])
     assert all(update == gr.skip() for update in again)
 
 
@@ -629,9 +632,9 @@ def test_the_same_upload_is_read_once(home: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(data, "load_splits", lambda config: count.append(1) or real(config))
     config = TrainConfig(dataset="sample:pairs", seed=77)
     for epochs in (1, 2, 3):
-        look.load(replace(config, epochs=epochs))
+        preview.load(replace(config, epochs=epochs))
     assert len(count) == 1
-    look.load(replace(config, validation_share=0.2))
+    preview.load(replace(config, validation_share=0.2))
     assert len(count) == 2
 
 
@@ -647,5 +650,5 @@ def test_choosing_other_columns_reads_the_file_no_more(
     )
     for column in ("text", "title", "text"):
         config = TrainConfig(train_file=str(file), text_column=column)
-        assert look.columns_of(config) == ["text", "title", "label"]
+        assert preview.columns_of(config) == ["text", "title", "label"]
     assert read == [str(file)]

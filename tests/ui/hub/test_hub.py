@@ -153,8 +153,8 @@ def test_a_search_is_kept_to_the_task_and_to_what_may_be_an_encoder(
 
 def test_a_result_that_not_everybody_may_have_carries_a_sign() -> None:
     private, gated = (Found("a/b", "fill-mask", 4200, "", *each) for each in ((True, False), (False, True)))
-    assert model_picker.found_words(private) == "a/b · Fill-mask · 4.2 k downloads · 🔒 private"
-    assert model_picker.found_words(gated).endswith("🔒 gated")
+    assert model_picker.choice_words(private) == "a/b · Fill-mask · 4.2 k downloads · 🔒 private"
+    assert model_picker.choice_words(gated).endswith("🔒 gated")
 
 
 def test_without_the_hub_what_is_here_is_listed_and_used(server: Any, transfers: Transfers) -> None:
@@ -187,7 +187,7 @@ def test_the_page_as_it_is_sent_holds_nothing_of_this_machine(server: Any, trans
 
 
 def look(name: str | None, task: str = "") -> list[tuple[Any, ...]]:
-    return list(model_facts._look(task)(name, PAGE))
+    return list(model_facts._show_facts(task)(name, PAGE))
 
 
 def test_a_chosen_model_is_told_before_its_weights_come(server: Any, cache: Path) -> None:

@@ -56,7 +56,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def drawn(run: Run | None, seen: tuple[object, ...] = (), words: str = "") -> dict[str, Any]:
     """What a look at the run gives, by name."""
     names = ("live", "published", "curves", *BUTTONS, "log_text", "filter", "list", "seen")
-    return dict(zip(names, run_step.look(run.id if run else "", seen, words), strict=True))
+    return dict(zip(names, run_step.refresh(run.id if run else "", seen, words), strict=True))
 
 
 def buttons(look: dict[str, Any]) -> dict[str, str]:

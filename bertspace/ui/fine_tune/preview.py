@@ -37,7 +37,7 @@ ROWS_MEASURED = 2000  # lengths are counted on so many rows at most
 
 
 @dataclass(frozen=True)
-class Look:
+class Preview:
     """What is shown of a config's data. rows: (text, pair, label) of the first; "" where there is none.
 
     remedies: what can be chosen instead of what was guessed.
@@ -65,14 +65,14 @@ class Lengths:
     unknown: float = 0.0
 
 
-def look_at(splits: data.Splits, config: TrainConfig) -> Look:
+def preview(splits: data.Splits, config: TrainConfig) -> Preview:
     """The look at what load_splits gave for the config."""
     frames = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     names = splits.label_names
     shown = splits.train.head(ROWS_SHOWN)
     pairs = shown["pair"] if "pair" in shown else [""] * len(shown)
     labels = [names[number] for number in shown["label"]] if names else [""] * len(shown)
-    return Look(
+    return Preview(
         config.task,
         splits.source,
         tuple((part, len(frame)) for part, frame in frames.items() if frame is not None),
