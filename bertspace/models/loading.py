@@ -346,7 +346,8 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
     auto = getattr(library(), f"AutoModel{HEADS.get(task, '')}")
     with LOADING, quiet(), named(located.name):
         model, report = _built(auto, located, options)
-    if not (located.kind == "starter" and TASKS[task].head == STARTER_HEAD and STARTER_ADAPTER.is_file()):
+    adapted = located.kind == "starter" and task in TASKS and TASKS[task].head == STARTER_HEAD
+    if not (adapted and STARTER_ADAPTER.is_file()):
         if not new_head and task != "features":
             weights.check_head(report, located.name)
         model.new_weights = tuple(report.new)  # for tuning.save_adapter
