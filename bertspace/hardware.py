@@ -9,6 +9,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from bertspace.words import counted, size
+
 CONTAINER_LIMITS = (  # of control groups, version 2 and 1
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -67,13 +69,13 @@ def cpu_flags() -> frozenset[str]:
 
 
 def describe() -> str:
-    """The device in words: "CPU, 2 cores, bf16" or "NVIDIA H200, 139 GB, bf16"."""
+    """The device in words: "CPU, 2 cores, bf16" or "NVIDIA H200, 150 GB, bf16"."""
     import torch
 
     if device() == "cuda":
         properties = torch.cuda.get_device_properties(0)
-        return f"{properties.name}, {properties.total_memory / 2**30:.0f} GB, {best_precision()}"
-    name = "Apple GPU" if device() == "mps" else f"CPU, {cores()} core{'s' if cores() != 1 else ''}"
+        return f"{properties.name}, {size(properties.total_memory)}, {best_precision()}"
+    name = "Apple GPU" if device() == "mps" else f"CPU, {counted(cores(), 'core')}"
     return f"{name}, {best_precision()}"
 
 
@@ -117,15 +119,6 @@ def memory_there_bytes() -> int:
     import torch
 
     return int(torch.cuda.get_device_properties(0).total_memory)
-
-
-def size(count: float) -> str:
-    """Bytes in words: 812 kB, 86 MB, 1.3 GB."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor * 0.9995:
-            amount = count / factor
-            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:,.0f} {unit}"
-    return f"{count:.0f} bytes"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

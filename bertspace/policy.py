@@ -106,11 +106,11 @@ class Limits:
     steps: int = 2_000
     minutes: int = 30
     waiting: int = 2
-    stored_bytes: int = 2 * 1024**3
+    stored_bytes: int = 2 * 10**9
     characters: int = 10_000
     seconds: int = 60
-    model_bytes: int = 1536 * 1024**2
-    hub_bytes: int = 20 * 1024**3
+    model_bytes: int = 1500 * 10**6
+    hub_bytes: int = 20 * 10**9
     memory_bytes: int = min(8 * 1024**3, hardware.memory_limit_bytes() // 2)
     batch_tokens: int = 65_536
 

@@ -20,6 +20,7 @@ PACKAGE = ROOT / "bertspace"
 
 # From low to high: each imports from those before it alone; a folder is one name.
 FLOORS = [
+    "words",
     "errors",
     "schema",
     "hardware",

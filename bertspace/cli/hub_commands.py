@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TextIO
 
 from bertspace import models, publish
-from bertspace.cli import words
 from bertspace.cli.outcome import (
     DONE,
     FAILURE,
@@ -26,10 +25,10 @@ from bertspace.cli.outcome import (
     run_named,
 )
 from bertspace.errors import BertspaceError, ConfigError, HubError
-from bertspace.hardware import size
 from bertspace.hub import names, quota
 from bertspace.publish import Destination, Published, app_space, demo_space
 from bertspace.runs import Run
+from bertspace.words import duration, size
 
 EVERY_SECONDS = 0.2  # between two lines about bytes on a terminal
 DESTINATION = tuple(each.name for each in fields(Destination))
@@ -194,7 +193,7 @@ def pull(arguments: argparse.Namespace) -> Outcome:
         "folder": str(located.path),
         "bytes": took,
     }
-    seconds = words.duration(time.monotonic() - begin)
+    seconds = duration(time.monotonic() - begin)
     text = f"{located.name} at {located.revision[:12]}: {size(took)} in {seconds}"
     return Outcome(document, f'{text}\nTry it:  python -m bertspace predict {located.name} "…"')
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bertspace.cli.outcome import Commands, Outcome, add_command
-from bertspace.hardware import size
 from bertspace.models.legacy import checkpoints
 from bertspace.models.legacy.checkpoints import Imported
+from bertspace.words import size
 
 FOLDER_HELP = "with pytorch_model.bin and config.json, or bert_model.ckpt.*, bert_config.json and vocab.txt"
 

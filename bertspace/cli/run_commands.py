@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bertspace import hardware, runs
+from bertspace import runs
 from bertspace.cli import run_control, words
 from bertspace.cli.outcome import RUN_HELP, SETTINGS, Commands, Outcome, add_command, run_named
 from bertspace.cli.train import document, summary, to_go_on
@@ -18,6 +18,7 @@ from bertspace.jobs import comparison, engine, queue
 from bertspace.publish import export
 from bertspace.runs import Run
 from bertspace.schema import TrainEvent
+from bertspace.words import number, size
 
 
 def add_commands(commands: Commands) -> None:
@@ -114,7 +115,7 @@ def _progress(events: list[TrainEvent]) -> str:
     if not steps:
         return events[-1].message if events else ""
     last = steps[-1]
-    return f"step {last.step:,} of {last.total_steps:,}, loss {words.number(last.loss)}"
+    return f"step {last.step:,} of {last.total_steps:,}, loss {number(last.loss)}"
 
 
 def rename(arguments: argparse.Namespace) -> Outcome:
@@ -136,7 +137,7 @@ def compare(arguments: argparse.Namespace) -> Outcome:
     named = {"name": (first.name, second.name)} | compared.settings
     settings = [(name, *map(_value, pair)) for name, pair in named.items()]
     metrics = [
-        (f"{split} {name}", *map(words.number, pair))
+        (f"{split} {name}", *map(number, pair))
         for split, each in compared.metrics.items()
         for name, pair in each.items()
     ]
@@ -169,7 +170,7 @@ def take_along(arguments: argparse.Namespace) -> Outcome:
 
 def delete(arguments: argparse.Namespace) -> Outcome:
     run = run_named(arguments.run)
-    folder, freed = run.path.resolve(), hardware.size(engine.size(run))
+    folder, freed = run.path.resolve(), size(engine.size(run))
     if sys.stdin.isatty() and not arguments.yes:
         asked = f"Delete the run {run.id} and all in {folder} ({freed})? [y/N] "
         print(asked, end="", file=sys.stderr, flush=True)

@@ -35,6 +35,7 @@ from bertspace.jobs import engine
 from bertspace.publish import Destination
 from bertspace.runs import RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
+from bertspace.words import duration, number
 
 # How the worker words what is no fault of the settings.
 NO_FAULT = ("This is a bug", "Free some space")
@@ -223,10 +224,10 @@ def summary(run: Run, recipe: str = "") -> str:
     result = run.result()
     if result is None:
         return ""
-    pace = f"{words.number(result['examples_per_second'])} examples a second"
+    pace = f"{number(result['examples_per_second'])} examples a second"
     figures = words.figures_words(recipes.describe(recipe)["figures"]) if recipe else ""
     parts = [
-        f"{run.name}: {run.state().status} after {words.duration(result['seconds'])} ({pace})",
+        f"{run.name}: {run.state().status} after {duration(result['seconds'])} ({pace})",
         words.result_table(result),
         words.outcome_words(result),
         figures,

@@ -9,11 +9,12 @@ import sys
 import time
 from typing import TextIO
 
-from bertspace.cli.words import duration, forecast_words, number
+from bertspace.cli.words import forecast_words
 from bertspace.errors import RunError
 from bertspace.jobs import engine, queue
 from bertspace.runs import ENDED, Run
 from bertspace.schema import TrainEvent
+from bertspace.words import duration, number
 
 ANOTHER = -1  # no file has this number
 POLL_SECONDS = 0.2
@@ -142,6 +143,6 @@ def step_words(event: TrainEvent, first: TrainEvent) -> str:
 
 def event_words(event: TrainEvent) -> str:
     """epoch 2: train_loss 0.31, loss 0.46, …"""
-    titles = {"base": "base", "epoch": f"epoch {number(event.epoch)}", "done": "at the end"}
+    titles = {"base": "base", "epoch": f"epoch {event.epoch:.3g}", "done": "at the end"}
     metrics = ", ".join(f"{name} {number(value)}" for name, value in event.metrics.items())
     return f"{titles[event.kind]}: {metrics}"

@@ -9,16 +9,11 @@ from itertools import islice
 from typing import Any
 
 from bertspace.errors import Remedy
-from bertspace.hardware import size
 from bertspace.tasks import Answer, verdict_of
+from bertspace.words import duration, number, shortened, size
 
 NONE = "–"
 MOST_LABELS, LONGEST_NAME = 100, 100  # of one answer, and characters of a label
-
-
-def number(value: float | None) -> str:
-    """Four significant digits."""
-    return NONE if value is None else f"{value:.4g}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = True) -> str:
@@ -34,17 +29,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = 
     )
 
 
-def duration(seconds: float) -> str:
-    """12.3 s, 4:05 or 1:02:03."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def forecast_words(metrics: Mapping[str, float]) -> str:
-    """about 3:20 and 1.2 GB of memory"""
+    """about 3 min 20 s and 1.2 GB of memory"""
     return f"about {duration(metrics['seconds'])} and {size(metrics['memory_bytes'])} of memory"
 
 
@@ -59,7 +45,7 @@ def result_table(result: Mapping[str, Any]) -> str:
     rows = _base_lines(base, "validation", "", line)
     for epoch in result["epochs"]:
         mark = " *" if epoch["step"] == result["best_step"] else ""
-        rows.append(line(f"epoch {number(epoch['epoch'])}{mark}", epoch))
+        rows.append(line(f"epoch {epoch['epoch']:.3g}{mark}", epoch))
     if result["test"]:
         rows += [*_base_lines(base, "test", "test: ", line), line("test: fine-tuned", result["test"])]
     return table(["", *names], rows)
@@ -97,7 +83,7 @@ def figures_words(figures: Sequence[Mapping[str, Any]]) -> str:
     """A recipe's published figures, one line for each metric and split; empty where there are none."""
     lines: dict[tuple[str, str, str], list[str]] = {}
     for figure in figures:
-        value = number(figure["value"]) + (f" to {number(figure['to'])}" if "to" in figure else "")
+        value = f"{figure['value']:g}" + (f" to {figure['to']:g}" if "to" in figure else "")
         lines.setdefault((figure["source"], figure["split"], figure["metric"]), []).append(value)
     named = [
         f"  {split} {metric}: {', '.join(values)}  ({source})"
@@ -112,7 +98,10 @@ def prediction_words(answers: Sequence[Answer], indent: str = "  ") -> list[str]
     for place, answer in enumerate(answers, start=1):
         if len(answers) > 1:
             lines.append(f"{indent}{answer.part} {place}")
-        shown = [(_cut(name), score) for name, score in islice(answer.scores.items(), MOST_LABELS)]
+        shown = [
+            (shortened(name, LONGEST_NAME), score)
+            for name, score in islice(answer.scores.items(), MOST_LABELS)
+        ]
         width = max(len(name) for name, _ in shown)
         lines += [f"{indent}{name.ljust(width)}  {score:.3f}" for name, score in shown]
         if (more := len(answer.scores) - len(shown)) > 0:
@@ -134,7 +123,3 @@ def remedy_words(remedy: Remedy) -> str:
     """Leave these rows out: --unlabelled-rows 'leave out'"""
     flags = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in remedy.settings]
     return " ".join(f"{remedy.title}: {' '.join(flags)}".split())
-
-
-def _cut(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

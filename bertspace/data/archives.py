@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
+from bertspace import words
 from bertspace.data import tables
 from bertspace.data.tables import shortened
 from bertspace.errors import DataError
@@ -116,7 +117,7 @@ def _status(place: Path) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{place.name} is no regular file.", hint="Name a file on disk.")
     if status.st_size > tables.MAX_FILE_BYTES:
-        raise tables.too_large(place.name, f"has {tables.size_words(status.st_size)}")
+        raise tables.too_large(place.name, f"has {words.size(status.st_size)}")
     return status
 
 
@@ -149,7 +150,7 @@ class _Count:
     def take(self, data: bytes) -> bytes:
         self.left -= len(data)
         if self.left < 0:
-            most = tables.size_words(tables.MAX_FILE_BYTES)
+            most = words.size(tables.MAX_FILE_BYTES)
             raise tables.too_large(self.name, f"unpacks to more than {most}")
         return data
 

@@ -108,7 +108,7 @@ def check_packed(files: Sequence[Path], most: int = 0) -> None:
     packed = [path for path in files if path.suffix.lower() in (".parquet", ".gz")]
     most = min(most or MOST_UNPACKED, MOST_UNPACKED)
     if packed and not unpacked.fits(packed, most):
-        from bertspace.hardware import size
+        from bertspace.words import size
 
         raise ForbiddenError(
             f"The data set's packed files hold more than {size(most)}, the limit here, or are damaged.",

@@ -26,13 +26,14 @@ from bertspace.data.delimited import FEWER_COLUMNS, MAX_COLUMNS, read_cells
 from bertspace.data.reading import AUTO, Reading, row_words, shortened, written
 from bertspace.errors import DataError, Remedy, without_paths
 from bertspace.safety.layout import LONGEST_LABEL, bounded_json
+from bertspace.words import size
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Reading", "Table", "file_kind", "missing_file", "read", "read_table", "row_words", "shortened"]
 
-MAX_FILE_BYTES = 2 * 1024**3  # of the file, and of what a gzipped file unpacks to
+MAX_FILE_BYTES = 2 * 10**9  # of the file, and of what a gzipped file unpacks to
 # The last two are WikiText's.
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".parquet", ".txt", ".tokens", ".raw")
 LONGEST_NAME = 1000  # characters of a column's
@@ -166,7 +167,7 @@ def file_bytes(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise DataError(f"{path.name} is no regular file.", hint="Name a file on disk.")
         if status.st_size > MAX_FILE_BYTES:
-            raise too_large(path.name, f"has {size_words(status.st_size)}")
+            raise too_large(path.name, f"has {size(status.st_size)}")
         return path.read_bytes()
     except PermissionError as error:
         raise DataError(f"{path.name} may not be read.", hint="Change its permissions (chmod +r).") from error
@@ -184,15 +185,8 @@ def missing_file(typed: str) -> DataError:
 
 def too_large(name: str, says: str) -> DataError:
     return DataError(
-        f"{name} {says}; the limit is {size_words(MAX_FILE_BYTES)}.", hint="Cut it into smaller files."
+        f"{name} {says}; the limit is {size(MAX_FILE_BYTES)}.", hint="Cut it into smaller files."
     )
-
-
-def size_words(count: int) -> str:
-    for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
-        if count >= 1024**power:
-            return f"{count / 1024**power:.3g} {unit}"
-    return f"{count} bytes"
 
 
 def unpack(content: bytes, name: str) -> bytes:
@@ -205,7 +199,7 @@ def unpack(content: bytes, name: str) -> bytes:
             hint="Send it again, or unpack it yourself and give the file without .gz.",
         ) from error
     if len(unpacked) > MAX_FILE_BYTES:
-        raise too_large(name, f"unpacks to more than {size_words(MAX_FILE_BYTES)}")
+        raise too_large(name, f"unpacks to more than {size(MAX_FILE_BYTES)}")
     return unpacked
 
 

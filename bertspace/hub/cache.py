@@ -346,7 +346,7 @@ def _wait_or_raise(why: HubError, failed: int, done: int, progress: Progress, er
         return
     if not isinstance(why, HubUnreachable):
         raise why from error
-    from bertspace.hardware import size
+    from bertspace.words import size
 
     again = f"Try again in {why.seconds:g} seconds." if why.seconds else "Try again."
     raise HubUnreachable(
@@ -454,7 +454,7 @@ def _link(blob: Path, place: Path) -> None:
 
 
 def _check_space(folder: Path, wanted: int, name: str) -> None:
-    from bertspace.hardware import size
+    from bertspace.words import size
 
     free = shutil.disk_usage(folder).free
     if wanted + SPARE > free:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bertspace.errors import Cancelled, HubError, HubUnreachable
-from bertspace.hardware import size
 from bertspace.hub.client import OFFLINE, api, faults, told
+from bertspace.words import size
 
 T = TypeVar("T")
 Tell = Callable[[str], None]

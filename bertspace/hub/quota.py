@@ -231,7 +231,7 @@ def _note(folder: Path, commit: str) -> None:
 
 
 def _refuse_size(name: str, total: int, most: int) -> NoReturn:
-    from bertspace.hardware import size
+    from bertspace.words import size
 
     raise ForbiddenError(
         f"{name} takes {size(total)}; the limit here is {size(most)}.", hint="Choose a smaller one."

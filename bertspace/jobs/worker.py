@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bertspace import hardware, processes
+from bertspace import hardware, processes, words
 from bertspace.errors import FULL, BertspaceError, OutOfMemory, without_paths
 from bertspace.hub import cache, client
 from bertspace.hub.client import Rights
@@ -205,9 +205,7 @@ def _smaller(run: Run, advice: dict[str, int]) -> dict[str, Any]:
     """What to do where memory ran out; it may be all that the run is given."""
     most = run.written_state().memory_bytes
     why = (
-        f": a run may take {hardware.size(most)} here."
-        if most
-        else ", or free some memory and resume the run."
+        f": a run may take {words.size(most)} here." if most else ", or free some memory and resume the run."
     )
     return {"hint": f"Go on with the smaller settings{why}", "advice": advice}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bertspace import hardware
+from bertspace import words
 from bertspace.errors import RunError, TrainingError
 from bertspace.runs import Run, stored_bytes
 from bertspace.training import sharding
@@ -107,7 +107,7 @@ def check_model(run: Run, model: nn.Module) -> None:
     size = sum(each.nbytes for each in model.state_dict().values())
     if (most := room(run)) and stored_bytes(run) + size > most:
         raise TrainingError(
-            f"The model takes {hardware.size(size)}, and your runs may take {hardware.size(most)} together.",
+            f"The model takes {words.size(size)}, and your runs may take {words.size(most)} together.",
             hint="Delete a run, or choose a smaller model.",
         )
 

@@ -29,6 +29,7 @@ from bertspace.ui.models.news import build_news
 from bertspace.ui.models.picker import model_picker, page_opens
 from bertspace.ui.tasks import page_of, pages
 from bertspace.ui.tasks.base import IN_TRAINING, chips_of, example_chips, filled_texts, wire_answer
+from bertspace.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -434,7 +435,7 @@ def file_verdict(found: comparison.FileComparison) -> str:
 
 def right_words(rows: int, base_right: int, tuned_right: int, fixed: int, broken: int) -> str:
     """One plain sentence on the rows that two models get right."""
-    measured = html.counted(rows, "row")
+    measured = counted(rows, "row")
     start = f"Of {measured} the fine-tuned model gets {tuned_right:,} right, the base {base_right:,}"
     if not fixed and not broken:
         return f"{start}; it fixed none and broke none."
@@ -443,7 +444,7 @@ def right_words(rows: int, base_right: int, tuned_right: int, fixed: int, broken
 
 def rows_words(found: comparison.FileComparison) -> str:
     """How many rows, or chunks, were measured."""
-    return html.counted(found.rows, found.verdict.unit.removesuffix("s"))
+    return counted(found.rows, found.verdict.unit.removesuffix("s"))
 
 
 def changed_rows(found: comparison.FileComparison) -> str:
@@ -456,7 +457,7 @@ def _rows(table: pd.DataFrame, verdict: str, count: int) -> str:
     rows = table[table["verdict"] == verdict].head(SHOWN_ROWS).drop(columns="verdict")
     first = f", the first {SHOWN_ROWS} of them" if count > SHOWN_ROWS else ""
     return html.rows_table(
-        f"{TITLES[verdict]}: {html.counted(count, 'row')}{first}",
+        f"{TITLES[verdict]}: {counted(count, 'row')}{first}",
         [HEADINGS[name] for name in rows.columns],
         rows.values.tolist(),
     )

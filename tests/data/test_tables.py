@@ -293,7 +293,7 @@ def test_a_file_over_the_limit_is_refused_packed_or_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "MAX_FILE_BYTES", 2048)
-    assert refusal(written(tmp_path, "a.txt", "x" * 3000)) == "a.txt has 2.93 kB; the limit is 2 kB."
+    assert refusal(written(tmp_path, "a.txt", "x" * 3000)) == "a.txt has 3 kB; the limit is 2 kB."
     packed = written(tmp_path, "a.txt.gz", "x" * 3000)
     assert refusal(packed) == "a.txt.gz unpacks to more than 2 kB; the limit is 2 kB."
 

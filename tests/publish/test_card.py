@@ -20,7 +20,7 @@ from bertspace.data.origin import Origin, read
 from bertspace.errors import ModelError, RunError
 from bertspace.models import inference
 from bertspace.publish import card
-from bertspace.publish.card import drawing, examples, render, scores, snippet, words
+from bertspace.publish.card import drawing, examples, markdown, render, scores, snippet
 from bertspace.publish.card import sentences as sentences_of_cards
 from bertspace.publish.card.content import Base, Card, Example, Label
 from bertspace.runs import Run
@@ -184,16 +184,16 @@ def test_every_metric_is_scikit_learn_s_of_the_predictions(single: Made) -> None
     before = sklearn_scores(base["label"].to_numpy(), guesses(base))
     commonest = sklearn_scores(rows["label"].to_numpy(), np.zeros(33, dtype=int))
     table = cells(single.text, "On 33 test rows")
-    assert list(table)[2:] == [words.metric(name) for name in expected]
+    assert list(table)[2:] == [markdown.metric(name) for name in expected]
     for score in single.card.results.scores:
         assert score.tuned.value == pytest.approx(expected[score.metric])
         assert score.base.value == pytest.approx(before[score.metric])
         assert score.majority == pytest.approx(commonest[score.metric])
-        shown = table[words.metric(score.metric)]
+        shown = table[markdown.metric(score.metric)]
         assert [cell.split(" (")[0] for cell in shown[:3]] == [
-            words.figure(each[score.metric]) for each in (commonest, before, expected)
+            markdown.figure(each[score.metric]) for each in (commonest, before, expected)
         ]
-        assert shown[3].startswith(words.signed(expected[score.metric] - before[score.metric]))
+        assert shown[3].startswith(markdown.signed(expected[score.metric] - before[score.metric]))
     index = single.front["model-index"][0]["results"][0]["metrics"]
     assert [each["value"] for each in index] == [round(value, 4) for value in expected.values()]
 
@@ -208,7 +208,7 @@ def test_every_label_s_scores_and_the_confusion_matrix_are_scikit_learn_s(single
     table = cells(single.text, "Label | Precision")
     for name in NAMES:
         found = [report[name][key] for key in ("precision", "recall", "f1-score")]
-        assert table[f"`{name}`"] == [*map(words.figure, found), str(int(report[name]["support"]))]
+        assert table[f"`{name}`"] == [*map(markdown.figure, found), str(int(report[name]["support"]))]
     right = int((truth == guess).sum())
     assert f"{right} of 33 lie on the diagonal" in single.text
 
@@ -219,7 +219,7 @@ def test_perplexity_is_that_of_the_masked_rows(masked: Made) -> None:
     score = masked.card.results.score("perplexity")
     assert score.tuned.value == pytest.approx(expected)
     assert score.tuned.low < expected < score.tuned.high
-    assert words.figure(expected, "perplexity") in cells(masked.text, "On ")["Perplexity"][1]
+    assert markdown.figure(expected, "perplexity") in cells(masked.text, "On ")["Perplexity"][1]
     assert f"{int(rows['masks'].sum())} hidden tokens" in masked.text
     result = masked.run.result() or {}
     assert score.base.value == pytest.approx(result["base"]["validation"]["perplexity"])
@@ -491,7 +491,7 @@ def test_the_best_epoch_is_named_with_what_chose_it(single: Made, masked: Made) 
     assert "is the one after the last step" in masked.text
     for epoch in result["epochs"]:
         row = cells(single.text, "Epoch")[f"{epoch['epoch']:g}"]
-        shown = [words.figure(epoch[name]) for name in ("train_loss", "loss", "accuracy", "f1_macro")]
+        shown = [markdown.figure(epoch[name]) for name in ("train_loss", "loss", "accuracy", "f1_macro")]
         assert [cell.strip("* ") for cell in row[1:]] == shown
 
 
@@ -518,7 +518,7 @@ def test_limits_say_what_the_run_showed(single: Made, pairs: Made) -> None:
 def test_the_verdict_is_the_run_s_own(single: Made, pairs: Made, masked: Made) -> None:
     for made in (single, pairs, masked):
         told = (made.run.result() or {})["verdict"]
-        assert words.item(made.card.verdict.sentence) in made.text
+        assert markdown.item(made.card.verdict.sentence) in made.text
         assert told["words"].startswith(made.card.verdict.sentence)
         assert set(told["notes"]) <= set(made.card.limits)
 
@@ -583,7 +583,7 @@ def test_many_labels_are_cut_to_the_worst_and_the_commonest(single: Made) -> Non
 
 
 def structure(text: str) -> list[tuple[str, str]]:
-    """What a markdown reader makes of the body: blocks, and in lines all but the words."""
+    """What a markdown reader makes of the body: blocks, and in lines all but the markdown."""
     from markdown_it import MarkdownIt
 
     tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
@@ -634,7 +634,7 @@ def test_hostile_texts_are_shown_as_they_are(hostile: Made) -> None:
     ours = [f"training/{name}" for name in ("config.yaml", "environment.json", "data.json")]
     assert re.findall('href="([^"]*)"', html) == [*ours, sentences_of_cards.PROJECT]
     shown = re.findall(r"<td[^>]*><code>(.*?)</code></td>", html)
-    assert {entities.unescape(each) for each in shown} == {words.clean(label) for label in HOSTILE}
+    assert {entities.unescape(each) for each in shown} == {markdown.clean(label) for label in HOSTILE}
 
 
 def test_hostile_texts_come_through_the_front_matter_unchanged(hostile: Made) -> None:
@@ -664,11 +664,11 @@ def test_texts_that_are_something_else_to_yaml_stay_texts(text: str, single: Mad
     ],
 )
 def test_prose_escapes_what_means_something_and_nothing_else(text: str, written: str) -> None:
-    assert words.prose(text) == written
+    assert markdown.prose(text) == written
 
 
 def test_a_fence_is_longer_than_any_in_the_text() -> None:
-    assert words.fenced("````\nx\n````") == "`````\n````\nx\n````\n`````"
+    assert markdown.fenced("````\nx\n````") == "`````\n````\nx\n````\n`````"
 
 
 # The snippet
@@ -873,22 +873,13 @@ def test_the_mask_token_is_the_model_s_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (words.share(0, 5), "0 %"),
-        (words.share(1, 5000), "under 0.1 %"),
-        (words.share(4999, 5000), "over 99.9 %"),
-        (words.share(1, 3), "33 %"),
-        (words.share(5, 100), "5 %"),
-        (words.duration(0.2), "1 s"),
-        (words.duration(250), "4 min 10 s"),
-        (words.duration(7500), "2 h 5 min"),
-        (words.figure(76.93, "perplexity"), "76.93"),
-        (words.figure(125, "perplexity"), "125.0"),
-        (words.figure(9999.4, "perplexity"), "9,999"),
-        (words.figure(1e9, "perplexity"), "1.00e+09"),
-        (words.figure(float("nan")), "–"),
-        (words.signed(-0.0371), "−0.037"),
-        (words.signed(0.1), "+0.100"),
-        (words.listed(["a", "b", "c"], "or"), "a, b or c"),
+        (markdown.figure(76.93, "perplexity"), "76.93"),
+        (markdown.figure(125, "perplexity"), "125.0"),
+        (markdown.figure(9999.4, "perplexity"), "9,999"),
+        (markdown.figure(1e9, "perplexity"), "1.00e+09"),
+        (markdown.figure(float("nan")), "–"),
+        (markdown.signed(-0.0371), "−0.037"),
+        (markdown.signed(0.1), "+0.100"),
     ],
 )
 def test_numbers_are_written_for_people(written: str, expected: str) -> None:

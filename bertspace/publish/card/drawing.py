@@ -10,8 +10,9 @@ from pathlib import Path
 from bertspace.charts.canvas import BASE, INK, QUIET, RULE, TUNED, Canvas, can_write, length, mixed
 from bertspace.charts.scales import Point, thin, ticks
 from bertspace.publish.card.content import CONFUSION, CURVE, Card, Results
-from bertspace.publish.card.words import clean, metric, plural
+from bertspace.publish.card.markdown import clean, metric
 from bertspace.tasks import TASKS
+from bertspace.words import counted
 
 MARGIN, LONGEST_LABEL = 24, 24  # points; characters
 NARROWEST, CURVE_WIDTH, CURVE_HEIGHT = 330, 760, 300
@@ -76,7 +77,7 @@ def confusion_matrix(results: Results) -> Canvas:
     """Rows are true labels, columns what was found; a cell's colour is its share of its row."""
     grid = _grid(results)
     sheet = Canvas(grid.width, grid.top + grid.span + MARGIN)
-    sheet.words((MARGIN, MARGIN + 6), plural(results.count, f"{results.split} row"), 15)
+    sheet.words((MARGIN, MARGIN + 6), counted(results.count, f"{results.split} row"), 15)
     sheet.words((grid.left + grid.span / 2, MARGIN + 40), "Label found", 11, QUIET, "mm")
     middle = grid.top + grid.span / 2 + length("True label", 11) / 2
     sheet.words((MARGIN + 6, middle), "True label", 11, QUIET, up=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.publish.card.content import Card, Example
-from bertspace.publish.card.words import LONGEST, clean
+from bertspace.publish.card.markdown import LONGEST, clean
 from bertspace.runs import Run
 
 if TYPE_CHECKING:

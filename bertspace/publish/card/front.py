@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bertspace.data import SAMPLE_PREFIX
 from bertspace.errors import ConfigError
 from bertspace.publish.card.content import Card
-from bertspace.publish.card.words import clean, metric
+from bertspace.publish.card.markdown import clean, metric
 from bertspace.tasks import TASKS, samples
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bertspace.publish.card.content import PART_NAMES, Card, ClassScore, Results
-from bertspace.publish.card.words import figure, listed, share
+from bertspace.publish.card.markdown import figure
+from bertspace.words import listed, percent
 
 FEW_OF_A_CLASS = 20
 WORST = 0.1  # below the macro F1, a label's F1 is worth a sentence
@@ -33,7 +34,7 @@ def _truncated(card: Card) -> Iterator[str]:
         if count:
             rows, name = card.rows[part], PART_NAMES[part]
             yield (
-                f"{share(count, rows)} of the {name} rows ({count:,} of {rows:,}) are longer than {length} "
+                f"{percent(count, rows)} of the {name} rows ({count:,} of {rows:,}) are longer than {length} "
                 "tokens and were cut off there."
             )
 

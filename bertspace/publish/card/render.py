@@ -11,7 +11,7 @@ from typing import Any
 
 from bertspace.data import PARTS
 from bertspace.data.labels import parse_names
-from bertspace.publish.card import drawing, sentences, words
+from bertspace.publish.card import drawing, markdown, sentences
 from bertspace.publish.card.base import base_of
 from bertspace.publish.card.content import CONFUSION, CURVE, Base, Card, Label
 from bertspace.publish.card.facts import Parts, describe
@@ -40,7 +40,7 @@ def write(card: Card) -> str:
 def write_minimal(card: Card) -> str:
     """Front matter without measurements, and one sentence; for when the whole cannot be made."""
     lines = [
-        f"# {words.prose(card.name)}",
+        f"# {markdown.prose(card.name)}",
         "",
         sentences.summary(replace(card, results=None)),
         "",
@@ -128,10 +128,12 @@ def _template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters |= {each.__name__: each for each in (words.prose, words.item, words.code, words.fenced)}
+    jinja.filters |= {
+        each.__name__: each for each in (markdown.prose, markdown.item, markdown.code, markdown.fenced)
+    }
     jinja.filters |= {
         each.__name__: each
-        for each in (words.metric, words.inline, words.figure, sentences.interval, sentences.change)
+        for each in (markdown.metric, markdown.inline, markdown.figure, sentences.interval, sentences.change)
     }
     jinja.filters["n"] = lambda count: f"{count:,}"
     return jinja.get_template(name)

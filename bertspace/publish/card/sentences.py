@@ -7,24 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bertspace import hardware
 from bertspace.data import PARTS, SAMPLE_PREFIX
 from bertspace.publish.card.content import PART_NAMES, Card, Score
-from bertspace.publish.card.words import (
-    code,
-    duration,
-    figure,
-    inline,
-    listed,
-    plain,
-    plural,
-    prose,
-    share,
-    signed,
-)
+from bertspace.publish.card.markdown import code, figure, inline, prose, signed
 from bertspace.publish.repeat import VERSIONS
 from bertspace.tasks import TASKS, samples
 from bertspace.tasks.intervals import Measured
+from bertspace.words import counted, duration, listed, percent, size
 
 HUB = "https://huggingface.co"
 PROJECT = f"{HUB}/models?other=bertspace"  # what else was made with it
@@ -76,12 +65,12 @@ def unit(card: Card) -> str:
     if card.results is None:
         return ""
     masks = card.results.masks
-    return _count(card) + (f" ({plural(masks, 'hidden token')})" if masks else "")
+    return _count(card) + (f" ({counted(masks, 'hidden token')})" if masks else "")
 
 
 def _count(card: Card) -> str:
     results = card.results
-    return plural(results.count, f"{results.split} {_row(card)}") if results else ""
+    return counted(results.count, f"{results.split} {_row(card)}") if results else ""
 
 
 def _row(card: Card) -> str:
@@ -159,7 +148,7 @@ def split(card: Card) -> Iterator[str]:
     config = card.config
     kept = ", keeping each label's share" if card.label_names else ""
     if card.origin.parts and "validation" not in card.origin.parts:
-        held_out = share(round(10_000 * config["validation_share"]), 10_000)
+        held_out = percent(round(10_000 * config["validation_share"]), 10_000)
         what = "rows" if card.label_names else "texts"
         yield (
             f"{held_out} of the {what} were held out at random for validation{kept} (seed {config['seed']})."
@@ -171,7 +160,7 @@ def split(card: Card) -> Iterator[str]:
 def rows(card: Card) -> str:
     """243 training rows, 27 validation rows."""
     what = _row(card)
-    found = [plural(card.rows[part], f"{PART_NAMES[part]} {what}") for part in PARTS if part in card.rows]
+    found = [counted(card.rows[part], f"{PART_NAMES[part]} {what}") for part in PARTS if part in card.rows]
     return listed(found) if found else ""
 
 
@@ -183,16 +172,16 @@ def settings(card: Card) -> Iterator[tuple[str, str]]:
     config, told = card.config, card.training
     if not told:
         return
-    yield "Epochs", f"{told['epochs'][-1]['epoch']:g} ({plural(int(told['steps']), 'step')})"
+    yield "Epochs", f"{told['epochs'][-1]['epoch']:g} ({counted(int(told['steps']), 'step')})"
     yield "Batch", _batch(config, _row(card))
-    warm_up = f", warm-up over {share(round(1000 * config['warmup_ratio']), 1000)} of the steps"
+    warm_up = f", warm-up over {percent(round(1000 * config['warmup_ratio']), 1000)} of the steps"
     schedule = f", {_SCHEDULES[config['schedule']]}" + (warm_up if config["warmup_ratio"] else "")
-    yield "Learning rate", f"{plain(config['learning_rate'])}{schedule}"
+    yield "Learning rate", f"{config['learning_rate']:g}{schedule}"
     yield "Optimizer", _optimizer(config)
     if dropout := _dropout(card):
         yield "Dropout", dropout
     if config["label_smoothing"]:
-        yield "Label smoothing", plain(config["label_smoothing"])
+        yield "Label smoothing", f"{config['label_smoothing']:g}"
     yield from _lengths(card)
     yield "Trained", _trained(card)
     yield (
@@ -211,26 +200,26 @@ def _dropout(card: Card) -> str:
     """The one rate, or those that the model has of its own; "" where none is known."""
     rate = card.repeat.settings.get("dropout", card.config["dropout"])
     if rate is not None:
-        return plain(rate)
-    rates = [f"{plain(rate)} ({code(name)})" for name, rate in card.repeat.dropouts.items()]
+        return f"{rate:g}"
+    rates = [f"{rate:g} ({code(name)})" for name, rate in card.repeat.dropouts.items()]
     return f"the model's own: {', '.join(rates)}" if rates else ""
 
 
 def _batch(config: Mapping[str, Any], row: str) -> str:
     times = config["gradient_accumulation"]
     more = f", {times} batches a step ({config['batch_size'] * times:,} {row}s)" if times > 1 else ""
-    return f"{plural(config['batch_size'], row)}{more}"
+    return f"{counted(config['batch_size'], row)}{more}"
 
 
 def _optimizer(config: Mapping[str, Any]) -> str:
-    clipped = f", gradients clipped at {plain(config['max_grad_norm'])}" if config["max_grad_norm"] else ""
-    return f"AdamW, weight decay {plain(config['weight_decay'])}{clipped}"
+    clipped = f", gradients clipped at {config['max_grad_norm']:g}" if config["max_grad_norm"] else ""
+    return f"AdamW, weight decay {config['weight_decay']:g}{clipped}"
 
 
 def _lengths(card: Card) -> Iterator[tuple[str, str]]:
     config = card.config
     if card.task == "fill-mask":
-        hidden = f"{share(round(1000 * config['mask_probability']), 1000)} of the "
+        hidden = f"{percent(round(1000 * config['mask_probability']), 1000)} of the "
         yield "Masked", hidden + ("words, whole" if config["whole_words"] else "tokens")
     if card.task == "fill-mask" and config["chunk_size"]:
         yield "Chunks", f"{config['chunk_size']:,} tokens"
@@ -244,7 +233,7 @@ def _trained(card: Card) -> str:
     if config["lora_rank"]:
         how.append(f"LoRA of rank {config['lora_rank']}, biases, LayerNorms and the head")
     if config["freeze_layers"]:
-        how.append(f"embeddings and {plural(config['freeze_layers'], 'layer')} frozen")
+        how.append(f"embeddings and {counted(config['freeze_layers'], 'layer')} frozen")
     if not count:
         return "; ".join(how) or "all parameters"
     trained, every = count["trained"], count["all"]
@@ -259,7 +248,7 @@ def _machine(told: Mapping[str, Any], more: tuple[str, ...]) -> Iterator[tuple[s
     shared = " that share the weights (FSDP)" if environment.get("sharded") else ""
     yield "Hardware", f"{prose(device)}{f', {processes} processes{shared}' if processes > 1 else ''}"
     if memory := told.get("peak_memory_bytes"):
-        yield "Peak memory", hardware.size(memory)
+        yield "Peak memory", size(memory)
     known = [name for name in (*VERSIONS, *more) if name in environment]
     yield "Versions", ", ".join(f"{name} {prose(environment[name])}" for name in known)
 
@@ -276,7 +265,7 @@ def repeated(card: Card) -> str:
     if not told.exact:
         return f"{words}:"
     threads = int(card.training["environment"].get("threads", 0))
-    machine = f"on such a CPU with {plural(threads, 'thread')}" if threads else "on such a CPU"
+    machine = f"on such a CPU with {counted(threads, 'thread')}" if threads else "on such a CPU"
     return f"{words}; with these versions, {machine}, the losses are the same, bit for bit:"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from bertspace import processes
 from bertspace.errors import ModelError, without_paths
 from bertspace.publish.card.content import Card, Example, Ran
-from bertspace.publish.card.words import clean
+from bertspace.publish.card.markdown import clean
 
 ALL_LABELS = 6  # up to so many, every label's score is shown; of more the first five
 SECONDS = 300.0

@@ -13,7 +13,7 @@ from bertspace.ui.access.needs import needs
 from bertspace.ui.fine_tune import form
 from bertspace.ui.frame.errors import told
 from bertspace.ui.frame.events import QUIET
-from bertspace.ui.frame.html import METRIC_WORDS, number, text
+from bertspace.ui.frame.html import METRIC_WORDS, text
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ def figure_rows(figures: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, st
         epochs = "by epoch" if "epoch" in figure else ""
         name = ", ".join(filter(None, (metric, str(split), epochs)))
         ends = [figure["value"], *([figure["to"]] if "to" in figure else [])]
-        found.setdefault((name, str(figure["source"])), []).append(
-            " to ".join(number(float(end)) for end in ends)
-        )
+        values = " to ".join(f"{float(end):g}" for end in ends)
+        found.setdefault((name, str(figure["source"])), []).append(values)
     return [(name, ", ".join(values), source) for (name, source), values in found.items()]

@@ -8,7 +8,8 @@ from bertspace.tasks import TASKS
 from bertspace.ui.fine_tune.preview import Lengths, Preview
 from bertspace.ui.frame import remedies
 from bertspace.ui.frame.chart import bars, histogram
-from bertspace.ui.frame.html import LONGEST_NAME, cut, number, source_name, text
+from bertspace.ui.frame.html import LONGEST_NAME, cut, source_name, text
+from bertspace.words import percent
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -87,8 +88,7 @@ def cut_words(lengths: Lengths, max_length: int) -> str:
     if not cut:
         longest = max(lengths.tokens, default=0)
         return f"No text of {n:,} is longer than {max_length:,} tokens; the longest has {longest:,}."
-    share = number(100 * cut / n)
-    return f"{share} % of {n:,} texts are longer than {max_length:,} tokens and will be cut there."
+    return f"{percent(cut, n)} of {n:,} texts are longer than {max_length:,} tokens and will be cut there."
 
 
 def joined_words(preview: Preview, lengths: Lengths, config: TrainConfig) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bertspace.charts.scales import Point, thin, ticks, up_to_tick
-from bertspace.ui.frame.html import LONGEST_NAME, cut, number, text
+from bertspace.ui.frame.html import LONGEST_NAME, cut, text
+from bertspace.words import number, percent
 
 __all__ = ["Line", "chart", "thin", "ticks"]
 
@@ -133,7 +134,7 @@ def bars(title: str, counts: Sequence[tuple[str, int]], most: int = 12) -> str:
         f'<div class="bs-bar-row"><span class="bs-bar-name" title="{cut(name)}">'
         f"{cut(name, LONGEST_NAME)}</span>"
         f'<span class="bs-bar"><i style="width:{100 * count / top:.1f}%"></i></span>'
-        f'<span class="bs-bar-value">{count:,} <small>{100 * count / total:.0f} %</small></span></div>'
+        f'<span class="bs-bar-value">{count:,} <small>{percent(count, total)}</small></span></div>'
         for name, count in shown
     )
     if rest:

@@ -15,6 +15,7 @@ from typing import Any
 
 from bertspace.tasks import METRICS
 from bertspace.ui.frame import theme
+from bertspace.words import counted, number, shortened
 
 # The page's two colours, which its style sheet makes lighter in the dark.
 BASE, TUNED = f"var(--bs-base, {theme.BASE})", f"var(--bs-tuned, {theme.TUNED})"
@@ -59,32 +60,12 @@ def text(words: object) -> str:
 
 def cut(words: object, most: int = LONGEST_CELL) -> str:
     """Escaped, and of more than so many characters the first."""
-    written = str(words)
-    return text(written if len(written) <= most else f"{written[: most - 1]}…")
-
-
-def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if not math.isfinite(value):
-        return "∞" if value > 0 else "–"
-    if abs(value) >= 999.5:
-        return f"{value:,.0f}"
-    if value == 0:
-        return "0"
-    if abs(value) < 1e-6:
-        return "< 0.000001" if value > 0 else "> −0.000001"
-    decimals = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.2e}")))))
-    return f"{value:.{decimals}f}".replace("-", "−")
+    return text(shortened(str(words), most))
 
 
 def short(model: str) -> str:
     """A model's name with the commit after its @, if there is one, in seven signs."""
     return re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}$", r"@\1", model)
-
-
-def counted(count: int, noun: str) -> str:
-    """ "1 row", "1,200 rows"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 # Bars

@@ -10,12 +10,12 @@ import gradio as gr
 
 from bertspace import policy
 from bertspace.errors import BertspaceError, ForbiddenError, ModelError
-from bertspace.hardware import size
 from bertspace.models.legacy import checkpoints
 from bertspace.models.legacy.checkpoints import Imported
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame.html import problem, text
+from bertspace.words import size
 
 HINT = (
     "With config.json and pytorch_model.bin, or with bert_config.json, vocab.txt and a TensorFlow "

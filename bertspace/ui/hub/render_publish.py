@@ -9,11 +9,11 @@ from bertspace.errors import BertspaceError
 from bertspace.hub.commit import Committed
 from bertspace.jobs.transfers import Transfer
 from bertspace.publish import Published
-from bertspace.ui.frame.html import counted, number, problem, short, text
+from bertspace.ui.frame.html import problem, short, text
 from bertspace.ui.models.render_models import button
-from bertspace.ui.runs.render_progress import moment
 from bertspace.ui.runs.render_run import pill
 from bertspace.ui.runs.view import RunView
+from bertspace.words import counted, moment, number
 
 MOST_STEPS = 8  # of a push, the last ones
 AGAIN = "Trying again"  # in the words of a step that did not go through

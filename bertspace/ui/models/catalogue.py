@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import html
 from bertspace.ui.frame.cached import kept, stamp
 from bertspace.ui.runs.view import owned, run_at_work, training_words
+from bertspace.words import moment, number
 
 STARTER = "starter"
 EXAMPLES = 4  # rows of a run's own that are offered
@@ -61,7 +61,7 @@ def hub_choices(task: str) -> list[tuple[str, str]]:
 def run_words(run: Run, task: str) -> str:
     """A run in one line: name, task where either fits, headline metric, time; or why it does not fit."""
     state = run.state()
-    when = time.strftime("%-d %b %H:%M", time.localtime(state.created))
+    when = moment(state.created)
     if why := misfit(value_of(run), task):
         return f"{run.name} · {when} — {why}"
     own = "" if task else TASKS[run.config().task].title.lower()
@@ -74,7 +74,7 @@ def headline(run: Run) -> str:
         return ""
     name = result["headline"]
     scores = result.get("test") or result["validation"]
-    return f"{name.replace('_', ' ')} {html.number(scores[name])}" if name in scores else ""
+    return f"{name.replace('_', ' ')} {number(scores[name])}" if name in scores else ""
 
 
 def misfit(model: str, task: str) -> str:

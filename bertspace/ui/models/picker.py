@@ -18,6 +18,7 @@ from bertspace.ui.access.needs import needs
 from bertspace.ui.models import catalogue, render_models
 from bertspace.ui.models.catalogue import STARTER
 from bertspace.ui.models.facts import build_facts
+from bertspace.words import thousands
 
 SHORTEST, LONGEST = 3, 96  # characters that are searched for
 BETWEEN = " · "  # in the words of a choice, never in a name
@@ -116,7 +117,7 @@ def searched(words: str, task: str, limit: int = FOUND) -> list[Found]:
 def choice_words(found: Found) -> str:
     """A result in one line of the list; a sign where not everybody may have it."""
     sign = "🔒 private" if found.private else "🔒 gated" if found.gated else ""
-    loaded = f"{render_models.many(found.downloads)} downloads" if found.downloads else ""
+    loaded = f"{thousands(found.downloads)} downloads" if found.downloads else ""
     return BETWEEN.join(filter(None, (found.repo_id, render_models.task_words(found.task), loaded, sign)))
 
 

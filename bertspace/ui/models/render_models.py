@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from bertspace.errors import BertspaceError
-from bertspace.hardware import size
 from bertspace.hub import Facts, Found
 from bertspace.jobs.transfers import Transfer
 from bertspace.tasks import TASKS
 from bertspace.ui.frame.html import LONGEST_NAME, cut, problem, short, text
 from bertspace.ui.runs.render_progress import progress_bar, time_left
+from bertspace.words import size, thousands
 
 MOST_LABELS = 12  # named of a model that has more
 
@@ -74,7 +74,7 @@ def result_line(repo_id: str, words: str, sign: str, here: Collection[str], chos
 
 def result_words(found: Found) -> str:
     """ "Fill-mask · 61 M downloads · changed 2024-02-19"."""
-    loaded = f"{many(found.downloads)} downloads" if found.downloads else ""
+    loaded = f"{thousands(found.downloads)} downloads" if found.downloads else ""
     changed = f"changed {found.changed}" if found.changed else ""
     return " · ".join(filter(None, (task_words(found.task), loaded, changed)))
 
@@ -82,15 +82,6 @@ def result_words(found: Found) -> str:
 def task_words(task: str) -> str:
     """A task as the page calls it; another pipeline tag as the Hub does."""
     return TASKS[task].title if task in TASKS else task
-
-
-def many(count: int) -> str:
-    """812, 4.2 k, 61 M."""
-    for unit, words in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if count >= unit:
-            value = count / unit
-            return f"{value:.1f} {words}" if value < 9.95 else f"{value:.0f} {words}"
-    return str(count)
 
 
 def lock(private: bool, gated: bool) -> str:

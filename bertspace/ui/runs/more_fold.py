@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from bertspace.errors import BertspaceError
-from bertspace.hardware import size
 from bertspace.jobs import comparison, engine
 from bertspace.publish import export
 from bertspace.ui.access import who
@@ -18,8 +17,8 @@ from bertspace.ui.frame.errors import told
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.frame.html import text
 from bertspace.ui.runs import care, render_pair
-from bertspace.ui.runs.render_progress import moment
 from bertspace.ui.runs.view import find_run, run_lines, state_of
+from bertspace.words import moment, size
 
 # A hidden button holds the file; a click on it, once the file is there, is what makes a browser download it.
 DOWNLOAD = "() => { setTimeout(() => document.querySelector('#run-file')?.click(), 300); }"

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from bertspace.jobs.comparison import RunComparison
 from bertspace.ui.frame.chart import Line, chart, thin
-from bertspace.ui.frame.html import METRIC_WORDS, cut, number, text
+from bertspace.ui.frame.html import METRIC_WORDS, cut, text
+from bertspace.words import number
 
 
 def draw_pair(found: RunComparison, first: str, second: str) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
-from bertspace.hardware import size
 from bertspace.ui.frame.html import text
 from bertspace.ui.runs.view import RunView
+from bertspace.words import duration, ordinal, size
 
 
 def draw_progress(view: RunView) -> str:
@@ -31,12 +29,6 @@ def _place(view: RunView) -> str:
     if view.position <= 1:
         return f"Waiting for the run at work to end. It starts next.{then}"
     return f"Waiting: {ordinal(view.position)} in the queue.{then}"
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th, 11th."""
-    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
 
 
 def _doing(view: RunView) -> str:
@@ -77,16 +69,3 @@ def time_left(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return "nearly there" if seconds < 5 else f"about {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """Two units at most: 45 s, 3 min, 2 h 5 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def moment(seconds: float) -> str:
-    """A time as the clock of this machine shows it: 20 Nov 16:06."""
-    return time.strftime("%-d %b %H:%M", time.localtime(seconds))

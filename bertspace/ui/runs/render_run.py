@@ -8,9 +8,10 @@ from bertspace.errors import without_paths
 from bertspace.runs import ENDED
 from bertspace.tasks import TASKS
 from bertspace.ui.frame.chart import Line, chart, thin
-from bertspace.ui.frame.html import METRIC_WORDS, number, problem, short, source_name, text
-from bertspace.ui.runs.render_progress import draw_progress, duration, moment
+from bertspace.ui.frame.html import METRIC_WORDS, problem, short, source_name, text
+from bertspace.ui.runs.render_progress import draw_progress
 from bertspace.ui.runs.view import STATUS_NAMES, RunLine, RunView
+from bertspace.words import duration, moment, number
 
 # The sign that goes with a status's colour.
 SIGNS = {

@@ -24,6 +24,7 @@ from bertspace.ui.frame.events import whenever
 from bertspace.ui.frame.html import BASE, TUNED
 from bertspace.ui.models import catalogue
 from bertspace.ui.tasks.base import TaskPage
+from bertspace.words import counted, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +190,7 @@ def _classified(
         TUNED if catalogue.is_tuned(model) else BASE,
     )
     by = f" by {title}" if title != catalogue.model_name(model) else ""
-    words = " ".join([f"{html.counted(len(chosen), 'row')} of {found.table.name}{by}.", *found.findings])
+    words = " ".join([f"{counted(len(chosen), 'row')} of {found.table.name}{by}.", *found.findings])
     if said := answers[0][0].note:
         words, shares = f"{words} {said}", ""
     else:
@@ -219,7 +220,7 @@ def shown_rows(chosen: list[str], pairs: list[str] | None, scores: list[dict[str
     """The first rows as the page shows them: the texts, the label and its score."""
     texts_of = zip(chosen, pairs, strict=True) if pairs else zip(chosen, strict=True)
     rows = [
-        (*own, label := next(iter(each)), html.number(each[label]))
+        (*own, label := next(iter(each)), number(each[label]))
         for own, each in zip(list(texts_of)[:SHOWN_ROWS], scores, strict=False)
     ]
     first = f"The first {SHOWN_ROWS} of {len(chosen):,} rows" if len(chosen) > SHOWN_ROWS else "All rows"

@@ -13,29 +13,6 @@ from bertspace.ui.tasks import page_of
 FILL_MASK, CLASSIFY = page_of("fill-mask"), page_of("text-classification")
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (0.97341, "0.973"),
-        (0.9998, "1.00"),
-        (0.6, "0.600"),
-        (0.0099999, "0.0100"),
-        (0.000123456, "0.000123"),
-        (0.0000001, "< 0.000001"),
-        (0, "0"),
-        (1, "1.00"),
-        (12.345, "12.3"),
-        (999.4, "999"),
-        (30012.4, "30,012"),
-        (-0.105, "−0.105"),
-        (float("inf"), "∞"),
-        (float("nan"), "–"),
-    ],
-)
-def test_a_number_has_three_significant_digits_and_no_exponent(value: float, shown: str) -> None:
-    assert html.number(value) == shown
-
-
 def test_bars_have_a_name_a_width_a_short_value_and_the_full_one() -> None:
     assert html.bars({"delivery": 0.75, "billing": 0.25}, "#D55E00", name="starter") == (
         '<div class="pg-bars" role="img" aria-label="starter: delivery 0.750, billing 0.250">'

@@ -387,14 +387,6 @@ def test_a_hostile_repository_is_shown_as_it_is_written() -> None:
         assert sign not in drawn
 
 
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(812, "812"), (4200, "4.2 k"), (61_234_567, "61 M"), (9_960_000, "10 M"), (2 * 10**9, "2.0 G")],
-)
-def test_downloads_are_told_in_few_signs(count: int, words: str) -> None:
-    assert render_models.many(count) == words
-
-
 # The Hub tab: pull and look
 
 

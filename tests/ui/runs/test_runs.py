@@ -23,7 +23,7 @@ from bertspace.runs import Run
 from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.ui.access import who
 from bertspace.ui.fine_tune import run_step
-from bertspace.ui.runs import care, more_fold, render_pair, render_progress, render_run, view
+from bertspace.ui.runs import care, more_fold, render_pair, render_run, view
 from bertspace.ui.runs.trail import MOST_POINTS, Trail, Trails
 from bertspace.ui.runs.view import RunLine, run_lines
 from tests.support import runs as made_runs
@@ -349,20 +349,6 @@ def test_texts_of_people_are_never_markup(home: Path) -> None:
         assert not re.search(r"<script|\{\{|\$\{|`", each)
 
 
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [(0, "0 bytes"), (812, "812 bytes"), (999_900, "1.0 MB"), (86_000_000, "86 MB"), (1.34e9, "1.3 GB")],
-)
-def test_sizes_in_words(count: float, words: str) -> None:
-    assert render_progress.size(count) == words
-
-
-def test_places_in_words() -> None:
-    assert [render_progress.ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21, 102, 113)] == (
-        "1st 2nd 3rd 4th 11th 12th 21st 102nd 113th".split()
-    )
-
-
 def test_every_status_has_its_sign() -> None:
     from bertspace.schema import STATUSES
 
@@ -453,7 +439,7 @@ def test_deleting_asks_first_and_says_what_it_frees(home: Path) -> None:
     run = made_run("done", steps=42)
     (run.path / "model" / "weights").write_bytes(b"x" * 2_000_000)
     row, words = more_fold.ask(run.id)
-    assert row.visible and "That frees 2.0 MB." in words
+    assert row.visible and "That frees 2 MB." in words
     assert care.remove(run.id) == "" and not run.path.exists()
 
 
