@@ -25,8 +25,7 @@ from bertspace.data.reading import READING
 from bertspace.errors import DataError
 from bertspace.models import comparison, held_out, inference
 from bertspace.schema import TrainConfig
-from bertspace.tasks import TASKS
-from bertspace.words import number
+from bertspace.tasks import TASKS, metric
 
 T = TypeVar("T")
 FILE_HELP = "csv, tsv, jsonl, parquet or txt, each also gzipped; zip or tar.gz"
@@ -73,7 +72,7 @@ def evaluate(arguments: argparse.Namespace) -> Outcome:
         **given_settings(arguments),
     )
     words.say_findings(result["findings"], result.pop("remedies"))
-    rows = [(name, number(value)) for name, value in result["metrics"].items()]
+    rows = [(name, metric(name).figure(value)) for name, value in result["metrics"].items()]
     cut = f", texts cut to {length:,} tokens" if (length := result.get("max_length")) else ""
     head = f"{result['model']} on {result['file']} ({result['task']}, {result['rows']:,} rows{cut})"
     return Outcome(result, f"{head}\n\n{words.table(('', ''), rows).lstrip()}")
@@ -210,7 +209,7 @@ def _compare_file(base: str, tuned: str, arguments: argparse.Namespace) -> Outco
         "findings": list(result.findings),
     }
     rows = [
-        (name, number(result.base_metrics.get(name)), number(value))
+        (name, *map(metric(name).figure, (result.base_metrics.get(name), value)))
         for name, value in result.tuned_metrics.items()
     ]
     parts = [f"{path.name}, {result.rows:,} rows", words.table(("", result.base_words, result.tuned), rows)]

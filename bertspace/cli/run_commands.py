@@ -18,7 +18,8 @@ from bertspace.jobs import comparison, engine, queue
 from bertspace.publish import export
 from bertspace.runs import Run
 from bertspace.schema import TrainEvent
-from bertspace.words import number, size
+from bertspace.tasks import metric
+from bertspace.words import size
 
 
 def add_commands(commands: Commands) -> None:
@@ -115,7 +116,7 @@ def _progress(events: list[TrainEvent]) -> str:
     if not steps:
         return events[-1].message if events else ""
     last = steps[-1]
-    return f"step {last.step:,} of {last.total_steps:,}, loss {number(last.loss)}"
+    return f"step {last.step:,} of {last.total_steps:,}, loss {metric('loss').figure(last.loss)}"
 
 
 def rename(arguments: argparse.Namespace) -> Outcome:
@@ -137,7 +138,7 @@ def compare(arguments: argparse.Namespace) -> Outcome:
     named = {"name": (first.name, second.name)} | compared.settings
     settings = [(name, *map(_value, pair)) for name, pair in named.items()]
     metrics = [
-        (f"{split} {name}", *map(number, pair))
+        (f"{split} {name}", *map(metric(name).figure, pair))
         for split, each in compared.metrics.items()
         for name, pair in each.items()
     ]

@@ -14,7 +14,8 @@ from bertspace.errors import RunError
 from bertspace.jobs import engine, queue
 from bertspace.runs import ENDED, Run
 from bertspace.schema import TrainEvent
-from bertspace.words import duration, number
+from bertspace.tasks import metric
+from bertspace.words import duration
 
 ANOTHER = -1  # no file has this number
 POLL_SECONDS = 0.2
@@ -134,7 +135,7 @@ class Watch:
 def step_words(event: TrainEvent, first: TrainEvent) -> str:
     """epoch 1.2  step 34 of 120  loss 0.512  1:23 left"""
     place = f"epoch {event.epoch:.2f}  step {event.step:,} of {event.total_steps:,}"
-    words = f"{place}  loss {number(event.loss)}"
+    words = f"{place}  loss {metric('loss').figure(event.loss)}"
     if event.step == first.step:
         return words
     left = (event.seconds - first.seconds) / (event.step - first.step) * (event.total_steps - event.step)
@@ -144,5 +145,5 @@ def step_words(event: TrainEvent, first: TrainEvent) -> str:
 def event_words(event: TrainEvent) -> str:
     """epoch 2: train_loss 0.31, loss 0.46, …"""
     titles = {"base": "base", "epoch": f"epoch {event.epoch:.3g}", "done": "at the end"}
-    metrics = ", ".join(f"{name} {number(value)}" for name, value in event.metrics.items())
+    metrics = ", ".join(f"{name} {metric(name).figure(value)}" for name, value in event.metrics.items())
     return f"{titles[event.kind]}: {metrics}"

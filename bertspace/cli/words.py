@@ -9,8 +9,8 @@ from itertools import islice
 from typing import Any
 
 from bertspace.errors import Remedy
-from bertspace.tasks import Answer, verdict_of
-from bertspace.words import duration, number, shortened, size
+from bertspace.tasks import Answer, metric, verdict_of
+from bertspace.words import duration, shortened, size
 
 NONE = "–"
 MOST_LABELS, LONGEST_NAME = 100, 100  # of one answer, and characters of a label
@@ -39,7 +39,7 @@ def result_table(result: Mapping[str, Any]) -> str:
     names = ["train_loss", *result["validation"]]
 
     def line(title: str, metrics: Mapping[str, float]) -> list[str]:
-        return [title, *(number(metrics.get(name)) for name in names)]
+        return [title, *(metric(name).figure(metrics.get(name)) for name in names)]
 
     base = result["base"]
     rows = _base_lines(base, "validation", "", line)
@@ -69,8 +69,10 @@ def headline(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def headline_words(result: Mapping[str, Any] | None) -> str:
     """accuracy 0.82 (base 0.7)"""
-    best = headline(result)
-    return f"{best['metric']} {number(best['value'])} (base {number(best['base'])})" if best else ""
+    if not (best := headline(result)):
+        return ""
+    figure = metric(best["metric"]).figure
+    return f"{best['metric']} {figure(best['value'])} (base {figure(best['base'])})"
 
 
 def outcome_words(result: Mapping[str, Any]) -> str:

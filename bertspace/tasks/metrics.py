@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from bertspace.errors import ConfigError
+from bertspace.words import decimals, number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,14 @@ class Metric:
 
     def is_better(self, new: float, old: float) -> bool:
         return new < old if self.lower_is_better else new > old
+
+    def figure(self, value: float | None) -> str:
+        """As people read it: three decimals; of a ratio, and of less than that, significant digits."""
+        if value is None or not math.isfinite(value) or 0 < abs(value) < 0.0005:
+            return number(value)
+        if not self.is_ratio:
+            return decimals(value)
+        return number(value, 4) if value < 1e7 else f"{value:.2e}"
 
 
 def _sklearn(name: str, **options: Any) -> Callable[[Any, Any], float]:
@@ -85,10 +94,9 @@ METRICS: dict[str, Metric] = {LOSS.name: LOSS}  # with those of every task: see 
 
 
 def metric(name: str) -> Metric:
-    """The metric called `name`; raises ConfigError with the known names."""
-    if name not in METRICS:
-        raise ConfigError(f"There is no metric {name!r}.", hint=f"Choose from: {', '.join(METRICS)}.")
-    return METRICS[name]
+    """The metric called `name`; of one that no task has, as training loss, no more than its name is known."""
+    words = name.replace("_", " ")
+    return METRICS.get(name) or Metric(name, words.capitalize(), words, "")
 
 
 def compute(metrics: Sequence[Metric], predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:

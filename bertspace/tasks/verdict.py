@@ -27,6 +27,7 @@ from bertspace.tasks.intervals import (
     with_interval,
 )
 from bertspace.tasks.metrics import METRICS
+from bertspace.words import decimals, shortened, signed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,14 +103,15 @@ class Verdict:
 
     def _with_range(self, value: Measured) -> str:
         """Of fill-mask with its interval; of a classification that of the change says it."""
-        words = figure(value.value, self.metric)
+        figure = METRICS[self.metric].figure
+        words = figure(value.value)
         if not self.masks or value.low is None or value.high is None:
             return words
-        return f"{words} (95 %: {figure(value.low, self.metric)} to {figure(value.high, self.metric)})"
+        return f"{words} (95 %: {figure(value.low)} to {figure(value.high)})"
 
     def _change(self) -> str:
         ratio = METRICS[self.metric].is_ratio
-        form = (lambda value: f"{value:.3f}") if ratio else signed
+        form = decimals if ratio else lambda value: signed(decimals(value))
         words = (
             f"{form(self.change.value)} times as high" if ratio else f"difference {form(self.change.value)}"
         )
@@ -118,20 +120,8 @@ class Verdict:
         return f"{words}, 95 % interval {form(self.change.low)} to {form(self.change.high)}"
 
 
-def figure(value: float, metric: str) -> str:
-    """Perplexity in four significant digits, all else in three decimals."""
-    if not METRICS[metric].is_ratio:
-        return signed(value).removeprefix("+")
-    return f"{value:.4g}" if value < 1e4 else f"{value:,.0f}" if value < 1e9 else f"{value:.2e}"
-
-
-def signed(value: float) -> str:
-    written = f"{value:+.3f}"
-    return "0.000" if written in ("+0.000", "-0.000") else written.replace("-", "−")
-
-
 def quoted(label: str) -> str:
-    return f"“{label if len(label) <= 40 else label[:39] + '…'}”"
+    return f"“{shortened(label, 40)}”"
 
 
 # From the tables of both models

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bertspace.errors import ConfigError
 from bertspace.tasks import METRICS, Metric, metric
 from bertspace.tasks.metrics import compute
 
@@ -79,9 +78,26 @@ def test_several_metrics_come_as_one_dict() -> None:
     assert found == {"accuracy": 0.75, "f1_macro": pytest.approx((4 / 5 + 2 / 3) / 2)}
 
 
-def test_an_unknown_metric_names_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="There is no metric 'f1'. Choose from: loss, accuracy, f1_macro"):
-        metric("f1")
+def test_of_an_unknown_metric_the_name_is_known() -> None:
+    assert (metric("train_loss").title, metric("train_loss").phrase) == ("Train loss", "train loss")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("accuracy", 0.9999, "1.000"),
+        ("matthews_correlation", -0.0371, "−0.037"),
+        ("loss", 0.00012, "0.000120"),
+        ("perplexity", 76.93, "76.93"),
+        ("perplexity", 125, "125.0"),
+        ("perplexity", 9999.4, "9,999"),
+        ("perplexity", 1e9, "1.00e+09"),
+        ("accuracy", float("nan"), "–"),
+        ("accuracy", None, "–"),
+    ],
+)
+def test_a_value_is_written_for_people(name: str, value: float | None, shown: str) -> None:
+    assert metric(name).figure(value) == shown
 
 
 def test_every_metric_says_what_it_is() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from bertspace.charts.canvas import BASE, INK, QUIET, RULE, TUNED, Canvas, can_write, length, mixed
 from bertspace.charts.scales import Point, thin, ticks
 from bertspace.publish.card.content import CONFUSION, CURVE, Card, Results
-from bertspace.publish.card.markdown import clean, metric
-from bertspace.tasks import TASKS
+from bertspace.publish.card.markdown import clean
+from bertspace.tasks import METRICS, TASKS
 from bertspace.words import counted
 
 MARGIN, LONGEST_LABEL = 24, 24  # points; characters
@@ -130,6 +130,7 @@ class _Line:
 def learning_curve(card: Card) -> Canvas:
     """The loss of training and validation rows, and beside it the headline metric with the base's."""
     sheet = Canvas(CURVE_WIDTH, CURVE_HEIGHT)
+    title = f"{METRICS[TASKS[card.task].headline].title}, validation rows"
     last = max(step for step, _ in card.curve)
     headline = TASKS[card.task].headline
     base = (card.training.get("base") or {}).get("validation") or {}
@@ -142,7 +143,7 @@ def learning_curve(card: Card) -> Canvas:
         name = "probe on the frozen base" if card.task == "text-classification" else "base"
         metric_lines.append(_Line(name, ((0.0, base[headline]), (last, base[headline])), BASE, "dashed"))
     _panel(sheet, (0, CURVE_WIDTH / 2), "Loss", loss, last)
-    _panel(sheet, (CURVE_WIDTH / 2, CURVE_WIDTH), f"{metric(headline)}, validation rows", metric_lines, last)
+    _panel(sheet, (CURVE_WIDTH / 2, CURVE_WIDTH), title, metric_lines, last)
     return sheet
 
 

@@ -10,21 +10,12 @@ from typing import TYPE_CHECKING, Any
 from bertspace.data import SAMPLE_PREFIX
 from bertspace.errors import ConfigError
 from bertspace.publish.card.content import Card
-from bertspace.publish.card.markdown import clean, metric
-from bertspace.tasks import TASKS, samples
+from bertspace.publish.card.markdown import clean
+from bertspace.tasks import METRICS, TASKS, samples
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
-# The Hub's names of our metrics, and what they were computed with.
-_ON_THE_HUB: dict[str, tuple[str, dict[str, str] | None]] = {
-    "accuracy": ("accuracy", None),
-    "f1_macro": ("f1", {"average": "macro"}),
-    "f1_weighted": ("f1", {"average": "weighted"}),
-    "precision_macro": ("precision", {"average": "macro"}),
-    "matthews_correlation": ("matthews_correlation", None),
-    "perplexity": ("perplexity", None),
-}
 # What `datasets` calls the kinds of files, which is what a model-index calls the data set made of one.
 _FORMATS = {"csv": "csv", "tsv": "csv", "jsonl": "json", "json": "json", "parquet": "parquet", "txt": "text"}
 _FRONT = re.compile(r"\s*---[ \t]*\r?\n(.*?)\r?\n?---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
@@ -105,7 +96,7 @@ def _results(card: Card) -> Iterator[EvalResult]:
     if card.results is None or not (kind and name):
         return
     for score in card.results.scores:
-        hub_type, arguments = _ON_THE_HUB[score.metric]
+        metric = METRICS[score.metric]
         yield EvalResult(
             task_type=card.task,
             task_name=TASKS[card.task].title,
@@ -114,10 +105,10 @@ def _results(card: Card) -> Iterator[EvalResult]:
             dataset_config=card.origin.dataset_config or None,
             dataset_split=_split(card, card.results.split),
             dataset_revision=card.origin.revision or None,
-            metric_type=hub_type,
+            metric_type=metric.hub_type,
             metric_value=round(score.tuned.value, 4),
-            metric_name=metric(score.metric),
-            metric_args=arguments,
+            metric_name=metric.title,
+            metric_args=dict(metric.hub_arguments) or None,
         )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bertspace.publish.card.content import PART_NAMES, Card, ClassScore, Results
-from bertspace.publish.card.markdown import figure
-from bertspace.words import listed, percent
+from bertspace.words import decimals, listed, percent
 
 FEW_OF_A_CLASS = 20
 WORST = 0.1  # below the macro F1, a label's F1 is worth a sentence
@@ -55,7 +54,7 @@ def _weak(each: ClassScore, results: Results) -> str:
     number = next(n for n, other in enumerate(results.classes) if other.label == each.label)
     row = results.confusion[number]
     found = row[number]
-    words = f"“{each.label}” is among the least reliable labels: F1 {figure(each.f1)}, {found:,} of "
+    words = f"“{each.label}” is among the least reliable labels: F1 {decimals(each.f1)}, {found:,} of "
     words += f"{each.rows:,} rows found"
     wrong = [count if other != number else 0 for other, count in enumerate(row)]
     if most := max(wrong):

@@ -1,4 +1,4 @@
-"""Texts and numbers as a card writes them. Pure.
+"""Texts in markdown, as a card writes them. Pure.
 
 What comes from data (labels, texts, file names) may hold anything: `prose`, `code` and `fenced` bring it into
 markdown so that it is shown as it is and can neither end a table's cell, a code block or the front matter nor
@@ -7,19 +7,9 @@ begin a heading, a link, a formula or a tag.
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 
-METRICS = {  # alone, and in a sentence
-    "accuracy": ("Accuracy", "accuracy"),
-    "f1_macro": ("F1 (macro)", "macro F1"),
-    "f1_weighted": ("F1 (weighted)", "weighted F1"),
-    "precision_macro": ("Precision (macro)", "macro precision"),
-    "matthews_correlation": ("Matthews correlation", "Matthews correlation"),
-    "perplexity": ("Perplexity", "perplexity"),
-    "loss": ("Loss", "loss"),
-}
 LONGEST = 120  # characters of a text that is shown
 _JOINERS = "\u200c\u200d"  # format characters that letters and emojis are written with
 # What means something to markdown or HTML anywhere; a colon inside a word begins emojis and addresses.
@@ -64,34 +54,3 @@ def fenced(text: str, language: str = "") -> str:
 
 def _entity(found: re.Match[str] | str) -> str:
     return f"&#{ord(found if isinstance(found, str) else found[0])};"
-
-
-def metric(name: str) -> str:
-    """A metric's name for people, as a heading."""
-    return METRICS[name][0]
-
-
-def inline(name: str) -> str:
-    """A metric's name in a sentence."""
-    return METRICS[name][1]
-
-
-def figure(value: float, name: str = "") -> str:
-    """A metric's value: shares with three decimals, perplexity and loss with four significant digits."""
-    if not math.isfinite(value):
-        return "–"
-    if name == "perplexity":
-        return (
-            f"{value:#,.4g}".rstrip(".")
-            if value < 1e4
-            else f"{value:,.0f}"
-            if value < 1e7
-            else f"{value:.2e}"
-        )
-    return f"{value:.3f}".replace("-", "−")
-
-
-def signed(value: float, name: str = "") -> str:
-    """A difference, with its sign."""
-    written = figure(value, name)
-    return written.replace("-", "−") if written.startswith(("-", "−")) else f"+{written}"

@@ -19,6 +19,8 @@ from bertspace.publish.card.front import metadata
 from bertspace.publish.card.mark import marked
 from bertspace.publish.card.snippet import run_snippet, usage
 from bertspace.runs import Run
+from bertspace.tasks import metric
+from bertspace.words import decimals
 
 MOST_LABELS = 40  # of a table; of more the worst or the commonest are shown
 
@@ -128,13 +130,9 @@ def _template(name: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters |= {
-        each.__name__: each for each in (markdown.prose, markdown.item, markdown.code, markdown.fenced)
-    }
-    jinja.filters |= {
-        each.__name__: each
-        for each in (markdown.metric, markdown.inline, markdown.figure, sentences.interval, sentences.change)
-    }
+    filters = (markdown.prose, markdown.item, markdown.code, markdown.fenced, decimals)
+    jinja.filters |= {each.__name__: each for each in (*filters, sentences.interval, sentences.change)}
+    jinja.globals["metric"] = metric
     jinja.filters["n"] = lambda count: f"{count:,}"
     return jinja.get_template(name)
 

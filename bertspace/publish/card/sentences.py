@@ -9,11 +9,11 @@ from typing import Any
 
 from bertspace.data import PARTS, SAMPLE_PREFIX
 from bertspace.publish.card.content import PART_NAMES, Card, Score
-from bertspace.publish.card.markdown import code, figure, inline, prose, signed
+from bertspace.publish.card.markdown import code, prose
 from bertspace.publish.repeat import VERSIONS
-from bertspace.tasks import TASKS, samples
+from bertspace.tasks import TASKS, metric, samples
 from bertspace.tasks.intervals import Measured
-from bertspace.words import counted, duration, listed, percent, size
+from bertspace.words import counted, duration, listed, percent, signed, size
 
 HUB = "https://huggingface.co"
 PROJECT = f"{HUB}/models?other=bertspace"  # what else was made with it
@@ -53,11 +53,12 @@ def _reached(card: Card) -> str:
     score = card.results.score(TASKS[card.task].headline) if card.results else None
     if card.results is None or score is None:
         return ""
-    words = f"{inline(score.metric)} {figure(score.tuned.value, score.metric)} on {_count(card)}"
+    known = metric(score.metric)
+    words = f"{known.phrase} {known.figure(score.tuned.value)} on {_count(card)}"
     if score.base is None:
         return words
     against = "for a probe on the frozen base" if card.task == "text-classification" else "before"
-    return f"{words}, against {figure(score.base.value, score.metric)} {against}"
+    return f"{words}, against {known.figure(score.base.value)} {against}"
 
 
 def unit(card: Card) -> str:
@@ -89,20 +90,22 @@ def base_column(card: Card) -> str:
 
 def interval(measured: Measured, name: str) -> str:
     """0.741 (0.553–0.868)."""
-    value = figure(measured.value, name)
+    figure = metric(name).figure
+    value = figure(measured.value)
     if measured.low is None or measured.high is None:
         return value
-    return f"{value} ({figure(measured.low, name)}–{figure(measured.high, name)})"
+    return f"{value} ({figure(measured.low)}–{figure(measured.high)})"
 
 
 def change(score: Score) -> str:
     """+0.037 (−0.185 to +0.259); "" where it is not known."""
     if score.change is None:
         return ""
-    value = signed(score.change.value, score.metric)
+    figure = metric(score.metric).figure
+    value = signed(figure(score.change.value))
     if score.change.low is None or score.change.high is None:
         return value
-    return f"{value} ({signed(score.change.low, score.metric)} to {signed(score.change.high, score.metric)})"
+    return f"{value} ({signed(figure(score.change.low))} to {signed(figure(score.change.high))})"
 
 
 def kept(card: Card) -> str:
@@ -113,7 +116,7 @@ def kept(card: Card) -> str:
     chosen = next((each for each in card.epochs if each["step"] == step), None)
     if not (card.config["best_metric"] or card.config["patience"]) or chosen is None:
         return f"The model is the one after the last step ({step:,}); it was not chosen by a metric."
-    name = inline(card.training["headline"])
+    name = metric(card.training["headline"]).phrase
     return (
         f"The model is the one after epoch {chosen['epoch']:g} (step {step:,}), the best of "
         f"{len(card.epochs)} by {name} on the validation rows."

@@ -9,11 +9,12 @@ from typing import Any
 import gradio as gr
 
 from bertspace import recipes
+from bertspace.tasks import metric
 from bertspace.ui.access.needs import needs
 from bertspace.ui.fine_tune import form
 from bertspace.ui.frame.errors import told
 from bertspace.ui.frame.events import QUIET
-from bertspace.ui.frame.html import METRIC_WORDS, text
+from bertspace.ui.frame.html import text
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,9 @@ def figure_rows(figures: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, st
     """(what, values, source): one row a metric, its rows and its source; the epochs' values side by side."""
     found: dict[tuple[str, str], list[str]] = {}
     for figure in figures:
-        metric = METRIC_WORDS.get(str(figure["metric"]), (str(figure["metric"]),))[0]
         split = {"base": "before training"}.get(figure.get("split", ""), figure.get("split", ""))
         epochs = "by epoch" if "epoch" in figure else ""
-        name = ", ".join(filter(None, (metric, str(split), epochs)))
+        name = ", ".join(filter(None, (metric(str(figure["metric"])).title, str(split), epochs)))
         ends = [figure["value"], *([figure["to"]] if "to" in figure else [])]
         values = " to ".join(f"{float(end):g}" for end in ends)
         found.setdefault((name, str(figure["source"])), []).append(values)

@@ -13,32 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bertspace.tasks import METRICS
+from bertspace.tasks import Metric, metric
 from bertspace.ui.frame import theme
-from bertspace.words import counted, number, shortened
+from bertspace.words import counted, number, shortened, signed
 
 # The page's two colours, which its style sheet makes lighter in the dark.
 BASE, TUNED = f"var(--bs-base, {theme.BASE})", f"var(--bs-tuned, {theme.TUNED})"
 MOST_BARS = 100  # labels of one answer that are drawn; a model may have any number
 LONGEST_NAME, LONGEST_CELL = 100, 400  # characters of a label, and of a table's cell
 FULL_BARS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-
-# A metric's name on the page, and what a pointer that rests on it says.
-METRIC_WORDS = {
-    "accuracy": ("Accuracy", "Share of the answers that are right."),
-    "f1_macro": ("F1, macro", "Precision and recall in one number, every label counting the same."),
-    "f1_weighted": ("F1, weighted", "Precision and recall in one number, labels counting by their rows."),
-    "precision_macro": (
-        "Precision, macro",
-        "Of what is said to be a label, the share that is; mean over labels.",
-    ),
-    "matthews_correlation": (
-        "MCC",
-        "Matthews correlation: 1 is perfect, 0 is chance, also with uneven labels.",
-    ),
-    "perplexity": ("Perplexity", "Between how many words the model hesitates at a mask; lower is better."),
-    "loss": ("Loss", "Mean cross-entropy in nats; lower is better."),
-}
 
 
 @dataclass(frozen=True)
@@ -150,24 +133,22 @@ def metric_table(
 
 
 def _metric_row(name: str, before: float, after: float, clear: bool) -> str:
-    words, meaning = METRIC_WORDS.get(name, (name, ""))
-    cells = "".join(f'<td title="{value!r}">{number(value)}</td>' for value in (before, after))
+    known = metric(name)
+    cells = "".join(f'<td title="{value!r}">{known.figure(value)}</td>' for value in (before, after))
     return (
-        f'<tr><th scope="row" title="{text(meaning)}">{text(words)}</th>{cells}'
-        f'<td title="{after - before!r}">{_difference(name, before, after, clear)}</td></tr>'
+        f'<tr><th scope="row" title="{text(known.meaning)}">{text(known.title)}</th>{cells}'
+        f'<td title="{after - before!r}">{_difference(known, before, after, clear)}</td></tr>'
     )
 
 
-def _difference(name: str, before: float, after: float, clear: bool) -> str:
+def _difference(known: Metric, before: float, after: float, clear: bool) -> str:
     change = after - before
-    if number(before) == number(after) or not math.isfinite(change):
+    if known.figure(before) == known.figure(after) or not math.isfinite(change):
         return "–"
-    lower = name in METRICS and METRICS[name].lower_is_better
-    better = (change < 0) == lower
-    shown = f"{'+' if change > 0 else ''}{number(change)}"
+    shown = signed(known.figure(change))
     if not clear:
         return shown
-    return f'{shown} <span class="pg-word">{"better" if better else "worse"}</span>'
+    return f'{shown} <span class="pg-word">{"better" if known.is_better(after, before) else "worse"}</span>'
 
 
 def rows_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -9,11 +9,12 @@ from bertspace.errors import BertspaceError
 from bertspace.hub.commit import Committed
 from bertspace.jobs.transfers import Transfer
 from bertspace.publish import Published
+from bertspace.tasks import metric
 from bertspace.ui.frame.html import problem, short, text
 from bertspace.ui.models.render_models import button
 from bertspace.ui.runs.render_run import pill
 from bertspace.ui.runs.view import RunView
-from bertspace.words import counted, moment, number
+from bertspace.words import counted, moment
 
 MOST_STEPS = 8  # of a push, the last ones
 AGAIN = "Trying again"  # in the words of a step that did not go through
@@ -40,8 +41,9 @@ def draw_run(view: RunView) -> str:
     """The chosen run in two lines."""
     reached = ""
     if view.tuned is not None:
-        base = "" if view.base is None else f", base {number(view.base)}"
-        reached = f" · {text(view.metric.replace('_', ' '))} {number(view.tuned)}{base}, n = {view.n:,}"
+        known = metric(view.metric)
+        base = "" if view.base is None else f", base {known.figure(view.base)}"
+        reached = f" · {text(known.phrase)} {known.figure(view.tuned)}{base}, n = {view.n:,}"
     about = f"<span>{text(_base(view))} as base{reached}</span>"
     return f'<p class="hub-run">{pill(view.state.status)}{about}</p>'
 

@@ -19,13 +19,13 @@ from bertspace.policy import Person
 from bertspace.runs import Run
 from bertspace.safety import loadable
 from bertspace.schema import TASK_NAMES
-from bertspace.tasks import TASKS
+from bertspace.tasks import TASKS, metric
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import html
 from bertspace.ui.frame.cached import kept, stamp
 from bertspace.ui.runs.view import owned, run_at_work, training_words
-from bertspace.words import moment, number
+from bertspace.words import moment
 
 STARTER = "starter"
 EXAMPLES = 4  # rows of a run's own that are offered
@@ -74,7 +74,7 @@ def headline(run: Run) -> str:
         return ""
     name = result["headline"]
     scores = result.get("test") or result["validation"]
-    return f"{name.replace('_', ' ')} {number(scores[name])}" if name in scores else ""
+    return f"{metric(name).phrase} {metric(name).figure(scores[name])}" if name in scores else ""
 
 
 def misfit(model: str, task: str) -> str:

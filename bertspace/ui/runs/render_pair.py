@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bertspace.jobs.comparison import RunComparison
+from bertspace.tasks import metric
 from bertspace.ui.frame.chart import Line, chart, thin
-from bertspace.ui.frame.html import METRIC_WORDS, cut, text
-from bertspace.words import number
+from bertspace.ui.frame.html import cut, text
 
 
 def draw_pair(found: RunComparison, first: str, second: str) -> str:
@@ -27,7 +27,7 @@ def _losses(found: RunComparison, first: str, second: str) -> str:
 
 def _reached(found: RunComparison, first: str, second: str) -> str:
     rows = [
-        (f"{METRIC_WORDS.get(name, (name,))[0]}, {split}", *map(_figure, pair))
+        (f"{metric(name).title}, {split}", *(_figure(name, value) for value in pair))
         for split, metrics in found.metrics.items()
         for name, pair in metrics.items()
     ]
@@ -43,8 +43,8 @@ def _differences(found: RunComparison, first: str, second: str) -> str:
     return _table("What differs", ("Setting", first, second), rows)
 
 
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f'<span title="{value!r}">{number(value)}</span>'
+def _figure(name: str, value: float | None) -> str:
+    return "–" if value is None else f'<span title="{value!r}">{metric(name).figure(value)}</span>'
 
 
 def _value(value: object) -> str:

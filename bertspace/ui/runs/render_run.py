@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from bertspace.errors import without_paths
 from bertspace.runs import ENDED
-from bertspace.tasks import TASKS
+from bertspace.tasks import TASKS, Metric, metric
 from bertspace.ui.frame.chart import Line, chart, thin
-from bertspace.ui.frame.html import METRIC_WORDS, problem, short, source_name, text
+from bertspace.ui.frame.html import problem, short, source_name, text
 from bertspace.ui.runs.render_progress import draw_progress
 from bertspace.ui.runs.view import STATUS_NAMES, RunLine, RunView
-from bertspace.words import duration, moment, number
+from bertspace.words import duration, moment
 
 # The sign that goes with a status's colour.
 SIGNS = {
@@ -156,12 +156,13 @@ def _headline(view: RunView) -> str:
     """The tuned value large, the base's beside it, and what they are of."""
     if view.base is None and view.tuned is None:
         return ""
-    title, meaning = METRIC_WORDS.get(view.metric, (view.metric.replace("_", " "), ""))
-    figures = _figure("base", "Base", view.base, "")
+    known = metric(view.metric)
+    title, meaning = known.title, known.meaning
+    figures = _figure("base", "Base", known, view.base, "")
     if view.tuned is not None or view.state.status not in ENDED:
-        figures = _figure("tuned", "Fine-tuned", view.tuned, _interval(view)) + figures
+        figures = _figure("tuned", "Fine-tuned", known, view.tuned, _interval(view)) + figures
     if view.majority is not None:
-        figures += _figure("quiet", "Commonest label", view.majority, "")
+        figures += _figure("quiet", "Commonest label", known, view.majority, "")
     direction = "lower is better" if view.lower_is_better else "higher is better"
     return (
         f'<div class="bs-headline"><p class="bs-metric" title="{text(meaning)}">{text(title)} '
@@ -171,14 +172,14 @@ def _headline(view: RunView) -> str:
 
 
 def _interval(view: RunView) -> str:
-    return f"95 %: {number(view.interval[0])} to {number(view.interval[1])}" if view.interval else ""
+    shown = " to ".join(map(metric(view.metric).figure, view.interval or ()))
+    return f"95 %: {shown}" if shown else ""
 
 
-def _figure(colour: str, name: str, value: float | None, note: str) -> str:
-    shown = "–" if value is None else number(value)
+def _figure(colour: str, name: str, known: Metric, value: float | None, note: str) -> str:
     exact = "" if value is None else f' title="{value!r}"'
     return (
-        f'<div class="bs-figure bs-{colour}"><span>{text(name)}</span><b{exact}>{shown}</b>'
+        f'<div class="bs-figure bs-{colour}"><span>{text(name)}</span><b{exact}>{known.figure(value)}</b>'
         f"<small>{text(note)}</small></div>"
     )
 
@@ -197,15 +198,16 @@ def loss_chart(view: RunView) -> str:
 
 def metric_chart(view: RunView) -> str:
     """The headline metric by epoch, with the base's as a level."""
-    trail, metric = view.trail, view.metric
+    trail, name = view.trail, view.metric
     tuned = thin(
-        [(event.epoch, event.metrics[metric]) for event in trail.epochs if metric in event.metrics], MOST_DOTS
+        [(event.epoch, event.metrics[name]) for event in trail.epochs if name in event.metrics], MOST_DOTS
     )
     lines = [Line("fine-tuned", tuned, "tuned", "dots")]
-    if metric in trail.base:
-        lines.append(Line("base", ((0, trail.base[metric]),), "base", "dashed"))
-    title = METRIC_WORDS.get(metric, (metric,))[0]
-    return chart(f"{title}, validation", lines, x_name="epoch", x_range=(0, max(_epochs(view), 1)))
+    if name in trail.base:
+        lines.append(Line("base", ((0, trail.base[name]),), "base", "dashed"))
+    return chart(
+        f"{metric(name).title}, validation", lines, x_name="epoch", x_range=(0, max(_epochs(view), 1))
+    )
 
 
 def _epochs(view: RunView) -> float:
@@ -227,7 +229,7 @@ def epoch_table(view: RunView) -> str:
     first = [view.metric] if view.metric in others else []
     metrics = [*first, "train_loss", "loss", *(name for name in others if name not in first)]
     words = {"train_loss": "Training loss", "loss": "Validation loss"}
-    titles = ["Epoch", *(words.get(name) or METRIC_WORDS.get(name, (name,))[0] for name in metrics)]
+    titles = ["Epoch", *(words.get(name) or metric(name).title for name in metrics)]
     head = "".join(f'<th scope="col">{text(title)}</th>' for title in titles)
     rows = [_row("base", view.trail.base, metrics, "bs-base")] if view.trail.base else []
     kept = (view.result or {}).get("best_step")
@@ -247,13 +249,13 @@ def epoch_table(view: RunView) -> str:
     )
 
 
-def _row(name: str, values: dict[str, float], metrics: Sequence[str], style: str) -> str:
-    shown = "".join(f"<td>{_cell(values.get(metric))}</td>" for metric in metrics)
-    return f'<tr class="{style}"><th scope="row">{text(name)}</th>{shown}</tr>'
+def _row(title: str, values: dict[str, float], metrics: Sequence[str], style: str) -> str:
+    shown = "".join(f"<td>{_cell(name, values.get(name))}</td>" for name in metrics)
+    return f'<tr class="{style}"><th scope="row">{text(title)}</th>{shown}</tr>'
 
 
-def _cell(value: float | None) -> str:
-    return "–" if value is None else f'<span title="{value!r}">{number(value)}</span>'
+def _cell(name: str, value: float | None) -> str:
+    return "–" if value is None else f'<span title="{value!r}">{metric(name).figure(value)}</span>'
 
 
 def draw_runs(lines: Sequence[RunLine], shown: str, words: str = "") -> str:
@@ -284,9 +286,9 @@ def _run_line(line: RunLine, shown: str) -> str:
 def _scores(line: RunLine) -> str:
     if line.tuned is None:
         return '<span class="bs-scores"></span>'
-    title = METRIC_WORDS.get(line.metric, (line.metric,))[0]
-    base = "" if line.base is None else f'<i class="bs-base">{number(line.base)}</i> → '
-    tuned = f'<i class="bs-tuned">{number(line.tuned)}</i>'
+    title, figure = metric(line.metric).title, metric(line.metric).figure
+    base = "" if line.base is None else f'<i class="bs-base">{figure(line.base)}</i> → '
+    tuned = f'<i class="bs-tuned">{figure(line.tuned)}</i>'
     return f'<span class="bs-scores"><small>{text(title)}</small> {base}{tuned}</span>'
 
 

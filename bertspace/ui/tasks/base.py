@@ -24,6 +24,7 @@ from bertspace.ui.frame.html import BASE, TUNED, Side
 from bertspace.ui.models import catalogue
 from bertspace.ui.models.news import build_news
 from bertspace.ui.models.picker import model_picker, page_opens
+from bertspace.words import number
 
 UNSEEN = "Rows that the model was not trained on"
 IN_TRAINING = "{} has no model yet: it answers here by itself after its first epoch."
@@ -208,7 +209,7 @@ class TaskPage:
     def _on_both(self, before: Answer, after: Answer) -> str:
         first, second = (self._quoted(each.best) for each in (before, after))
         scores = before.scores[before.best], after.scores[after.best]
-        old, new = map(html.number, scores)
+        old, new = map(number, scores)
         if before.best != after.best:
             return f"The base says {first} ({old}), the fine-tuned one {second} ({new})."
         if old == new:
