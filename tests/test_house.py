@@ -25,7 +25,7 @@ FLOORS = [
     "schema",
     "hardware",
     "presets",
-    "charts",
+    "drawing",
     "tasks",
     "safety",
     "runs",

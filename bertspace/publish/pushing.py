@@ -26,7 +26,7 @@ from bertspace.publish import card as card_of
 from bertspace.publish import repeat, roundtrip
 from bertspace.publish.belongings import is_models
 from bertspace.publish.card import mark
-from bertspace.publish.card.content import CONFUSION, CURVE
+from bertspace.publish.card.content import CONFUSION, CURVE, EARLIER_PICTURES
 from bertspace.runs import ENDED, Run, write_atomically
 from bertspace.safety.layout import laid_out
 from bertspace.schema import TrainConfig
@@ -514,7 +514,8 @@ class _Settling:
         if not replaced:
             for name in (CARD, CONFUSION, CURVE):
                 (self.folder / name).unlink(missing_ok=True)
-        ours = {f"{repeat.FOLDER}/{name}" for name in TRAINING} | ({CONFUSION, CURVE} if replaced else set())
+        ours = {f"{repeat.FOLDER}/{name}" for name in TRAINING}
+        ours |= {CONFUSION, CURVE, *EARLIER_PICTURES} if replaced else set()
         return {name for name in there.files if is_models(name) or name in ours}
 
     def _card_goes(self, there: There) -> bool:

@@ -55,8 +55,8 @@ HEADINGS = {
     "text": "Text",
     "pair": "Second text",
     "label": "Label",
-    "base": f"{html.swatch(BASE)} Base says",
-    "tuned": f"{html.swatch(TUNED)} Fine-tuned says",
+    "base": html.swatch(BASE) + " Base says",
+    "tuned": html.swatch(TUNED) + " Fine-tuned says",
 }
 
 

@@ -12,7 +12,7 @@ from bertspace.ui.access import who
 from bertspace.ui.access.entrance import LOG_OUT
 from bertspace.ui.access.needs import needs
 from bertspace.ui.access.sign_in import GO, SIGN_IN, SIGN_OUT
-from bertspace.ui.frame.html import text
+from bertspace.ui.frame.html import render
 from bertspace.ui.models import warm
 from bertspace.ui.models.news import news_field, news_of
 from bertspace.ui.runs.render_run import CLICK
@@ -20,10 +20,6 @@ from bertspace.ui.runs.view import RunView, run_at_work
 
 EVERY = 2.0  # seconds between two looks at the run at work
 # A form, since a link from another site could be followed too.
-END = (
-    f'<form method="post" action="{LOG_OUT.lstrip("/")}"><button type="submit" class="bs-chip" '
-    'title="End the owner\'s session: this browser will need the key again">Log out</button></form>'
-)
 SENTENCE = "Fine-tune a BERT on your own texts, try it, and see what the training changed."
 
 
@@ -67,30 +63,12 @@ def look(seen: str, request: gr.Request | None = None) -> tuple[object, ...]:
 
 def draw_header(device: str, at_work: RunView | None, person: Person | None = None) -> str:
     """Pure: the same device, run and person give the same words."""
-    machine = text(device) if device else "Looking at this machine …"
-    runs = _run(at_work) if person and policy.allowed(person, "see runs") else ""
-    return (
-        '<header class="bs-header"><div class="bs-brand"><h1>bertspace</h1>'
-        f'<p>{SENTENCE}</p></div><div class="bs-where">{runs}'
-        f'<span class="bs-chip">{machine}</span>{_person(person)}</div></header>'
-    )
-
-
-def _person(person: Person | None) -> str:
-    """Who is at the page, and what a visitor is not told elsewhere."""
-    if person is None:
-        return ""
-    hint = "" if policy.allowed(person, "train") else f' title="{text(person.more)}"'
-    return f'<span class="bs-chip"{hint}>{text(person.name)}</span>{END if person == policy.OWNER else ""}'
+    run = _run(at_work) if person and policy.allowed(person, "see runs") else ""
+    hint = person.more if person and not policy.allowed(person, "train") else ""
+    log_out = LOG_OUT.lstrip("/") if person == policy.OWNER else ""
+    return render("page.header", SENTENCE, device, person, hint, log_out, run)
 
 
 def _run(at_work: RunView | None) -> str:
-    if at_work is None:
-        return '<span class="bs-chip bs-idle">No run at work</span>'
-    trail = at_work.trail
-    share = 100 * trail.step / trail.total_steps if trail.total_steps else 0
-    return (
-        f'<button type="button" class="bs-chip bs-working" data-run="{text(at_work.id)}" '
-        f'title="Go to this run"><span>{text(at_work.name)}</span><b>{share:.0f} %</b>'
-        f'<i style="width:{share:.0f}%"></i></button>'
-    )
+    steps = at_work.trail.total_steps if at_work else 0
+    return render("page.at_work", at_work, 100 * at_work.trail.step / steps if at_work and steps else 0)

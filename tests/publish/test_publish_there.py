@@ -86,11 +86,11 @@ def test_what_is_a_models_own_is_known_by_its_name() -> None:
 
 
 def test_a_card_by_hand_stays_until_it_is_to_be_replaced(hub: Any, alice: str, run: Run) -> None:
-    hub.put(NAME, {"README.md": b"# Mine\n\nBy hand.\n", "learning_curve.png": b"mine too"})
+    hub.put(NAME, {"README.md": b"# Mine\n\nBy hand.\n", "learning_curve.svg": b"mine too"})
     done = publish.push(run, Destination(NAME))
     assert done.verified and "stays as it is" in done.message and "--replace-card" in done.message
     assert hub.files(NAME)["README.md"] == b"# Mine\n\nBy hand.\n"
-    assert hub.files(NAME)["learning_curve.png"] == b"mine too"
+    assert hub.files(NAME)["learning_curve.svg"] == b"mine too"
     done = publish.push(run, Destination(NAME, replace_card=True))
     assert b"# greetings" in hub.files(NAME)["README.md"] and "was replaced" in done.message
 

@@ -12,7 +12,8 @@ from bertspace.tasks.intervals import Measured
 from bertspace.tasks.verdict import Verdict
 
 PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
-CONFUSION, CURVE = "confusion_matrix.png", "learning_curve.png"  # beside the README, which links them
+CONFUSION, CURVE = "confusion_matrix.svg", "learning_curve.svg"  # beside the README, which links them
+EARLIER_PICTURES = ("confusion_matrix.png", "learning_curve.png")  # of cards of earlier versions
 
 
 @dataclass(frozen=True)

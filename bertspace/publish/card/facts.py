@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bertspace.charts.scales import Point
 from bertspace.data import PARTS, SAMPLE_PREFIX, origin
 from bertspace.data.labels import parse_names
 from bertspace.data.run_data import coded
+from bertspace.drawing import Point
 from bertspace.errors import HubError, RunError
 from bertspace.hub.client import answered, api
 from bertspace.publish import repeat

@@ -11,6 +11,7 @@ from typing import Any
 
 from bertspace.data import PARTS
 from bertspace.data.labels import parse_names
+from bertspace.drawing import WIDTH
 from bertspace.publish.card import drawing, markdown, sentences
 from bertspace.publish.card.base import base_of
 from bertspace.publish.card.content import CONFUSION, CURVE, Base, Card, Label
@@ -167,8 +168,8 @@ def _names(card: Card) -> dict[str, Any]:
         "project": sentences.PROJECT,
         "texts": any(label.texts for label in labels),
         "confusion": CONFUSION if CONFUSION in card.pictures else "",
-        "confusion_width": round(drawing.confusion_width(results)) if results and results.classes else 0,
-        "curve_width": drawing.CURVE_WIDTH,
+        "confusion_width": round(drawing.confusion_matrix(results).width) if results else 0,
+        "curve_width": WIDTH,
         "curve": CURVE if CURVE in card.pictures else "",
         "right": sum(row[place] for place, row in enumerate(results.confusion)) if results else 0,
         "licence": sentences.licence(card),

@@ -15,7 +15,7 @@ from bertspace.ui.access.needs import needs
 from bertspace.ui.access.sessions import OWNERS, Login
 from bertspace.ui.frame import html
 from bertspace.ui.frame.events import QUIET
-from bertspace.ui.frame.html import text
+from bertspace.ui.frame.html import render
 
 TITLE = "Hugging Face account"
 HINT = (
@@ -97,13 +97,12 @@ def _name(login: Login) -> str:
 def draw(login: Login | None) -> str:
     """Whose token is in use, and where it comes from."""
     if login is None:
-        return f'<p class="bs-note" role="status">{NONE}</p>'
+        return render("page.note", NONE)
     source = "this machine's login" if login.scopes is None else "your sign-in"
     source = "the token that you pasted" if login is OWNERS.pasted else source
     try:
         account = login.account()
     except HubError as error:
-        return f'<p class="bs-note" role="status">With {source}: {text(str(error))}</p>'
+        return render("page.note", f"With {source}: {error}")
     may = ", ".join(account.owners) if account.may_write else "nothing: it may read only"
-    said = f"You are <b>{text(account.name)}</b> by {source}. It may write to {text(may)}."
-    return f'<p class="bs-note" role="status">{said}</p>'
+    return render("page.account", account.name, source, may)

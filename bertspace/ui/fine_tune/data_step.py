@@ -32,9 +32,10 @@ MORE = FIRST + tuple(
 )
 # What is said of one file is not said of the next.
 OF_A_FILE = tuple(name for name in MORE if name != "max_train_rows")
-EMPTY = (
-    '<p class="bs-empty">The rows, their labels and how long they are will show here, before anything is '
-    "trained. Click a sample above to see one.</p>"
+EMPTY = html.render(
+    "runs.empty",
+    "The rows, their labels and how long they are will show here, before anything is "
+    "trained. Click a sample above to see one.",
 )
 
 

@@ -14,7 +14,7 @@ from bertspace.ui.access.needs import needs
 from bertspace.ui.fine_tune import form
 from bertspace.ui.frame.errors import told
 from bertspace.ui.frame.events import QUIET
-from bertspace.ui.frame.html import text
+from bertspace.ui.frame.html import render
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,7 @@ def take_starter() -> list[Any]:
 
 def describe(about: Mapping[str, Any]) -> str:
     """The recipe in words, its published figures, and the data that it needs."""
-    rows = "".join(
-        f'<tr><th scope="row">{text(name)}</th><td>{text(values)}</td><td>{text(source)}</td></tr>'
-        for name, values, source in figure_rows(about["figures"])
-    )
-    table = (
-        '<div class="bs-scroll"><table><thead><tr><th scope="col">Published</th><th scope="col">Value</th>'
-        f'<th scope="col">Source</th></tr></thead><tbody>{rows}</tbody></table></div>'
-        if rows
-        else '<p class="bs-note">No figures were published for it.</p>'
-    )
-    needs = f'<p class="bs-note">Its data: {text(about["needs"])}.</p>'
-    return f'<div class="bs-recipe"><p>{text(about["summary"])}</p>{table}{needs}</div>'
+    return render("page.recipe", about, figure_rows(about["figures"]))
 
 
 def figure_rows(figures: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:

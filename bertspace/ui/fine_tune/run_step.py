@@ -32,9 +32,10 @@ Part = tuple[object, Callable[[], list[Any]]]  # what it is drawn for, and its u
 EVERY = 1.0  # seconds between two looks at the run
 FEW_RUNS = 5  # up to so many the list needs no filter
 MOST_RUNS = 50  # in the list
-EMPTY = (
-    '<p class="bs-empty">Training shows here while it goes on: what the base scores first, then the curves, '
-    "a row an epoch, and in the end what was learned. It goes on when this page is closed.</p>"
+EMPTY = html.render(
+    "runs.empty",
+    "Training shows here while it goes on: what the base scores first, then the curves, "
+    "a row an epoch, and in the end what was learned. It goes on when this page is closed.",
 )
 # Keeps the address in step with what is shown, so that a reload or a copied link shows the same run.
 IN_ADDRESS = """(run) => {

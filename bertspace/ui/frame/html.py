@@ -1,21 +1,46 @@
-"""Predictions, comparisons and metrics -> accessible HTML. Pure; every text that is not ours is escaped.
+"""Panels as HTML, by the templates beside this file; every value that they are given is escaped. Pure.
 
-The classes are styled in playgrounds.css. Knows nothing of gradio, files and models.
+The classes are styled in playgrounds.css. Knows nothing of files and models.
 """
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
+from bertspace.drawing import Templates, tick
+from bertspace.drawing import escaped as text
 from bertspace.tasks import Metric, metric
 from bertspace.ui.frame import theme
-from bertspace.words import counted, number, shortened, signed
+from bertspace.words import counted, duration, moment, number, percent, shortened, signed, size
+
+__all__ = [
+    "BASE",
+    "TUNED",
+    "Side",
+    "bars",
+    "comparison",
+    "exact",
+    "failed",
+    "full_bar",
+    "metric_table",
+    "note",
+    "problem",
+    "render",
+    "rows_table",
+    "short",
+    "source_name",
+    "swatch",
+    "table",
+    "text",
+]
 
 # The page's two colours, which its style sheet makes lighter in the dark.
 BASE, TUNED = f"var(--bs-base, {theme.BASE})", f"var(--bs-tuned, {theme.TUNED})"
@@ -26,24 +51,11 @@ FULL_BARS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Side:
-    """What one model says: its name as shown, its colour, and one Prediction a mask (or just one)."""
+    """What one model says: its name as shown, its colour, and one answer a mask (or just one)."""
 
     name: str
     colour: str
     predictions: Sequence[Any]
-
-
-def text(words: object) -> str:
-    """Escaped, so that it is shown as it was written, by the page and by the page's template language."""
-    escaped = html.escape(str(words))
-    for sign in "{}$`\\":  # gr.HTML reads templates; a visitor's text must not be one
-        escaped = escaped.replace(sign, f"&#{ord(sign)};")
-    return escaped
-
-
-def cut(words: object, most: int = LONGEST_CELL) -> str:
-    """Escaped, and of more than so many characters the first."""
-    return text(shortened(str(words), most))
 
 
 def short(model: str) -> str:
@@ -51,31 +63,24 @@ def short(model: str) -> str:
     return re.sub(r"@([0-9a-f]{7})[0-9a-f]{33}$", r"@\1", model)
 
 
+_FOLDER = Path(__file__).parent / "templates"
+render = Templates(_FOLDER, counted, duration, moment, number, percent, short, shortened, size, tick).render
+
+
 # Bars
 
 
-def bars(scores: Mapping[str, float], colour: str, *, full: float = 1.0, name: str = "") -> str:
+def bars(scores: Mapping[str, float], colour: str, *, full: float = 1.0, name: str = "") -> Markup:
     """A bar for each of the first scores; `full` is the score of a bar that fills its track.
 
     `name` begins the spoken text.
     """
-    shown = dict(itertools.islice(scores.items(), MOST_BARS))
-    spoken = ", ".join(f"{cut(label, LONGEST_NAME)} {number(score)}" for label, score in shown.items())
-    rows = "".join(_bar(label, score, colour, full) for label, score in shown.items())
-    spoken = f"{text(name)}: {spoken}" if name else spoken
-    if more := len(scores) - len(shown):
-        rest = f"and {counted(more, 'more label')}"
-        spoken, rows = f"{spoken} {rest}", f'{rows}<p class="pg-small" style="grid-column:1/-1">{rest}</p>'
-    return f'<div class="pg-bars" role="img" aria-label="{spoken}">{rows}</div>'
-
-
-def _bar(label: str, score: float, colour: str, full: float) -> str:
-    width = max(0.0, min(1.0, score / full)) * 100
-    return (
-        f'<span class="pg-label">{cut(label, LONGEST_NAME)}</span><span class="pg-track">'
-        f'<span class="pg-fill" style="width:{width:.2f}%;background:{colour}"></span></span>'
-        f'<span class="pg-value" title="{score!r}">{number(score)}</span>'
-    )
+    shown = [
+        (shortened(label, LONGEST_NAME), score, 100 * max(0.0, min(1.0, score / full)))
+        for label, score in itertools.islice(scores.items(), MOST_BARS)
+    ]
+    more = len(scores) - len(shown)
+    return render("frame.bars", shown, f"and {counted(more, 'more label')}" if more else "", colour, name)
 
 
 def full_bar(sides: Sequence[Side]) -> float:
@@ -86,28 +91,16 @@ def full_bar(sides: Sequence[Side]) -> float:
     return next((full for full in FULL_BARS if top <= full), 1.0)
 
 
-def column(side: Side, parts: Sequence[str]) -> str:
-    """A model's column; each part is a row of the grid, so that the parts of two columns stand level."""
-    return (
-        f'<section class="pg-side" style="grid-row:span {len(parts) + 1}">'
-        f"<h4>{swatch(side.colour)}{text(side.name)}</h4>{''.join(parts)}</section>"
-    )
-
-
-def swatch(colour: str) -> str:
-    return f'<span class="pg-swatch" style="background:{colour}"></span>'
-
-
-def columns(columns: Sequence[str]) -> str:
-    return f'<div class="pg-columns">{"".join(columns)}</div>'
+def swatch(colour: str) -> Markup:
+    return render("frame.swatch", colour)
 
 
 # What it comes to
 
 
-def comparison(sentence: str, pictures: str) -> str:
+def comparison(sentence: str, pictures: Markup) -> Markup:
     """The verdict, then the pictures."""
-    return f'<p class="pg-verdict" role="status">{text(sentence)}</p>{pictures}'
+    return render("frame.comparison", sentence, pictures)
 
 
 def metric_table(
@@ -117,73 +110,71 @@ def metric_table(
     tuned: Mapping[str, float],
     n: str,
     clear: bool,
-) -> str:
+) -> Markup:
     """Both models' metrics and their difference; `n` says on what, in words.
 
     clear: whether a difference may be called better or worse, which few rows do not tell.
     """
-    rows = "".join(_metric_row(name, base[name], tuned[name], clear) for name in base if name in tuned)
-    return (
-        '<div class="pg-scroll"><table class="pg-table">'
-        f"<caption>Measured on {text(n)}. Base: {text(base_name)}. Fine-tuned: {text(tuned_name)}.</caption>"
-        f'<thead><tr><th scope="col">Metric</th><th scope="col">{swatch(BASE)}Base</th>'
-        f'<th scope="col">{swatch(TUNED)}Fine-tuned</th><th scope="col">Difference</th>'
-        f"</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    rows = []
+    for name in base:
+        if name in tuned:
+            known, before, after = metric(name), base[name], tuned[name]
+            rows.append((known, before, after, *_difference(known, before, after, clear)))
+    return render("frame.metric_table", base_name, tuned_name, n, rows, BASE, TUNED)
 
 
-def _metric_row(name: str, before: float, after: float, clear: bool) -> str:
-    known = metric(name)
-    cells = "".join(f'<td title="{value!r}">{known.figure(value)}</td>' for value in (before, after))
-    return (
-        f'<tr><th scope="row" title="{text(known.meaning)}">{text(known.title)}</th>{cells}'
-        f'<td title="{after - before!r}">{_difference(known, before, after, clear)}</td></tr>'
-    )
-
-
-def _difference(known: Metric, before: float, after: float, clear: bool) -> str:
+def _difference(known: Metric, before: float, after: float, clear: bool) -> tuple[str, str]:
+    """(the change, "better" or "worse" where that may be said)."""
     change = after - before
     if known.figure(before) == known.figure(after) or not math.isfinite(change):
-        return "–"
-    shown = signed(known.figure(change))
-    if not clear:
-        return shown
-    return f'{shown} <span class="pg-word">{"better" if known.is_better(after, before) else "worse"}</span>'
+        return "–", ""
+    word = "better" if known.is_better(after, before) else "worse"
+    return signed(known.figure(change)), word if clear else ""
 
 
-def rows_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Rows of a table under their caption; it scrolls by itself. The headings are markup, escaped already."""
-    head = "".join(f'<th scope="col">{each}</th>' for each in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{cut(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return (
-        f'<figure class="bs-rows"><figcaption>{text(caption)}</figcaption>'
-        f'<div class="bs-scroll" tabindex="0" role="region" aria-label="{text(caption)}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
-    )
+# Tables
+
+
+def rows_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
+    """Rows of a file under their caption; long cells are cut."""
+    return table(caption, headings, [[shortened(str(cell), LONGEST_CELL) for cell in row] for row in rows])
+
+
+def table(
+    caption: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    style: str = "bs-rows",
+    *,
+    named: bool = False,
+    base: bool = False,
+    note: str = "",
+) -> Markup:
+    """A table that scrolls by itself. named: a row's first cell is its heading. base: the first row is."""
+    return render("frame.table", caption, headings, rows, style, named, base, note)
+
+
+def exact(metric: Metric, value: float | None) -> str:
+    """A metric's value as it is written, and all its digits where a pointer rests on it."""
+    return metric.figure(value) if value is None else render("frame.exact", value, metric.figure(value))
 
 
 # States
 
 
-def note(title: str, body: str = "") -> str:
+def note(title: str, body: str = "") -> Markup:
     """A panel with nothing in it yet: what will be here, and how it comes."""
-    return f'<div class="pg-note"><p class="pg-title">{text(title)}</p><p>{text(body)}</p></div>'
+    return render("frame.note", title, body)
 
 
-def failed(message: str, hint: str = "", buttons: str = "") -> str:
+def failed(message: str, hint: str = "", buttons: str = "") -> Markup:
     """A panel that could not be filled: what happened, and what to do. buttons: markup that does it."""
-    return (
-        '<div class="bs-problem" role="status"><span aria-hidden="true">!</span>'
-        f"<div><b>{text(message)}</b><p>{text(hint)}</p>{buttons}</div></div>"
-    )
+    return render("frame.problem", message, hint, buttons, "status")
 
 
-def problem(message: str, hint: str = "", buttons: str = "") -> str:
+def problem(message: str, hint: str = "", buttons: str = "") -> Markup:
     """What happened and what to do, read out when it appears. buttons: markup that does it."""
-    return (
-        '<div class="bs-problem" role="alert"><span aria-hidden="true">!</span>'
-        f"<div><strong>{text(message)}</strong><p>{text(hint)}</p>{buttons}</div></div>"
-    )
+    return render("frame.problem", message, hint, buttons, "alert")
 
 
 def source_name(source: str) -> str:

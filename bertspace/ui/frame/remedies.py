@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from bertspace.data.reading import READING
 from bertspace.errors import BertspaceError, Remedy
-from bertspace.ui.frame.html import failed, text
+from bertspace.ui.frame.html import failed, render
 
 # A click on a button tells the page which settings it stands for; see gr.HTML, js_on_load.
 CLICK = """element.addEventListener('click', event => {
@@ -20,16 +22,9 @@ LONGEST = 10_000  # characters of the settings of one button
 OF_A_FILE = ("text_column", "pair_column", "label_column", "unlabelled_rows", *READING)
 
 
-def draw(remedies: Sequence[Remedy]) -> str:
+def draw(remedies: Sequence[Remedy]) -> Markup:
     """A button each; "" where there are none."""
-    buttons = "".join(
-        f'<button type="button" class="bs-remedy" data-settings="{text(json.dumps(dict(each.settings)))}">'
-        f"{text(each.title)}</button>"
-        for each in remedies
-    )
-    if not buttons:
-        return ""
-    return f'<div class="bs-remedies" role="group" aria-label="What can be chosen instead">{buttons}</div>'
+    return render("frame.remedies", [(each.title, json.dumps(dict(each.settings))) for each in remedies])
 
 
 def chosen(event: Any, settings: Sequence[str]) -> dict[str, str]:
@@ -43,7 +38,7 @@ def chosen(event: Any, settings: Sequence[str]) -> dict[str, str]:
     return {name: value for name, value in named.items() if name in settings and isinstance(value, str)}
 
 
-def refused(error: BertspaceError) -> str:
+def refused(error: BertspaceError) -> Markup:
     """The panel of a file that could not be read: what happened, what to do, and buttons that do it."""
     return failed(error.message, error.hint, draw(error.remedies))
 

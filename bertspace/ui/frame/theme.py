@@ -6,8 +6,9 @@ from pathlib import Path
 
 import gradio as gr
 
-BASE = "#0072B2"  # the base model, everywhere (Okabe and Ito's blue)
-TUNED = "#D55E00"  # the fine-tuned model, everywhere (their vermillion)
+from bertspace.drawing import BASE, TUNED
+
+__all__ = ["BASE", "TUNED", "css", "theme"]
 
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import gradio as gr
 
@@ -23,7 +22,7 @@ from bertspace.ui.runs.view import find_run
 MOST_CHARACTERS = 200_000
 NAMED = ("namespace", "name", "license", "language", "adapter", "examples")
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
-_PICTURE = re.compile(r"""(src="|\]\()([\w-]+\.png)(?=["\)])""")
+_PICTURE = re.compile(r"""(src="|\]\()([\w-]+\.svg)(?=["\)])""")
 
 
 def build_card_fold(run: gr.Dropdown, controls: Mapping[str, Any]) -> gr.Textbox:
@@ -61,10 +60,8 @@ def make(run_id: str | None, request: gr.Request, **values: Any) -> tuple[Any, .
         license=str(values.get("license") or ""), language=str(values.get("language") or ""),
         adapter=bool(values.get("adapter")), texts=True if values.get("examples") else None,
     )  # fmt: skip
-    for picture in written.pictures:  # the page serves files of that folder's own level only
-        shutil.move(place / picture, place.parent / picture)
     missing = "".join(f'<p class="hub-line">Left out: {problem}</p>' for problem in written.problems)
-    folder = str(place.parent)
+    folder = str(place)
     return written.text, rendered(written.text, folder), missing, written.text, folder, ""
 
 
@@ -82,13 +79,14 @@ def check_length(text: str) -> None:
 
 
 def rendered(text: str, folder: str) -> str:
-    """The body as Markdown, its pictures as the page serves them."""
+    """The body as Markdown, its pictures within it: gradio serves no SVG file as a picture."""
     body = _FRONT.sub("", text.replace("\r\n", "\n"))
 
     def shown(found: re.Match[str]) -> str:
         path = Path(folder) / found[2]
-        there = bool(folder) and path.is_file()
-        return f"{found[1]}gradio_api/file={quote(str(path))}" if there else found[0]
+        if not folder or not path.is_file():
+            return found[0]
+        return f"{found[1]}data:image/svg+xml;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
     return _PICTURE.sub(shown, body)
 

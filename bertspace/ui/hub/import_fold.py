@@ -14,8 +14,7 @@ from bertspace.models.legacy import checkpoints
 from bertspace.models.legacy.checkpoints import Imported
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
-from bertspace.ui.frame.html import problem, text
-from bertspace.words import size
+from bertspace.ui.frame.html import problem, render
 
 HINT = (
     "With config.json and pytorch_model.bin, or with bert_config.json, vocab.txt and a TensorFlow "
@@ -64,23 +63,11 @@ def import_folder(folder: str, request: gr.Request | None = None) -> str:
             raise ModelError("No folder is named.", hint="Write where it lies on this machine.")
         return draw(checkpoints.import_checkpoint(Path(folder.strip())))
     except BertspaceError as error:
-        return f'<div class="hub-going">{problem(error.message, error.hint)}</div>'
+        return render("hub.going", problem(error.message, error.hint), "")
     except OSError as error:  # no name that a folder can have, or none that may be read
-        words = problem("That folder cannot be read.", f"{error.strerror}.")
-        return f'<div class="hub-going">{words}</div>'
+        return render("hub.going", problem("That folder cannot be read.", f"{error.strerror}."), "")
 
 
 def draw(made: Imported) -> str:
     """Where it lies, what it holds, and how to go on with it."""
-    heads = ", ".join(made.architectures) or "no head"
-    left = (
-        f"<li class='hub-open'>Left out: {text(', '.join(made.left_out[:5]))}</li>" if made.left_out else ""
-    )
-    place = text(made.folder)
-    return (
-        '<ul class="hub-checks hub-going" role="status">'
-        f'<li class="hub-yes">Imported to <code>{place}</code>: '
-        f"{text(heads)}, {made.parameters / 1e6:,.1f} M parameters, {size(made.bytes)}</li>{left}"
-        '<li class="hub-yes">Use it by its folder: '
-        f"<code>python -m bertspace train --model {place}</code></li></ul>"
-    )
+    return render("page.imported", made)

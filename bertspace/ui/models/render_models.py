@@ -1,20 +1,20 @@
-"""Models of the Hub -> HTML: results of a search, what there is to know of one, its pull. Pure.
-
-Every text that is not ours is escaped. The classes are styled in hub.css.
-"""
+"""Models of the Hub as HTML: results of a search, what there is to know of one, its pull. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from markupsafe import Markup
+
 from bertspace.errors import BertspaceError
 from bertspace.hub import Facts, Found
 from bertspace.jobs.transfers import Transfer
 from bertspace.tasks import TASKS
-from bertspace.ui.frame.html import LONGEST_NAME, cut, problem, short, text
+from bertspace.ui.frame.html import LONGEST_CELL, LONGEST_NAME, problem, render, short
 from bertspace.ui.runs.render_progress import progress_bar, time_left
-from bertspace.words import size, thousands
+from bertspace.words import shortened, size, thousands
 
+NO_MODELS = "The starter and your runs work without it."
 MOST_LABELS = 12  # named of a model that has more
 
 # A click on a button of these panels tells the page what it is for; see gr.HTML, js_on_load.
@@ -24,52 +24,18 @@ CLICK = """element.addEventListener('click', event => {
 });"""
 
 
-def button(words: str, act: str, *, model: str = "", primary: bool = False) -> str:
-    """A button inside a panel; its click carries `act` and `model`."""
-    style = "hub-button hub-primary" if primary else "hub-button"
-    named = f' data-model="{text(model)}"' if model else ""
-    return f'<button type="button" class="{style}" data-act="{act}"{named}>{text(words)}</button>'
-
-
-# Results
-
-
-def draw_results(found: Sequence[Found], here: Collection[str], chosen: str) -> str:
+def draw_results(found: Sequence[Found], here: Collection[str], chosen: str) -> Markup:
     """The models that a search gave, a button each; the one whose facts are shown is marked."""
-    lines = "".join(
-        result_line(each.repo_id, result_words(each), lock(each.private, each.gated), here, chosen)
-        for each in found
-    )
-    return f'<div class="hub-results" role="list">{lines}</div>'
+    models = [(each.repo_id, result_words(each), lock(each.private, each.gated)) for each in found]
+    return render("hub.results", "", models, here, chosen)
 
 
-def draw_start(here: Sequence[str], known: Mapping[str, str], chosen: str) -> str:
+def draw_start(here: Sequence[str], known: Mapping[str, str], chosen: str) -> Markup:
     """What can be chosen before anything is searched for: models on this machine, and well-known ones."""
-    parts = []
-    if here:
-        lines = "".join(result_line(name, "", "", (), chosen) for name in here)
-        parts.append(_listed("On this machine", lines))
-    if known:
-        lines = "".join(result_line(name, words, "", (), chosen) for name, words in known.items())
-        parts.append(_listed("To begin with", lines))
-    return "".join(parts)
-
-
-def _listed(title: str, lines: str) -> str:
-    return f'<h3 class="hub-title">{title}</h3><div class="hub-results" role="list">{lines}</div>'
-
-
-def result_line(repo_id: str, words: str, sign: str, here: Collection[str], chosen: str) -> str:
-    """One model of a list: its name over what is known of it."""
-    current = ' aria-current="true"' if repo_id == chosen.partition("@")[0] else ""
-    owner, slash, name = repo_id.rpartition("/")
-    about = f"<small>{text(words)}</small>" if words else ""
-    kept = '<span class="hub-tag">on this machine</span>' if repo_id in here else ""
-    return (
-        f'<div role="listitem"><button type="button" class="hub-result" data-act="show" '
-        f'data-model="{text(repo_id)}"{current}><span class="hub-name">{text(owner)}{slash}<wbr>'
-        f"<b>{text(name)}</b></span>{sign}{kept}{about}</button></div>"
-    )
+    lists = {"On this machine": [(name, "", "") for name in here]}
+    lists["To begin with"] = [(name, words, "") for name, words in known.items()]
+    drawn = [render("hub.results", title, models, (), chosen) for title, models in lists.items() if models]
+    return Markup("").join(drawn)
 
 
 def result_words(found: Found) -> str:
@@ -84,124 +50,88 @@ def task_words(task: str) -> str:
     return TASKS[task].title if task in TASKS else task
 
 
-def lock(private: bool, gated: bool) -> str:
+def lock(private: bool, gated: bool) -> Markup:
     """The sign of a model that not everybody may have."""
-    if not (private or gated):
-        return ""
-    word = "private" if private else "gated"
-    why = "Only its owners see it." if private else "Its terms have to be accepted on its page first."
-    return f'<span class="hub-tag hub-locked" title="{why}"><i aria-hidden="true">🔒</i> {word}</span>'
+    return render("hub.lock", private, gated)
 
 
-def no_results(words: str) -> str:
-    return (
-        f'<p class="bs-empty">The Hub has no model with “{text(words)}” in its name. Other words may '
-        "find it, or its whole name, owner/name.</p>"
-    )
+def no_results(words: str) -> Markup:
+    why = f"The Hub has no model with “{words}” in its name."
+    return render("runs.empty", f"{why} Other words may find it, or its whole name, owner/name.")
 
 
-def unreachable(why: str, some_here: bool) -> str:
+def unreachable(why: str, some_here: bool) -> Markup:
     """A quiet line instead of the Hub's answer."""
-    rest = (
-        "The models on this machine can be used."
-        if some_here
-        else "The starter and your runs work without it."
+    local = "The models on this machine can be used."
+    return render(
+        "frame.line", f"{why} {local if some_here else 'The starter and your runs work without it.'}"
     )
-    return f'<p class="hub-line" role="status">{text(why)} {rest}</p>'
 
 
 # What there is to know of a model
 
 
-def draw_facts(name: str, facts: Facts, misfit: str) -> str:
+def draw_facts(name: str, facts: Facts, misfit: str) -> Markup:
     """Name, the card's first lines and the facts; what keeps it from being used, with what to do."""
     revision = name.partition("@")[2]
-    called = short(f"{facts.repo_id}@{revision}") if revision else facts.repo_id
-    words = f'<p class="hub-words">{text(facts.words)}</p>' if facts.words else ""
-    rows = "".join(f"<div><dt>{title}</dt><dd>{value}</dd></div>" for title, value in _known(facts))
+    known = {
+        "Task": task_words(facts.task),
+        "Licence": facts.license,
+        "Language": facts.language,
+        "Made from": facts.base_model,
+        "Size": size(facts.size) if facts.size else "",
+        "Last change": facts.changed,
+    }
+    shown = [(title, shortened(str(value or ""), LONGEST_CELL)) for title, value in known.items()]
+    labels = [shortened(label, LONGEST_NAME) for label in facts.labels[:MOST_LABELS]]
+    more = len(facts.labels) - len(labels)
     why = problem(misfit, "Choose another model.") if misfit else ""
-    return (
-        f'<section class="hub-facts" aria-label="{text(called)}"><h3>{text(called)}'
-        f'{lock(facts.private, facts.gated)}</h3>{words}<dl class="hub-told">{rows}</dl>{why}</section>'
-    )
+    title = short(f"{facts.repo_id}@{revision}") if revision else facts.repo_id
+    return render("hub.facts", title, facts, shown, labels, f"and {more:,} more" if more else "", why)
 
 
-def _known(facts: Facts) -> list[tuple[str, str]]:
-    """(title, markup) of what is known."""
-    known = [
-        ("Task", text(task_words(facts.task))),
-        ("Licence", cut(facts.license)),
-        ("Language", cut(facts.language)),
-        ("Made from", cut(facts.base_model)),
-        ("Size", text(size(facts.size)) if facts.size else ""),
-        ("Last change", text(facts.changed)),
-        ("Revision", f'<code title="{text(facts.revision)}">{text(facts.revision[:7])}</code>'),
-        ("Labels", _labels(facts.labels)),
-    ]
-    return [(title, value) for title, value in known if value]
+def looking(name: str) -> Markup:
+    return render("frame.line", f"Looking at {short(name)} …")
 
 
-def _labels(labels: Sequence[str]) -> str:
-    if not labels:
-        return ""
-    shown = "".join(
-        f'<span class="bs-tag">{cut(label, LONGEST_NAME)}</span> ' for label in labels[:MOST_LABELS]
-    )
-    rest = f" and {len(labels) - MOST_LABELS:,} more" if len(labels) > MOST_LABELS else ""
-    return f"{shown}{rest}"
-
-
-def looking(name: str) -> str:
-    return f'<p class="hub-line">Looking at {text(short(name))} …</p>'
-
-
-def no_facts(error: BertspaceError) -> str:
-    return f'<div class="hub-facts">{problem(error.message, error.hint)}</div>'
+def no_facts(error: BertspaceError) -> Markup:
+    return render("hub.panel", problem(error.message, error.hint))
 
 
 # The pull
 
 
-def draw_pull(facts: Facts, transfer: Transfer | None) -> str:
+def draw_pull(facts: Facts, transfer: Transfer | None) -> Markup:
     """What stands under a model's facts: the button that brings it, how far that is, or that it is here."""
     if transfer and (transfer.works or not facts.is_here):
         return draw_transfer(transfer, facts.size)
     if facts.is_here:
-        return on_this_machine()
-    return _pull_button(facts)
-
-
-def _pull_button(facts: Facts) -> str:
+        return render("hub.here")
     if facts.here:
-        words, said = "Go on with the pull", f"{size(facts.here)} of {size(facts.size)} are here already."
-    else:
-        words, said = (
-            f"Pull {size(facts.size)}",
-            "Its weights come to this machine once, checked by their hashes.",
-        )
-    return _row(button(words, "pull", primary=True), f"<small>{said}</small>")
+        return render("hub.row", _again(), f"{size(facts.here)} of {size(facts.size)} are here already.")
+    pull = render("frame.button", f"Pull {size(facts.size)}", "pull", primary=True)
+    return render("hub.row", pull, "Its weights come to this machine once, checked by their hashes.")
 
 
-def on_this_machine() -> str:
-    return '<p class="hub-here"><i aria-hidden="true">✓</i> On this machine</p>'
+def _again() -> Markup:
+    return render("frame.button", "Go on with the pull", "pull", primary=True)
 
 
-def draw_transfer(transfer: Transfer, whole: int = 0) -> str:
+def draw_transfer(transfer: Transfer, whole: int = 0) -> Markup:
     """How far a pull is, or how it ended."""
-    again = button("Go on with the pull", "pull", primary=True)
     if transfer.works:
-        stop = "" if transfer.stopping else button("Cancel", "cancel")
-        return f'<div class="hub-going">{_bar(transfer)}{stop}</div>'
+        cancel = "" if transfer.stopping else render("frame.button", "Cancel", "cancel")
+        return render("hub.going", _bar(transfer), cancel)
     if transfer.state == "done":
-        return on_this_machine()
+        return render("hub.here")
     if transfer.state == "cancelled":
-        kept = f"Cancelled. {size(transfer.done)} are kept." if transfer.done else "Cancelled."
-        return _row(again, f"<small>{kept}</small>")
+        partly = f"Cancelled. {size(transfer.done)} are kept." if transfer.done else "Cancelled."
+        return render("hub.row", _again(), partly)
     error = transfer.error or BertspaceError("The pull failed.")
-    return f'<div class="hub-going">{problem(error.message, error.hint)}{_row(again, "")}</div>'
+    return render("hub.going", problem(error.message, error.hint), render("hub.row", _again(), ""))
 
 
-def _bar(transfer: Transfer) -> str:
+def _bar(transfer: Transfer) -> Markup:
     share = 100 * transfer.done / transfer.total if transfer.total else 0
     if transfer.stopping:
         return progress_bar(share, "Cancelling", label="Pull")
@@ -213,13 +143,7 @@ def _bar(transfer: Transfer) -> str:
     return progress_bar(share, " · ".join(filter(None, words)), label="Pull")
 
 
-def _row(*parts: str) -> str:
-    return f'<div class="hub-row">{"".join(parts)}</div>'
-
-
-def too_large(facts: Facts, most: int, how: str) -> str:
+def too_large(facts: Facts, most: int, how: str) -> Markup:
     """Instead of the button, for a person with a limit; how: to get the right."""
-    return (
-        f'<p class="hub-line" role="status">It takes {size(facts.size)}; a model that you bring may take '
-        f"{size(most)} here. {text(how)}</p>"
-    )
+    why = f"It takes {size(facts.size)}; a model that you bring may take {size(most)} here."
+    return render("frame.line", f"{why} {how}")

@@ -1,17 +1,19 @@
-"""How far an unfinished run is, when it will be done and what it needs -> HTML. Pure."""
+"""How far an unfinished run is, when it will be done and what it needs, as HTML. Pure."""
 
 from __future__ import annotations
 
-from bertspace.ui.frame.html import text
+from markupsafe import Markup
+
+from bertspace.ui.frame.html import render
 from bertspace.ui.runs.view import RunView
-from bertspace.words import duration, ordinal, size
+from bertspace.words import duration, ordinal
 
 
 def draw_progress(view: RunView) -> str:
     """Where an unfinished run is, and how long it has to go."""
     trail, status = view.trail, view.state.status
     if status == "queued":
-        return f'<p class="bs-waiting">{text(_place(view))}</p>{forecast(view)}'
+        return render("runs.waiting", _place(view)) + forecast(view)
     share = 100 * trail.step / trail.total_steps if trail.total_steps else 0
     if status in ("paused", "interrupted", "failed") and trail.step and trail.total_steps:
         return progress_bar(share, f"Step {trail.step:,} of {trail.total_steps:,}")
@@ -47,21 +49,14 @@ def forecast(view: RunView) -> str:
     return forecast_words(metrics["seconds"], metrics["memory_bytes"])
 
 
-def forecast_words(seconds: float, memory_bytes: float) -> str:
-    """ "Forecast: about 3 min, 1.3 GB"."""
-    why = "Measured with trial batches on this machine: the whole training, and the memory it needs."
-    said = f"about {duration(seconds)}, {size(memory_bytes)} of memory"
-    return f'<p class="bs-note bs-forecast" title="{why}">Forecast: {said}</p>'
+def forecast_words(seconds: float, memory_bytes: float) -> Markup:
+    """ "Forecast: about 3 min, 1.3 GB of memory"."""
+    return render("runs.forecast", seconds, memory_bytes)
 
 
-def progress_bar(share: float, words: str, label: str = "Training") -> str:
+def progress_bar(share: float, words: str, label: str = "Training") -> Markup:
     """share: 0..100; words below the bar; label: what goes on, for who cannot see it."""
-    return (
-        f'<div class="bs-progress"><div role="progressbar" aria-label="{text(label)}" '
-        f'aria-valuenow="{share:.0f}" aria-valuemin="0" aria-valuemax="100">'
-        f'<i style="width:{share:.1f}%"></i></div>'
-        f"<p>{text(words)}</p></div>"
-    )
+    return render("frame.progress_bar", share, words, label)
 
 
 def time_left(seconds: float | None) -> str:

@@ -1,14 +1,16 @@
-"""Runs -> HTML: the live view, its curves and tables, the list. Pure; what is not ours is escaped."""
+"""A run as HTML: the live view, its curves and tables; and the list of runs. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from bertspace.errors import without_paths
 from bertspace.runs import ENDED
 from bertspace.tasks import TASKS, Metric, metric
 from bertspace.ui.frame.chart import Line, chart, thin
-from bertspace.ui.frame.html import problem, short, source_name, text
+from bertspace.ui.frame.html import exact, problem, render, short, source_name, table
 from bertspace.ui.runs.render_progress import draw_progress
 from bertspace.ui.runs.view import STATUS_NAMES, RunLine, RunView
 from bertspace.words import duration, moment
@@ -38,35 +40,24 @@ MOST_EPOCHS = 30  # rows of the table
 MOST_DOTS = 100  # of a curve by epoch
 
 
-def draw_run(view: RunView) -> str:
+def draw_run(view: RunView) -> Markup:
     """What a run is, how far it is and what it reached; its buttons stand below."""
-    return f'<div class="bs-run">{_title(view)}{_outcome(view)}{_headline(view)}{draw_progress(view)}</div>'
+    rows = view.source.get("rows", {}).get("train", 0)
+    about = [TASKS[view.config.task].title, f"{short(view.config.model)} as base", f"{rows:,} training rows"]
+    about.append(moment(view.state.created))
+    parts = _outcome(view), _headline(view), draw_progress(view)
+    return render("runs.run", view, pill(view.state.status), " · ".join(about), *parts)
 
 
 def draw_curves(view: RunView) -> str:
     """The curves and the table; empty before the first step."""
     if not (view.trail.losses or view.trail.epochs):
         return ""
-    charts = f'<div class="bs-charts">{loss_chart(view)}{metric_chart(view)}</div>'
-    return f'<div class="bs-run">{charts}{epoch_table(view)}</div>'
+    return render("runs.curves", (loss_chart(view), metric_chart(view)), epoch_table(view))
 
 
-def pill(status: str) -> str:
-    sign, words = SIGNS.get(status, "○"), STATUS_NAMES.get(status, status)
-    return (
-        f'<span class="bs-pill bs-pill-{text(status)}"><i aria-hidden="true">{sign}</i>{text(words)}</span>'
-    )
-
-
-def _title(view: RunView) -> str:
-    rows = view.source.get("rows", {}).get("train", 0)
-    about = [TASKS[view.config.task].title, f"{short(view.config.model)} as base", f"{rows:,} training rows"]
-    about.append(moment(view.state.created))
-    notes = f'<p class="bs-run-notes">{text(view.state.notes)}</p>' if view.state.notes else ""
-    return (
-        f'<div class="bs-run-title"><h3>{text(view.name)}</h3>{pill(view.state.status)}</div>'
-        f'<p class="bs-note">{" · ".join(map(text, about))}</p>{notes}'
-    )
+def pill(status: str) -> Markup:
+    return render("runs.pill", status, SIGNS.get(status, "○"), STATUS_NAMES.get(status, status))
 
 
 def _outcome(view: RunView) -> str:
@@ -77,15 +68,12 @@ def _outcome(view: RunView) -> str:
         hints = (view.state.hint, "" if enough else _what_resume_does(view))
         message = view.state.message or "The run ended without a result."
         return problem(message, " ".join(filter(None, hints)))
-    if status == "paused":
-        said = view.state.message or "Paused."
-        return f'<p class="bs-learned">{text(f"{said} {_what_resume_does(view)}")}</p>'
+    message = view.state.message
     if status in ("done", "stopped") and (sentence := learned(view)):
-        why = view.state.message if status == "stopped" else ""
-        return f'<p class="bs-learned">{text(f"{why} {sentence}".strip())}</p>'
-    if status == "stopped":
-        said = view.state.message or "Stopped before the first result."
-        return f'<p class="bs-learned">{text(f"{said} {_what_resume_does(view)}")}</p>'
+        return render("runs.learned", f"{message if status == 'stopped' else ''} {sentence}".strip())
+    if status in ("paused", "stopped"):
+        instead = "Paused." if status == "paused" else "Stopped before the first result."
+        return render("runs.learned", f"{message or instead} {_what_resume_does(view)}")
     return ""
 
 
@@ -119,9 +107,9 @@ def resume_words(view: RunView) -> str:
     return f"Resume from step {view.checkpoint:,}" if view.checkpoint else "Resume from the beginning"
 
 
-def closed(words: str) -> str:
+def closed(words: str) -> Markup:
     """The panel of who may not train here; words: how to get the right."""
-    return f'<p class="bs-empty">Training shows here for who may train. {text(words)}</p>'
+    return render("runs.empty", f"Training shows here for who may train. {words}")
 
 
 def learned(view: RunView) -> str:
@@ -157,34 +145,16 @@ def _headline(view: RunView) -> str:
     if view.base is None and view.tuned is None:
         return ""
     known = metric(view.metric)
-    title, meaning = known.title, known.meaning
-    figures = _figure("base", "Base", known, view.base, "")
+    interval = " to ".join(map(known.figure, view.interval or ()))
+    figures: list[tuple[str, str, float | None, str]] = [("base", "Base", view.base, "")]
     if view.tuned is not None or view.state.status not in ENDED:
-        figures = _figure("tuned", "Fine-tuned", known, view.tuned, _interval(view)) + figures
+        figures.insert(0, ("tuned", "Fine-tuned", view.tuned, f"95 %: {interval}" if interval else ""))
     if view.majority is not None:
-        figures += _figure("quiet", "Commonest label", known, view.majority, "")
-    direction = "lower is better" if view.lower_is_better else "higher is better"
-    return (
-        f'<div class="bs-headline"><p class="bs-metric" title="{text(meaning)}">{text(title)} '
-        f'<span>on {text(held_out(view))}, {direction}</span></p><div class="bs-figures">{figures}</div>'
-        f'<p class="bs-note">Base: {text(base_words(view))}.</p></div>'
-    )
+        figures.append(("quiet", "Commonest label", view.majority, ""))
+    return render("runs.headline", known, held_out(view), figures, base_words(view))
 
 
-def _interval(view: RunView) -> str:
-    shown = " to ".join(map(metric(view.metric).figure, view.interval or ()))
-    return f"95 %: {shown}" if shown else ""
-
-
-def _figure(colour: str, name: str, known: Metric, value: float | None, note: str) -> str:
-    exact = "" if value is None else f' title="{value!r}"'
-    return (
-        f'<div class="bs-figure bs-{colour}"><span>{text(name)}</span><b{exact}>{known.figure(value)}</b>'
-        f"<small>{text(note)}</small></div>"
-    )
-
-
-def loss_chart(view: RunView) -> str:
+def loss_chart(view: RunView) -> Markup:
     """Training loss by step; validation loss by epoch, and the base's."""
     trail = view.trail
     validation = thin(
@@ -196,7 +166,7 @@ def loss_chart(view: RunView) -> str:
     return chart("Loss", lines, x_name="step", x_range=(0, max(trail.total_steps, trail.step, 1)), floor=0)
 
 
-def metric_chart(view: RunView) -> str:
+def metric_chart(view: RunView) -> Markup:
     """The headline metric by epoch, with the base's as a level."""
     trail, name = view.trail, view.metric
     tuned = thin(
@@ -220,82 +190,49 @@ def _epochs(view: RunView) -> float:
     return max(last.epoch, last.epoch * trail.total_steps / last.step if ahead else 0)
 
 
-def epoch_table(view: RunView) -> str:
+def epoch_table(view: RunView) -> Markup:
     """Epoch, headline metric, both losses and the task's other metrics; the base as the first row.
 
     The headline comes first, so that it is seen where a narrow page leaves room for few columns.
     """
     others = [each.name for each in TASKS[view.config.task].metrics]
     first = [view.metric] if view.metric in others else []
-    metrics = [*first, "train_loss", "loss", *(name for name in others if name not in first)]
+    names = [*first, "train_loss", "loss", *(name for name in others if name not in first)]
     words = {"train_loss": "Training loss", "loss": "Validation loss"}
-    titles = ["Epoch", *(words.get(name) or metric(name).title for name in metrics)]
-    head = "".join(f'<th scope="col">{text(title)}</th>' for title in titles)
-    rows = [_row("base", view.trail.base, metrics, "bs-base")] if view.trail.base else []
-    kept = (view.result or {}).get("best_step")
-    epochs = view.trail.epochs
-    shown = [event for event in epochs[:-MOST_EPOCHS] if event.step == kept] + epochs[-MOST_EPOCHS:]
-    for event in shown:
-        mark = " ✓" if event.step == kept else ""
-        rows.append(_row(f"{event.epoch:.3g}{mark}", event.metrics, metrics, ""))
-    notes = ["✓ the epoch whose model is kept"] if kept else []
+    best, epochs, base = (view.result or {}).get("best_step"), view.trail.epochs, view.trail.base
+    shown = [event for event in epochs[:-MOST_EPOCHS] if event.step == best] + epochs[-MOST_EPOCHS:]
+    rows = [("base", base)] if base else []
+    rows += [(f"{event.epoch:.3g}{' ✓' if event.step == best else ''}", event.metrics) for event in shown]
+    notes = ["✓ the epoch whose model is kept"] if best else []
     if len(shown) < len(epochs):
         notes.append(f"the last {MOST_EPOCHS} of {len(epochs):,} epochs")
-    note = f'<p class="bs-note">{" · ".join(notes)}</p>' if notes else ""
-    return (
-        '<figure class="bs-epochs"><figcaption>Per epoch, on the validation rows</figcaption>'
-        '<div class="bs-scroll" tabindex="0" role="region" aria-label="Per epoch">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}</figure>"
+    return table(
+        "Per epoch, on the validation rows",
+        ["Epoch", *(words.get(name) or metric(name).title for name in names)],
+        [(title, *(exact(metric(name), values.get(name)) for name in names)) for title, values in rows],
+        "bs-epochs",
+        named=True,
+        base=bool(base),
+        note=" · ".join(notes),
     )
 
 
-def _row(title: str, values: dict[str, float], metrics: Sequence[str], style: str) -> str:
-    shown = "".join(f"<td>{_cell(name, values.get(name))}</td>" for name in metrics)
-    return f'<tr class="{style}"><th scope="row">{text(title)}</th>{shown}</tr>'
-
-
-def _cell(name: str, value: float | None) -> str:
-    return "–" if value is None else f'<span title="{value!r}">{metric(name).figure(value)}</span>'
-
-
-def draw_runs(lines: Sequence[RunLine], shown: str, words: str = "") -> str:
+def draw_runs(lines: Sequence[RunLine], shown: str, words: str = "") -> Markup:
     """The list of runs, a button each; the one in the view is marked. words: what the list is filtered by."""
     if not lines and words.strip():
-        return (
-            f'<p class="bs-empty">No run has “{text(words.strip())}” in its name, notes, task or status.</p>'
-        )
+        return render("runs.empty", f"No run has “{words.strip()}” in its name, notes, task or status.")
     if not lines:
-        return (
-            '<p class="bs-empty">Runs stay here, newest first, with what they reached. There is none yet.</p>'
-        )
-    return f'<div class="bs-runs" role="list">{"".join(_run_line(line, shown) for line in lines)}</div>'
+        none = "Runs stay here, newest first, with what they reached. There is none yet."
+        return render("runs.empty", none)
+    return render("runs.list", [(line, pill(line.status), *_line(line)) for line in lines], shown)
 
 
-def _run_line(line: RunLine, shown: str) -> str:
-    current = ' aria-current="true"' if line.id == shown else ""
-    when = moment(line.created)
+def _line(line: RunLine) -> tuple[str, Metric, str]:
+    """(what it is, its metric, when it was and how long it took)."""
+    took = duration(line.seconds) if line.seconds >= 1 and line.status in ENDED else ""
     about = " · ".join(filter(None, (TASKS[line.task].title, line.notes)))
-    took = f" · {duration(line.seconds)}" if line.seconds >= 1 and line.status in ENDED else ""
-    return (
-        f'<div role="listitem"><button type="button" class="bs-run-line" data-run="{text(line.id)}"{current}>'
-        f'<span class="bs-run-name"><b>{text(line.name)}</b><small>{text(about)}</small></span>'
-        f"{pill(line.status)}{_scores(line)}<small>{when}{took}</small></button></div>"
-    )
+    return about, metric(line.metric), " · ".join(filter(None, (moment(line.created), took)))
 
 
-def _scores(line: RunLine) -> str:
-    if line.tuned is None:
-        return '<span class="bs-scores"></span>'
-    title, figure = metric(line.metric).title, metric(line.metric).figure
-    base = "" if line.base is None else f'<i class="bs-base">{figure(line.base)}</i> → '
-    tuned = f'<i class="bs-tuned">{figure(line.tuned)}</i>'
-    return f'<span class="bs-scores"><small>{text(title)}</small> {base}{tuned}</span>'
-
-
-def log_text(lines: str) -> str:
-    """Scrolled to the newest line: a reversed column begins at its end and stays there as it grows."""
-    shown = text(without_paths(lines)) or "Nothing is written yet."
-    return (
-        '<pre class="bs-log" style="display:flex;flex-direction:column-reverse" tabindex="0" '
-        f'aria-label="Log"><span>{shown}</span></pre>'
-    )
+def log_text(lines: str) -> Markup:
+    return render("runs.log", without_paths(lines) or "Nothing is written yet.")

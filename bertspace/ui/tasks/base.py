@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import gradio as gr
+from markupsafe import Markup
 
 from bertspace.errors import BertspaceError
 from bertspace.models import inference
@@ -24,7 +25,7 @@ from bertspace.ui.frame.html import BASE, TUNED, Side
 from bertspace.ui.models import catalogue
 from bertspace.ui.models.news import build_news
 from bertspace.ui.models.picker import model_picker, page_opens
-from bertspace.words import number
+from bertspace.words import number, shortened
 
 UNSEEN = "Rows that the model was not trained on"
 IN_TRAINING = "{} has no model yet: it answers here by itself after its first epoch."
@@ -184,7 +185,7 @@ class TaskPage:
 
     # Answers
 
-    def draw(self, text: str, sides: Sequence[Side]) -> str:
+    def draw(self, text: str, sides: Sequence[Side]) -> Markup:
         """The answers to a text, a column a model: here every score as a bar, in the last model's order."""
         order = list(sides[-1].predictions[0].scores)
         columns = []
@@ -193,10 +194,9 @@ class TaskPage:
             scores = answer.scores
             same = {label: scores[label] for label in order} if scores.keys() == set(order) else scores
             full = 1.0 if answer.are_shares else math.inf
-            note = f'<p class="pg-small">{answer.note}</p>' if answer.note else ""
             bars = html.bars(same, side.colour, full=full, name=side.name)
-            columns.append(html.column(side, [bars + note]))
-        return html.columns(columns)
+            columns.append((side, [bars + html.render("frame.small", answer.note)]))
+        return html.render("frame.columns", columns)
 
     def sentence(self, base: Sequence[Answer], tuned: Sequence[Answer]) -> str:
         """One plain sentence on two models' answers to a text, or one a part of it."""
@@ -219,8 +219,7 @@ class TaskPage:
         return f"Both say {second}; the base is surer: {old} against {new}."
 
     def _quoted(self, best: str) -> str:
-        most = html.LONGEST_NAME
-        best = best if len(best) <= most else f"{best[: most - 1]}…"
+        best = shortened(best, html.LONGEST_NAME)
         return f"“{best}”" if self.quotes else best
 
     # As code

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from bertspace.tasks.fill_mask.answer import filled_in
 from bertspace.tasks.fill_mask.task import MASK
@@ -20,6 +21,7 @@ from bertspace.ui.models import catalogue
 from bertspace.ui.models.news import build_news
 from bertspace.ui.models.picker import model_picker, page_opens
 from bertspace.ui.tasks.base import Playground, TaskPage, wire_answer
+from bertspace.words import shortened
 
 WRITTEN_MASK = re.compile(r"\[MASK\]|<mask>")
 EXAMPLES = (
@@ -113,12 +115,11 @@ class FillMaskPage(TaskPage):
         found = self.predict(chosen, text, top_k=max(1, min(int(top_k), 100)))
         return [{"text": each.text, "scores": each.scores} for each in found]
 
-    def draw(self, text: str, sides: Sequence[Side]) -> str:
+    def draw(self, text: str, sides: Sequence[Side]) -> Markup:
         """The sentence with its best words, then the candidates of every mask."""
         full = html.full_bar(sides)
-        columns = [html.column(side, [_filled(text, side), *_masks(side, full)]) for side in sides]
-        scale = f'<p class="pg-small">A full bar is {full:g}.</p>' if full < 1 else ""
-        return html.columns(columns) + scale
+        columns = [(side, [_filled(text, side), *_masks(side, full)]) for side in sides]
+        return html.render("frame.columns", columns, f"A full bar is {full:g}." if full < 1 else "")
 
     def lines(self, name: str, model: str, text: str, pair: str = "", top_k: int = 5) -> str:
         load = f"{name} = pipeline({self.task.name!r}, model={as_code.source(model)!r})\n"
@@ -157,24 +158,23 @@ def chosen_text(chosen: list[str]) -> str:
     return chosen[0]
 
 
-def _masks(side: Side, full: float) -> list[str]:
+def _masks(side: Side, full: float) -> list[Markup]:
     if len(side.predictions) == 1:
         return [html.bars(side.predictions[0].scores, side.colour, full=full, name=side.name)]
     shown = []
     for place, each in enumerate(side.predictions, 1):
-        shown.append(f"<h5>Mask {place}</h5>")
+        shown.append(html.render("frame.mask_title", place))
         shown.append(html.bars(each.scores, side.colour, full=full, name=f"{side.name}, mask {place}"))
     return shown
 
 
-def _filled(written: str, side: Side) -> str:
+def _filled(written: str, side: Side) -> Markup:
     """The text as it was written, each mask replaced by its best word, which is marked."""
-    pieces = WRITTEN_MASK.split(written)
-    if len(pieces) != len(side.predictions) + 1:  # a mask beyond the model's length has no answer
-        return f'<p class="pg-filled">{html.text(side.predictions[0].text)}</p>'
-    out = html.text(pieces[0])
-    for each, piece in zip(side.predictions, pieces[1:], strict=True):
-        left, word = filled_in(out, each.fill or each.best)
-        mark = f'<mark style="border-color:{side.colour}">{html.cut(word, html.LONGEST_NAME)}</mark>'
-        out = left + mark + html.text(piece)
-    return f'<p class="pg-filled">{out}</p>'
+    *pieces, rest = WRITTEN_MASK.split(written)
+    if len(pieces) != len(side.predictions):  # a mask beyond the model's length has no answer
+        return html.render("frame.filled", [], side.predictions[0].text, side.colour)
+    filled = []
+    for before, answer in zip(pieces, side.predictions, strict=True):
+        left, word = filled_in(before, answer.fill or answer.best)
+        filled.append((left, shortened(word, html.LONGEST_NAME)))
+    return html.render("frame.filled", filled, rest, side.colour)

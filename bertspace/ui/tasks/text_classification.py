@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from bertspace import policy
 from bertspace.data.archives import ACCEPTED
@@ -192,7 +193,7 @@ def _classified(
     by = f" by {title}" if title != catalogue.model_name(model) else ""
     words = " ".join([f"{counted(len(chosen), 'row')} of {found.table.name}{by}.", *found.findings])
     if said := answers[0][0].note:
-        words, shares = f"{words} {said}", ""
+        words, shares = f"{words} {said}", Markup()
     else:
         words = f"{words} The share of each label:"
     name = f"{found.table.name.split('.')[0]}-classified.csv"

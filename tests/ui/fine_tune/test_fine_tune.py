@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from bertspace import data, models, presets, recipes, runs
-from bertspace.charts.scales import up_to_tick
 from bertspace.data import published
+from bertspace.drawing.scales import thin, ticks, up_to_tick
 from bertspace.errors import BertspaceError, ConfigError, Remedy, RunError
 from bertspace.jobs import engine, queue
 from bertspace.policy import LOCAL, Limits, Person
@@ -177,8 +177,8 @@ def test_figures_of_several_epochs_are_one_row() -> None:
     ]
     figures.append({"metric": "accuracy", "split": "validation", "value": 84.0, "to": 88.0, "source": "S"})
     assert recipe_fold.figure_rows(figures) == [
-        ("Loss, train, by epoch", "0.500, 0.300", "S"),
-        ("Accuracy, validation", "84.0 to 88.0", "S"),
+        ("Loss, train, by epoch", "0.5, 0.3", "S"),
+        ("Accuracy, validation", "84 to 88", "S"),
     ]
 
 
@@ -358,9 +358,9 @@ def test_texts_are_escaped_also_for_the_pages_template_language() -> None:
 
 def test_long_curves_are_thinned_to_the_means_of_their_stretches() -> None:
     points = [(float(x), float(x)) for x in range(1000)]
-    thinned = chart.thin(points, 10)
+    thinned = thin(points, 10)
     assert thinned == tuple((100 * n + 49.5, 100 * n + 49.5) for n in range(10))
-    assert chart.thin(points[:10], 10) == tuple(points[:10])
+    assert thin(points[:10], 10) == tuple(points[:10])
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_long_curves_are_thinned_to_the_means_of_their_stretches() -> None:
     ],
 )
 def test_ticks_are_round_and_within(low: float, high: float, expected: list[float]) -> None:
-    assert chart.ticks(low, high) == expected
+    assert ticks(low, high) == expected
 
 
 def test_a_chart_without_points_says_so() -> None:
@@ -388,7 +388,7 @@ def test_a_chart_spans_its_box_from_side_to_side() -> None:
 
 
 def labels(drawn: str, axis: str) -> list[float]:
-    return [float(found) for found in re.findall(rf'class="bs-{axis}" style="[^"]*">([^<]*)<', drawn)]
+    return [float(found) for found in re.findall(rf'<text class="bs-{axis}"[^>]*>([^<]*)<', drawn)]
 
 
 @pytest.mark.parametrize(
@@ -418,7 +418,7 @@ def test_what_is_counted_has_whole_ticks() -> None:
 def test_the_top_is_the_first_tick_that_holds_all(bounds: tuple[float, float]) -> None:
     low, high = bounds
     top = up_to_tick(low, high)
-    assert top >= high and chart.ticks(low, top)[-1] == pytest.approx(top)
+    assert top >= high and ticks(low, top)[-1] == pytest.approx(top)
 
 
 # Runs

@@ -746,12 +746,12 @@ def test_the_card_is_shown_with_its_pictures_and_may_be_changed(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     source, drawn, notes, made, folder, given = card_fold.make(run.id, PAGE, **form())
     assert source == made and given == "" and source.startswith("---\n") and "license: mit" in source
-    assert not drawn.lstrip().startswith("---") and "gradio_api/file=" in drawn
-    assert (Path(folder) / "learning_curve.png").is_file()
+    assert not drawn.lstrip().startswith("---") and "data:image/svg+xml;base64," in drawn
+    assert (Path(folder) / "learning_curve.svg").is_file()
     assert card_fold.changed(source, made, folder)[1] == ""
     shown, given = card_fold.changed(source + "\nMore.", made, folder)
     assert given.endswith("More.") and "More." in shown
-    assert "gradio_api" not in card_fold.rendered("![x](../../secret.png) ![y](secret.png)", folder)
+    assert "base64" not in card_fold.rendered("![x](../../secret.svg) ![y](secret.svg)", folder)
     with pytest.raises(DataError, match="characters"):
         card_fold.check_length("x" * (card_fold.MOST_CHARACTERS + 1))
 
