@@ -13,7 +13,7 @@ from bertspace.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-UNITS = {"MiB": 1024**2, "GiB": 1024**3}
+UNITS = {"MiB": 1024**2, "GiB": 1024**3, "GB": 10**9}
 
 
 def text(name: str) -> str:
