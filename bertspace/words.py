@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+import unicodedata
 from collections.abc import Sequence
+
+_JOINERS = "\u200c\u200d"  # format characters that letters and emojis are written with
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -101,3 +104,12 @@ def listed(names: Sequence[str], last: str = "and") -> str:
 def shortened(text: str, most: int) -> str:
     """Of more than `most` characters the first, and an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def one_line(text: object, most: int = 0) -> str:
+    """Without control characters and turned directions, shortened to so many characters (0: never)."""
+    joined = " ".join(str(text).split())
+    line = "".join(
+        char for char in joined if char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs")
+    )
+    return shortened(line, most) if most else line

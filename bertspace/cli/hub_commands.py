@@ -109,9 +109,9 @@ def push(arguments: argparse.Namespace) -> Outcome:
 
 
 def made_after(make: Callable[[], Outcome], failed: str) -> Outcome:
-    """What comes after something that is done and has to be told whatever becomes of this.
+    """The outcome of a further step, whose failure must not hide that the first one succeeded.
 
-    A border: any exception is told as an outcome of its own, in one line, a bug's traceback before it.
+    Never raises: any exception is an outcome of its own, in one line, a bug's traceback before it.
     """
     try:
         return make()
@@ -158,10 +158,12 @@ def _read(file: str) -> str:
 def publish_run(run: Run, where: Destination, card: str = "") -> Outcome:
     """What a push came to; a failure where what was pulled again is another model."""
     done = publish.push(run, where, card=card, tell=say)
-    return Outcome({"run": run.id, **asdict(done)}, _words(done), FAILURE if done.verified is False else DONE)
+    return Outcome(
+        {"run": run.id, **asdict(done)}, _summary(done), FAILURE if done.verified is False else DONE
+    )
 
 
-def _words(done: Published) -> str:
+def _summary(done: Published) -> str:
     if done.pull_request:
         where = f"Pull request: {done.pull_request}"
     elif not done.changed:

@@ -36,6 +36,7 @@ from bertspace.safety.loadable import (
     why_not,
     wrapper,
 )
+from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -257,9 +258,12 @@ def _locate_run(name: str) -> Located:
     return replace(of_run(run), name=called)
 
 
-def of_run(run: runs.Run) -> Located:
-    """A run's own model, which reads as much of a text as it was trained with."""
-    config = run.config()
+def of_run(run: runs.Run, config: TrainConfig | None = None) -> Located:
+    """A run's own model, which reads as much of a text as it was trained with.
+
+    config: the run's settings, where they are read already.
+    """
+    config = config or run.config()
     length = TASKS[config.task].text_length(config)
     return Located(f"run:{run.id}", run.path / "model", "run", max_length=length)
 

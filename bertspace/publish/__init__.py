@@ -1,7 +1,7 @@
 """A run given to others: pushed to the Hub with its card, exported, and shown by a Space."""
 
 from bertspace.publish.pushing import (
-    KEPT,
+    NOTHING_LOST,
     Destination,
     Published,
     check_access,
@@ -13,11 +13,13 @@ from bertspace.publish.pushing import (
     push_epochs,
     wanted,
 )
+from bertspace.publish.run_facts import RunFacts
 
 __all__ = [
     "Destination",
-    "KEPT",
+    "NOTHING_LOST",
     "Published",
+    "RunFacts",
     "app_space",
     "card",
     "check_access",

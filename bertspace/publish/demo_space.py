@@ -15,11 +15,12 @@ from bertspace.hub.commit import Committed, Target
 from bertspace.publish.app_space import front_matter
 from bertspace.publish.needs import requirements
 from bertspace.publish.pushing import published
-from bertspace.publish.roundtrip import stored_rows
+from bertspace.publish.roundtrip import held_out_inputs
+from bertspace.publish.run_facts import RunFacts
 from bertspace.runs import Run
 
 TEMPLATE = Path(__file__).parent / "companion.jinja"
-EXAMPLES = 3
+EXAMPLES, LONGEST = 3, 200  # of at most so many characters
 TASKS = ("text-classification", "fill-mask")
 
 
@@ -48,9 +49,10 @@ def of_run(run: Run, repo_id: str, *, private: bool) -> Companion:
     """What shows the model that the run was published as; raises RunError for an adapter."""
     if any(each.repo_id == repo_id and each.adapter for each in published(run)):
         raise RunError("A Space wants the whole model, not an adapter.", hint="Push the whole model first.")
-    texts, pairs = stored_rows(run, EXAMPLES)
-    examples = tuple(zip(texts, pairs, strict=True)) if pairs else tuple((text,) for text in texts)
-    return Companion(repo_id, run.config().task, bool(pairs), examples, private)
+    facts = RunFacts(run)
+    pair = bool(facts.config.pair_column)
+    found = held_out_inputs(facts, EXAMPLES, LONGEST) or [(facts.task.placeholder, "")]
+    return Companion(repo_id, facts.config.task, pair, tuple(each[: 1 + pair] for each in found), private)
 
 
 def make(

@@ -1,4 +1,4 @@
-"""A run's model to the Hub: access looked at first, one commit, tried again where it may help, then verified.
+"""Push a run's model to the Hub: check access, make one commit (retried where it may help), verify it.
 
 Acts with `hub.RIGHTS`. Nothing that is here can harm a run: what is sent is a copy of its links.
 """
@@ -24,12 +24,14 @@ from bertspace.hub.reasons import no_token
 from bertspace.models.probe import Probe
 from bertspace.publish import card as card_of
 from bertspace.publish import repeat, roundtrip
-from bertspace.publish.belongings import is_models
 from bertspace.publish.card import mark
 from bertspace.publish.card.content import CONFUSION, CURVE, EARLIER_PICTURES
+from bertspace.publish.model_files import is_model_file
+from bertspace.publish.run_facts import RunFacts
 from bertspace.runs import ENDED, Run, write_atomically
 from bertspace.safety.layout import laid_out
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 # What git does not take in the name of a branch.
 _NO_BRANCH = re.compile(r"^[-/.]|[\x00-\x20~^:?*\[\\\x7f]|\.\.|//|/\.|@\{|^@$|(?:\.|/|\.lock)$")
@@ -39,7 +41,7 @@ Stopped = Callable[[], bool]
 LOOK_SECONDS = 0.5  # between two looks at a run that is followed
 COPIES, COPY_SECONDS = 10, 0.1  # how often a model that is replaced meanwhile is copied, and after what time
 RECORD, WANTED, PROBE = "published.json", "to_publish.json", "probe.safetensors"
-KEPT = "Nothing is lost: the run keeps its model. Push it again; what has arrived is not sent twice."
+NOTHING_LOST = "Nothing is lost: the run keeps its model. Push it again; what has arrived is not sent twice."
 CARD = "README.md"
 TRAINING = ("events.jsonl", "result.json", repeat.CONFIG, repeat.ENVIRONMENT, repeat.DATA)
 
@@ -156,11 +158,12 @@ def _check_account(account: hub.Account, destination: Destination) -> None:
         )
 
 
-def check_run(run: Run, destination: Destination) -> None:
+def _check_run(facts: RunFacts, destination: Destination) -> None:
     """Raises RunError or ModelError where the run has nothing to push, or not in this way."""
+    run = facts.run
+    check_config(facts.config, destination)
     if not (run.path / "model" / "model.safetensors").is_file():
         raise RunError(f"The run {run.id} has no model yet.", hint="Wait for its first epoch.")
-    check_config(run.config(), destination)
     if destination.adapter and not (run.path / "model" / "adapter").is_dir():
         raise RunError(f"The run {run.id} has no adapter.", hint="Train it again, or push the whole model.")
 
@@ -197,10 +200,11 @@ def _is_adapter(base: str) -> bool:
 def base_on_hub(config: TrainConfig) -> tuple[str, str]:
     """(id, commit) of a run's base on the Hub, "" twice where it is not there as it was trained from.
 
-    The starter fills masks by an adapter and a head that come with bertspace, and are not on the Hub.
+    Where the starter has the task's head, that and its adapter come with bertspace, and are not on the Hub.
     """
     if config.model == "starter":
-        return ("", "") if config.task == "fill-mask" else (models.STARTER_HUB_ID, models.STARTER_REVISION)
+        adapted = TASKS[config.task].head == models.STARTER_HEAD
+        return ("", "") if adapted else (models.STARTER_HUB_ID, models.STARTER_REVISION)
     if config.model.startswith("run:") or os.path.isabs(config.model):
         return "", ""
     repo_id, _, revision = config.model.partition("@")
@@ -220,21 +224,22 @@ def push(
     card: its text, "" for the one made from the run. tell: the step at work, in words. The same content makes
     no second commit. Raises BertspaceError: nothing of the run is lost by any.
     """
-    check_run(run, destination)
+    facts = RunFacts(run)
+    _check_run(facts, destination)
     card_of.check_front(card)
     tell("Looking at the account")
     check_access(destination)
-    rows = card_of.shows_rows(run) if destination.examples is None else destination.examples
+    rows = card_of.shows_rows(facts) if destination.examples is None else destination.examples
     destination = replace(destination, examples=rows)
-    with _copied(run, destination.adapter, rows) as folder:
+    with _copied(facts, destination.adapter, rows) as folder:
         tell("Writing the card")
-        note = _write_card(run, destination, folder, card)
+        note = _write_card(facts, destination, folder, card)
         done = _sent(run, folder, destination, f"{run.name} by bertspace", tell, stopped)
         note = " ".join(filter(None, (note, done.message)))
         done = replace(done, message=note)
         _record(run, done)
         tell("Pulling it again to compare")
-        checked = roundtrip.check(run, destination.repo_id, done.commit, destination.adapter, stopped)
+        checked = roundtrip.check(facts, destination.repo_id, done.commit, destination.adapter, stopped)
     done = replace(done, verified=checked.same, rows=checked.rows, difference=checked.difference)
     if checked.message:
         done = replace(done, message=" ".join(filter(None, (note, checked.message))))
@@ -245,7 +250,7 @@ def push(
 def push_epochs(run: Run, destination: Destination, *, tell: Tell, stopped: Stopped) -> None:
     """While the run is at work, send the model as each epoch leaves it: no card and no check yet.
 
-    Returns at the run's end, or when it is stopped. A push that fails is told, and made up for by the next.
+    Returns at the run's end, or when it is stopped. A push that fails is reported; the next makes up for it.
     """
     offset = 0
     while not stopped() and (run.state().status not in ENDED or run.is_locked()):
@@ -256,7 +261,7 @@ def push_epochs(run: Run, destination: Destination, *, tell: Tell, stopped: Stop
             continue
         title = f"Epoch {epochs[-1].epoch:g}"
         try:
-            with _copied(run, destination.adapter) as folder:
+            with _copied(RunFacts(run), destination.adapter) as folder:
                 _sent(run, folder, replace(destination, message=""), title, tell, stopped)
         except Cancelled:
             return  # by the end of the wait: the last push makes up for it
@@ -312,8 +317,8 @@ def wanted(run: Run) -> str:
 def published(run: Run) -> list[Published]:
     """The run's publications, the newest first; one for each repository and branch."""
     try:
-        told = json.loads((run.path / RECORD).read_text(encoding="utf-8"))
-        return [Published(**each | {"removed": tuple(each.get("removed", ()))}) for each in told]
+        pushes = json.loads((run.path / RECORD).read_text(encoding="utf-8"))
+        return [Published(**each | {"removed": tuple(each.get("removed", ()))}) for each in pushes]
     except (OSError, ValueError, TypeError, AttributeError):
         return []
 
@@ -324,25 +329,25 @@ def _record(run: Run, done: Published) -> None:
 
 
 @contextmanager
-def _copied(run: Run, adapter: bool, rows: bool = False) -> Iterator[Path]:
+def _copied(facts: RunFacts, adapter: bool, rows: bool = False) -> Iterator[Path]:
     """A folder of what goes up, as links: the run may replace its model meanwhile.
 
     Raises RunError where it does so at every try.
     """
-    with run.pushing() as place:
-        folder = _copied_whole(run, adapter, place)
-        _copy_probe(run, folder)
-        _write_record(run, folder / repeat.FOLDER, rows)
+    with facts.run.pushing() as place:
+        folder = _copied_whole(facts.run, adapter, place)
+        _copy_probe(facts, folder)
+        _write_training(facts, folder / repeat.FOLDER, rows)
         yield folder
 
 
-def _write_record(run: Run, folder: Path, rows: bool) -> None:
-    """How the run went, and what it takes to train it again. rows: whether what quotes them may be said."""
+def _write_training(facts: RunFacts, folder: Path, rows: bool) -> None:
+    """How the run went, and what it takes to train it again. rows: whether rows may be quoted."""
     folder.mkdir()
-    found = {name: (run.path / name) for name in ("events.jsonl", "result.json")}
-    texts = {name: path.read_text(encoding="utf-8") for name, path in found.items() if path.is_file()}
-    for name, text in (texts | repeat.texts(run, rows=rows)).items():
-        (folder / name).write_text(_without_paths(text, run), encoding="utf-8")
+    paths = (facts.run.path / name for name in ("events.jsonl", "result.json"))
+    texts = {path.name: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
+    for name, text in (texts | repeat.texts(facts, rows=rows)).items():
+        (folder / name).write_text(_without_path(text, facts.config.model), encoding="utf-8")
 
 
 def _copied_whole(run: Run, adapter: bool, place: Path) -> Path:
@@ -378,11 +383,11 @@ def _link_model(model: Path, adapter: bool, folder: Path) -> None:
                 _link(path, folder / path.name)
 
 
-def _copy_probe(run: Run, folder: Path) -> None:
+def _copy_probe(facts: RunFacts, folder: Path) -> None:
     """What the base knew, so that who pulls the model can compare; where they can get the base too."""
-    base = run.config().model
-    if (run.path / PROBE).is_file() and (base == "starter" or base_on_hub(run.config())[0]):
-        Probe.load(run.path / PROBE).save(folder / PROBE, base)
+    path, base = facts.run.path / PROBE, facts.config.model
+    if path.is_file() and (base == "starter" or base_on_hub(facts.config)[0]):
+        Probe.load(path).save(folder / PROBE, base)
 
 
 def _link(path: Path, place: Path) -> None:
@@ -392,24 +397,24 @@ def _link(path: Path, place: Path) -> None:
         shutil.copyfile(path, place)
 
 
-def _without_paths(text: str, run: Run) -> str:
+def _without_path(text: str, model: str) -> str:
     """The text with a base model's folder on this machine named by its last part only."""
-    base = run.config().model.removeprefix("run:")
+    base = model.removeprefix("run:")
     return text.replace(base, Path(base).name) if os.path.isabs(base) else text
 
 
-def _write_card(run: Run, destination: Destination, folder: Path, given: str) -> str:
+def _write_card(facts: RunFacts, destination: Destination, folder: Path, given: str) -> str:
     """README.md and its pictures, as the Hub accepts them; what went wrong never keeps the weights back."""
     made = card_of.safe_write(
-        run,
+        facts,
         destination.repo_id,
         folder,
-        license=destination.license or _license_on_hub(run),
+        license=destination.license or _license_on_hub(facts.config),
         language=destination.language,
         adapter=destination.adapter,
         texts=destination.examples,
         model_folder=folder,
-        base_folder=_laid_out_base(run) if destination.adapter else None,
+        base_folder=_laid_out_base(facts.config) if destination.adapter else None,
     )
     notes = [f"Left out of the card: {problem}" for problem in made.problems]
     for text, instead in ((given, "the card that was made is used"), (made.text, "there is none")):
@@ -423,14 +428,14 @@ def _write_card(run: Run, destination: Destination, folder: Path, given: str) ->
     return " ".join(notes)
 
 
-def _laid_out_base(run: Run) -> Path:
-    base = models.locate(run.config().model)
+def _laid_out_base(config: TrainConfig) -> Path:
+    base = models.locate(config.model)
     return laid_out(base.path, base.name)
 
 
-def _license_on_hub(run: Run) -> str:
+def _license_on_hub(config: TrainConfig) -> str:
     """The licence that the base has on the Hub; "" where it says none or does not answer."""
-    repo_id, revision = base_on_hub(run.config())
+    repo_id, revision = base_on_hub(config)
     if not repo_id or repo_id == models.STARTER_HUB_ID:
         return ""
     with suppress(HubError, ModelError):
@@ -462,19 +467,19 @@ def _sent(
         destination.branch or earlier or "main",
         new_pull_request=destination.pull_request and not earlier,
     )
-    there = _Settling(folder, destination, frozenset(each.card for each in published(run)))
+    existing = _Existing(folder, destination, frozenset(each.card for each in published(run)))
     done = hub_commit.commit(
         folder,
         target,
         destination.message or title,
-        gone=there.gone,
-        kept=KEPT,
+        gone=existing.outdated,
+        kept=NOTHING_LOST,
         tell=tell,
         stopped=stopped,
     )
     before = [each.pull_request for each in published(run) if each.repo_id == repo_id and earlier]
     asked = done.pull_request or next(iter(before), "")
-    notes = [there.note]
+    notes = [existing.note]
     if done.private and not destination.private:
         notes.append(f"{repo_id} is private on the Hub, and stays so: its settings there change that.")
     if done.removed and done.changed:
@@ -496,8 +501,8 @@ def _sent(
 
 
 @dataclass
-class _Settling:
-    """What a push has to settle with what the repository has: a README.md, and the files of a model before.
+class _Existing:
+    """What becomes of the files that the repository has: a README.md, and those of a model before.
 
     known: digests of the cards that the run's pushes sent. note: what became of the README.md, "" where that
     needs no words.
@@ -508,18 +513,18 @@ class _Settling:
     known: frozenset[str]
     note: str = ""
 
-    def gone(self, there: There) -> set[str]:
-        """The files to be taken away; the card is taken out of the folder where another one stays."""
-        replaced = self._card_goes(there)
+    def outdated(self, there: There) -> set[str]:
+        """The files to delete; the card is taken out of the folder where the one there stays."""
+        replaced = self._replaces_card(there)
         if not replaced:
             for name in (CARD, CONFUSION, CURVE):
                 (self.folder / name).unlink(missing_ok=True)
         ours = {f"{repeat.FOLDER}/{name}" for name in TRAINING}
         ours |= {CONFUSION, CURVE, *EARLIER_PICTURES} if replaced else set()
-        return {name for name in there.files if is_models(name) or name in ours}
+        return {name for name in there.files if is_model_file(name) or name in ours}
 
-    def _card_goes(self, there: There) -> bool:
-        """Whether there is a card to be sent, and nothing that a person wrote stands in its place."""
+    def _replaces_card(self, there: There) -> bool:
+        """Whether there is a card to send, and the one there, if any, is not a person's."""
         card = self.folder / CARD
         if not card.is_file():
             return False

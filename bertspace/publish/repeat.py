@@ -16,7 +16,7 @@ from typing import Any
 from bertspace.data import origin
 from bertspace.data.origin import FILES, Origin
 from bertspace.errors import without_paths
-from bertspace.runs import Run
+from bertspace.publish.run_facts import RunFacts
 from bertspace.schema import TrainConfig, as_command, as_flag
 
 FOLDER, CONFIG, ENVIRONMENT, DATA = "training", "config.yaml", "environment.json", "data.json"
@@ -42,42 +42,42 @@ class Repeat:
     dropouts: Mapping[str, float] = field(default_factory=dict)
 
 
-def of_run(run: Run) -> Repeat:
+def of_run(facts: RunFacts) -> Repeat:
     """What is known of a run: of one that has no result yet its settings as they were given."""
-    result, about, config = run.result(), run.source(), run.config()
-    come_from = origin.read(about)
-    values = {**config.to_dict(), **(result["config"] if result else {})}
-    environment = (result or {}).get("environment", {})
+    result, about = facts.result, facts.source
+    data_origin = origin.read(about)
+    values = facts.config.to_dict() | result.get("config", {})
+    environment = result.get("environment", {})
     if precision := environment.get("precision"):
         values["precision"] = "fp32" if precision == "no" else precision
-    dropouts = _dropouts(run.path / "model")
+    dropouts = _dropouts(facts.architecture)
     if values["dropout"] is None and len(set(dropouts.values())) == 1:
         values["dropout"] = next(iter(dropouts.values()))
-    known = bool(come_from.settings)
+    known = bool(data_origin.settings)
     if known:
-        values |= _data(come_from, about)
+        values |= _data(data_origin, about)
     placeholder = _without_place(values)
     command = ""
     if known:
         command = " ".join([as_command(TrainConfig()), f"--settings {FOLDER}/{CONFIG}", *_given(values)])
     on_cpu = str(environment.get("device", "")).startswith("CPU") and environment.get("processes", 1) == 1
-    same_seed = come_from.settings.get("seed") == values["seed"]
+    same_seed = data_origin.settings.get("seed") == values["seed"]
     several = dropouts if values["dropout"] is None else {}
     return Repeat(values, command + placeholder * bool(command), on_cpu and same_seed, several)
 
 
-def _data(come_from: Origin, about: Mapping[str, Any]) -> dict[str, Any]:
+def _data(data_origin: Origin, about: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that give the run's rows again."""
-    found = {
-        each.name: come_from.settings.get(each.name, each.default)
+    values = {
+        each.name: data_origin.settings.get(each.name, each.default)
         for each in fields(TrainConfig)
         if each.metadata["group"] == "data"
     }
     columns = about.get("columns")
     for name in ("text", "pair", "label"):  # as they were picked
-        if isinstance(columns, Mapping) and columns.get(name) and not found[f"{name}_column"]:
-            found[f"{name}_column"] = str(columns[name])
-    return found
+        if isinstance(columns, Mapping) and columns.get(name) and not values[f"{name}_column"]:
+            values[f"{name}_column"] = str(columns[name])
+    return values
 
 
 def _given(values: Mapping[str, Any]) -> Iterator[str]:
@@ -102,33 +102,29 @@ def _without_place(values: dict[str, Any]) -> str:
     return f" {as_flag('model', BASE)}"
 
 
-def _dropouts(folder: Path) -> dict[str, float]:
-    """The rates of dropout in a model's configuration, by their names there."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+def _dropouts(architecture: Mapping[str, Any]) -> dict[str, float]:
+    """The rates of dropout in a model's config.json, by their names there."""
     return {
         str(name): float(value)
-        for name, value in (config.items() if isinstance(config, dict) else ())
+        for name, value in architecture.items()
         if "dropout" in str(name) and isinstance(value, int | float) and not isinstance(value, bool)
     }
 
 
-def texts(run: Run, *, rows: bool) -> dict[str, str]:
+def texts(facts: RunFacts, *, rows: bool) -> dict[str, str]:
     """The files of the repository's training/ that say what it takes, by name.
 
-    rows: whether what quotes the data may be said.
+    rows: whether rows of the data may be quoted.
     """
     import yaml
 
-    repeat, result, about = of_run(run), run.result(), dict(run.source())
-    environment = (result or {}).get("environment", {})
+    repeat, about = of_run(facts), dict(facts.source)
+    environment = facts.result.get("environment", {})
     lines = [*_comments(repeat, environment), "", yaml.safe_dump(dict(repeat.settings), sort_keys=False)]
     if not rows:
         about["findings"] = [unquoted(str(each), columns(about)) for each in about.get("findings", ())]
-    found = {CONFIG: "\n".join(lines), DATA: _json(about)}
-    return found | ({ENVIRONMENT: _json(environment)} if environment else {})
+    files = {CONFIG: "\n".join(lines), DATA: _json(about)}
+    return files | ({ENVIRONMENT: _json(environment)} if environment else {})
 
 
 def _comments(repeat: Repeat, environment: Mapping[str, Any]) -> Iterator[str]:

@@ -1,8 +1,7 @@
-"""What was pushed, pulled again to a fresh folder: does it predict as the run's own model does?"""
+"""Pull what was pushed to a fresh folder, and check that it predicts as the run's own model does."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,13 +14,13 @@ from bertspace.errors import BertspaceError, Cancelled, HubError, without_paths
 from bertspace.hub import pulled_fresh as pulled_again
 from bertspace.models import apart
 from bertspace.models.inference import checked_answers, predict_by, texts_at_once
-from bertspace.runs import Run
+from bertspace.publish.run_facts import RunFacts
+from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Answer
-from bertspace.tasks.fill_mask.task import masked_sentences
 from bertspace.training.session import load_for_training
 
 _log = logging.getLogger(__name__)
-ROWS = 20
+ROWS, LONGEST = 20, 2000  # of at most so many characters
 CLOSE = 1e-5  # between two probabilities: the same weights give less, a merged adapter about 1e-7
 
 
@@ -38,15 +37,15 @@ class Checked:
     message: str = ""
 
 
-def check(run: Run, repo_id: str, commit: str, adapter: bool, stopped: Callable[[], bool]) -> Checked:
-    """Pull the commit to a folder of its own and predict stored rows with it; what is found is no error.
+def check(facts: RunFacts, repo_id: str, commit: str, adapter: bool, stopped: Callable[[], bool]) -> Checked:
+    """Pull the commit to a folder of its own and predict held-out rows with it.
 
-    A border: what was pushed is there, and whatever goes wrong in looking at it is told beside that.
+    Never raises: the push has succeeded, and whatever goes wrong in checking it is said beside that.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="bertspace-check-") as name:
             folder = pulled_again(repo_id, commit, Path(name), stopped)
-            return _compared(run, folder, adapter)
+            return _compared(facts, folder, adapter)
     except Cancelled:
         return Checked(None, message="It was not pulled again: that was cancelled.")
     except HubError as error:
@@ -61,15 +60,16 @@ def check(run: Run, repo_id: str, commit: str, adapter: bool, stopped: Callable[
         )
 
 
-def _compared(run: Run, folder: Path, adapter: bool) -> Checked:
-    texts, pairs = stored_rows(run)
-    own = models.of_run(run)
-    task = run.config().task
+def _compared(facts: RunFacts, folder: Path, adapter: bool) -> Checked:
+    texts, pairs = _inputs(facts)
+    own, task = models.of_run(facts.run, facts.config), facts.config.task
     before = predict_by(own, texts, task, pairs)
     # A guest's is as foreign as the run that it was made of.
     kind = "folder" if own.is_trusted else "guest's"
     found = models.Located("what was pushed", folder, kind, max_length=own.max_length)
-    after = _adapted(run, own, found, texts, pairs) if adapter else predict_by(found, texts, task, pairs)
+    after = (
+        _adapted(facts.config, own, found, texts, pairs) if adapter else predict_by(found, texts, task, pairs)
+    )
     difference = max(_difference(a, b) for a, b in zip(before, after, strict=True))
     if difference <= CLOSE:
         return Checked(True, len(texts), difference)
@@ -82,14 +82,13 @@ def _compared(run: Run, folder: Path, adapter: bool) -> Checked:
 
 
 def _adapted(
-    run: Run,
+    config: TrainConfig,
     own: models.Located,
     pushed: models.Located,
     texts: Sequence[str],
     pairs: Sequence[str] | None,
 ) -> list[list[Answer]]:
     """What the base says with the adapter that was pushed."""
-    config = run.config()
     named = own.config.get("id2label") or {}
     asked = {
         "task": config.task,
@@ -137,13 +136,15 @@ def _difference(before: list[Answer], after: list[Answer]) -> float:
     return max(a.difference(b) for a, b in zip(before, after, strict=True))
 
 
-def stored_rows(run: Run, count: int = ROWS) -> tuple[list[str], list[str] | None]:
-    """Rows that the run was not trained on: texts (a word masked for fill-mask), and their pairs."""
+def _inputs(facts: RunFacts) -> tuple[list[str], list[str] | None]:
+    """Texts that the run was not trained on, and their second texts."""
+    found = held_out_inputs(facts, ROWS, LONGEST) or [(facts.task.placeholder, "")]
+    texts, pairs = map(list, zip(*found, strict=True))
+    return texts, pairs if any(pairs) else None
+
+
+def held_out_inputs(facts: RunFacts, most: int, longest: int) -> list[tuple[str, str]]:
+    """(text, second text) of rows that the run was not trained on, as a model can be asked them."""
     import pandas as pd
 
-    frame = pd.read_parquet(run.held_out())
-    if run.config().task == "fill-mask":
-        found = list(itertools.islice(masked_sentences(frame["text"], 200), count))
-        return found or ["The [MASK] was there."], None
-    frame = frame.head(count)
-    return frame["text"].tolist(), frame["pair"].tolist() if "pair" in frame else None
+    return facts.task.examples(pd.read_parquet(facts.run.held_out()), most, longest)

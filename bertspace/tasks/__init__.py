@@ -21,6 +21,7 @@ __all__ = [
     "Sample",
     "Task",
     "base",
+    "card",
     "fill_mask",
     "intervals",
     "lighter",

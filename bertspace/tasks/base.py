@@ -13,6 +13,7 @@ from bertspace import hardware
 from bertspace.errors import ConfigError
 from bertspace.schema import TrainConfig
 from bertspace.tasks.answers import Answer
+from bertspace.tasks.card import TaskCard
 from bertspace.tasks.metrics import Metric
 from bertspace.tasks.verdict import Verdict
 
@@ -74,7 +75,8 @@ class Task:
     fine-tuned model is compared with: "model" (the base has this head, and is scored as it is), "probe" (a
     logistic regression on its frozen features, and the commonest label) or "none". settings: TrainConfig's
     groups that are for this task alone. small_model_rate: the learning rate of encoders far below base size.
-    placeholder: an input that is nobody's. page: "module:class" of its page in ui/tasks.
+    placeholder: an input that is nobody's. card: its part of a model card. page: "module:class" of its
+    page in ui/tasks.
     """
 
     name: ClassVar[str]
@@ -88,6 +90,7 @@ class Task:
     headline: ClassVar[str]
     answer: ClassVar[type[Answer]]
     baseline: ClassVar[str]
+    card: ClassVar[TaskCard] = TaskCard()
     page: ClassVar[str]
     settings: ClassVar[tuple[str, ...]] = ()
     samples: ClassVar[tuple[Sample, ...]] = ()
@@ -137,6 +140,11 @@ class Task:
     def script(self) -> Path:
         """A script of the same training without bertspace, which an export fills the settings into."""
         return Path(inspect.getfile(type(self))).with_name("script.py")
+
+    @property
+    def demo(self) -> Path:
+        """A page for one model, for a small Space of it; what it lacks is that model's name and examples."""
+        return Path(inspect.getfile(type(self))).with_name("demo.py")
 
     def encode(
         self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0

@@ -62,6 +62,18 @@ def newcombe(both: int, first: int, second: int, neither: int) -> tuple[float, f
     return one - two - reach(one - low1, high2 - two), one - two + reach(high1 - one, two - low2)
 
 
+def of_shares(first: np.ndarray, second: np.ndarray) -> tuple[Measured, Measured, Measured]:
+    """The shares of rows that two models have right, by (rows,) booleans, and the first less the second."""
+    count, shares = len(first), (float(first.mean()), float(second.mean()))
+    cells = (first & second, first & ~second, ~first & second, ~first & ~second)
+    one, two = (
+        Measured(share, *wilson(int(right.sum()), count))
+        for share, right in zip(shares, (first, second), strict=True)
+    )
+    change = Measured(one.value - two.value, *newcombe(*(int(cell.sum()) for cell in cells)))
+    return one, two, change
+
+
 def with_interval(value: float, resampled: np.ndarray | None) -> Measured:
     """With the middle 95 % of the resampled values, where they differ."""
     import numpy as np
@@ -97,6 +109,21 @@ def _draws(counts: np.ndarray) -> Iterator[np.ndarray]:
     for start in range(0, RESAMPLES, at_once):
         size = min(at_once, RESAMPLES - start)
         yield random.multinomial(total, counts / total, size=size).astype(np.float64)
+
+
+def by_kind(
+    truth: np.ndarray, guesses: Mapping[str, np.ndarray], classes: int
+) -> tuple[dict[str, Callable[[np.ndarray], Metrics]], np.ndarray]:
+    """`label_metrics` of each model over the kinds of rows, and how many rows there are of each kind.
+
+    Rows are of one kind where the truth and every model's label are the same.
+    """
+    import numpy as np
+
+    kinds, counts = np.unique(np.stack([truth, *guesses.values()]), axis=1, return_counts=True)
+    return {
+        who: label_metrics(kinds[0], each, classes) for who, each in zip(guesses, kinds[1:], strict=True)
+    }, counts
 
 
 def label_metrics(truth: np.ndarray, predicted: np.ndarray, classes: int) -> Callable[[np.ndarray], Metrics]:
@@ -139,11 +166,12 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
 
 
-def mask_metrics(
-    loss_sum: np.ndarray, correct: np.ndarray, masks: np.ndarray
-) -> Callable[[np.ndarray], Metrics]:
+def mask_metrics(table: Mapping[str, np.ndarray]) -> Callable[[np.ndarray], Metrics]:
     """(draws, rows) weights -> the metrics of each draw, of what the masks of each row add up to."""
     import numpy as np
+
+    names = ("loss_sum", "correct", "masks")
+    loss_sum, correct, masks = (np.asarray(table[name], dtype=np.float64) for name in names)
 
     def metrics(weights: np.ndarray) -> Metrics:
         total = weights @ masks

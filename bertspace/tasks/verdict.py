@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from bertspace.tasks.intervals import (
     Measured,
     Metrics,
+    by_kind,
     label_metrics,
     mask_metrics,
     means,
-    newcombe,
+    of_shares,
     over_draws,
-    wilson,
     with_interval,
 )
 from bertspace.tasks.metrics import METRICS
@@ -159,10 +159,7 @@ def of_labels(
         functions = {who: means(values, "loss") for who, values in losses.items()}
         weights = np.ones(len(truth), dtype=np.int64)
     else:
-        kinds, weights = np.unique(np.stack([truth, *guesses.values()]), axis=1, return_counts=True)
-        functions = {
-            who: label_metrics(kinds[0], kinds[1 + place], classes) for place, who in enumerate(guesses)
-        }
+        functions, weights = by_kind(truth, guesses, classes)
     exact = {
         who: float(function(weights[None].astype(float))[metric][0]) for who, function in functions.items()
     }
@@ -183,14 +180,9 @@ def _ranges(
     reference: str,
 ) -> tuple[Measured, Measured, Measured]:
     """Fine-tuned, before, and the change, with their intervals."""
+    if METRICS[metric].is_share:
+        return of_shares(right["tuned"], right[reference])
     change = exact["tuned"] - exact[reference]
-    if metric == "accuracy":
-        mine, its = right["tuned"], right[reference]
-        cells = (mine & its, mine & ~its, ~mine & its, ~mine & ~its)
-        shares = [
-            Measured(exact[who], *wilson(int(right[who].sum()), len(mine))) for who in ("tuned", reference)
-        ]
-        return *shares, Measured(change, *newcombe(*(int(cell.sum()) for cell in cells)))  # type: ignore[return-value]
     first, second = resampled["tuned"][metric], resampled[reference][metric]
     return (
         with_interval(exact["tuned"], first),
@@ -211,11 +203,7 @@ def of_masks(
     """The verdict on a masked language model, by its task's tables of the same rows and masks."""
     import numpy as np
 
-    names = ("loss_sum", "correct", "masks")
-    functions = {
-        who: mask_metrics(*(np.asarray(table[name], dtype=np.float64) for name in names))
-        for who, table in (("tuned", tuned), (BASE, base))
-    }
+    functions = {"tuned": mask_metrics(tuned), BASE: mask_metrics(base)}
     count = len(tuned["masks"])
     exact = {who: float(function(np.ones((1, count)))[metric][0]) for who, function in functions.items()}
     resampled = over_draws(functions, np.ones(count, dtype=np.int64))

@@ -3,7 +3,7 @@
 import html as entities
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,17 @@ from bertspace import data, models, training
 from bertspace.data.origin import Origin, read
 from bertspace.errors import ModelError, RunError
 from bertspace.models import inference
-from bertspace.publish import card
-from bertspace.publish.card import drawing, examples, markdown, render, scores, snippet
+from bertspace.models.evaluation import read_tables
+from bertspace.publish import RunFacts, card
+from bertspace.publish.card import drawing, markdown, render, scores, snippet
 from bertspace.publish.card import sentences as sentences_of_cards
-from bertspace.publish.card.content import Base, Card, Example, Label
+from bertspace.publish.card.content import Base, Card, Label, Results
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
-from bertspace.tasks import intervals, metric
-from bertspace.words import decimals, signed
+from bertspace.tasks import TASKS, intervals, metric
+from bertspace.tasks.card import Example
+from bertspace.tasks.fill_mask.card import mask_token
+from bertspace.words import decimals, one_line, signed
 
 if TYPE_CHECKING:
     from tests.support.hub import Hub
@@ -87,6 +90,9 @@ class Made:
     def front(self) -> dict[str, Any]:
         return dict(ModelCard(self.text).data.to_dict())
 
+    def table(self, split: str) -> dict[str, np.ndarray]:
+        return read_tables(self.run.path / "predictions.parquet")[split]
+
     def rows(self, split: str) -> pd.DataFrame:
         return pd.read_parquet(self.run.path / "predictions.parquet").query("split == @split")
 
@@ -99,7 +105,7 @@ def make(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Maker:
     def make(splits: data.Splits, stop_at: int = 0, ran: bool = False, **settings: Any) -> Made:
         config = TrainConfig(model=str(tiny_bert), **(EXACT | settings))
         run = train(tmp_path_factory.mktemp("run"), config, splits, stop_at)
-        found = card.describe(run, "alice/ships", license="mit", language="en", texts=True)
+        found = card.describe(RunFacts(run), "alice/ships", license="mit", language="en", texts=True)
         if ran:
             found = card.run_snippet(found, run.path / "model")
         return Made(run, found, card.write(found))
@@ -226,16 +232,19 @@ def test_perplexity_is_that_of_the_masked_rows(masked: Made) -> None:
     assert score.base.value == pytest.approx(result["base"]["validation"]["perplexity"])
 
 
-def table_of(truth: np.ndarray, guess: np.ndarray) -> pd.DataFrame:
+def table_of(truth: np.ndarray, guess: np.ndarray) -> dict[str, np.ndarray]:
     classes = int(max(truth.max(), guess.max())) + 1
-    return pd.DataFrame(
-        {
-            "row": np.arange(len(truth)),
-            "probabilities": list(np.eye(classes)[guess]),
-            "label": truth,
-            "loss": np.ones(len(truth)),
-        }
-    )
+    return {"probabilities": np.eye(classes)[guess], "label": truth, "loss": np.ones(len(truth))}
+
+
+def measure(
+    names: Sequence[str],
+    tuned: dict[str, np.ndarray],
+    base: dict[str, np.ndarray] | None = None,
+    recorded: dict[str, float] | None = None,
+) -> Results:
+    tables = {"tuned": tuned} | ({"base": base} if base else {})
+    return scores.measure(TASKS["text-classification"], "test", names, tables, recorded or {}, {})
 
 
 def drawn_labels(seed: int, accuracy: float, count: int = 150) -> tuple[np.ndarray, np.ndarray]:
@@ -247,9 +256,7 @@ def drawn_labels(seed: int, accuracy: float, count: int = 150) -> tuple[np.ndarr
 def test_the_intervals_agree_with_a_bootstrap_that_draws_the_rows_one_by_one() -> None:
     truth, before = drawn_labels(1, 0.4)
     _, after = drawn_labels(2, 0.8)
-    found = scores.measure(
-        "text-classification", "test", "abcd", table_of(truth, after), table_of(truth, before), {}, {}
-    )
+    found = measure("abcd", table_of(truth, after), table_of(truth, before))
     random, drawn = np.random.default_rng(5), []
     for _ in range(200):
         rows = random.integers(0, len(truth), size=len(truth))
@@ -294,8 +301,7 @@ def test_wilson_s_and_newcombe_s_intervals_are_the_published_ones() -> None:
 
 def test_perfect_predictions_have_no_interval_that_resampling_could_not_tell() -> None:
     truth, before = drawn_labels(1, 0.4)
-    tables = (table_of(truth, truth), table_of(truth, before))
-    found = scores.measure("text-classification", "test", "abcd", *tables, {}, {})
+    found = measure("abcd", table_of(truth, truth), table_of(truth, before))
     accuracy, f1 = found.score("accuracy"), found.score("f1_macro")
     assert (accuracy.tuned.high, f1.tuned.low, f1.change.low) == (1.0, None, None)
     assert 0.95 < accuracy.tuned.low < 1
@@ -304,7 +310,7 @@ def test_perfect_predictions_have_no_interval_that_resampling_could_not_tell() -
 
 def test_a_run_that_kept_no_base_rows_has_an_interval_of_the_base_s_accuracy_alone(single: Made) -> None:
     told = {"accuracy": 20 / 33, "f1_macro": 0.5}
-    found = scores.measure("text-classification", "test", NAMES, single.rows("test"), None, told, {})
+    found = measure(NAMES, single.table("test"), None, told)
     accuracy, f1 = found.score("accuracy"), found.score("f1_macro")
     assert (accuracy.base.low, accuracy.base.high) == intervals.wilson(20, 33)
     assert (f1.base.low, f1.change, accuracy.change) == (None, None, None)
@@ -312,9 +318,9 @@ def test_a_run_that_kept_no_base_rows_has_an_interval_of_the_base_s_accuracy_alo
 
 
 def test_tables_of_other_rows_are_not_compared(single: Made) -> None:
-    rows = single.rows("test")
+    table = single.table("test")
     with pytest.raises(ValueError, match="not of the same rows"):
-        scores.measure("text-classification", "test", NAMES, rows, rows.iloc[1:], {}, {})
+        measure(NAMES, table, {name: values[1:] for name, values in table.items()})
 
 
 # Front matter
@@ -364,7 +370,7 @@ def test_the_hub_takes_every_card(
     texts = [made.text for made in (single, hostile, pairs, masked)]
     texts.append(card.write(replace(pairs.card, adapter=True, base=base)))
     texts.append(card.write_minimal(single.card))
-    texts.append(card.safe_write(Run(tmp_path / "none"), "alice/ships", tmp_path).text)
+    texts.append(card.safe_write(RunFacts(Run(tmp_path / "none")), "alice/ships", tmp_path).text)
     for text in texts:
         ModelCard(text).validate()  # raises ValueError where the Hub says no
 
@@ -489,7 +495,7 @@ def test_the_best_epoch_is_named_with_what_chose_it(single: Made, masked: Made) 
     result = single.run.result() or {}
     kept = next(each for each in result["epochs"] if each["step"] == result["best_step"])
     assert f"epoch {kept['epoch']:g} (step {result['best_step']}), the best of 3 by macro F1" in single.text
-    assert "is the one after the last step" in masked.text
+    assert "is that of the last step" in masked.text
     for epoch in result["epochs"]:
         row = cells(single.text, "Epoch")[f"{epoch['epoch']:g}"]
         shown = [decimals(epoch[name]) for name in ("train_loss", "loss", "accuracy", "f1_macro")]
@@ -528,7 +534,7 @@ def test_a_weak_label_is_named_with_what_it_is_taken_for() -> None:
     truth = np.repeat([0, 1, 2], 40)
     guess = truth.copy()
     guess[40:70] = 2
-    results = scores.measure("text-classification", "test", NAMES, table_of(truth, guess), None, {}, {})
+    results = measure(NAMES, table_of(truth, guess))
     from bertspace.publish.card.limits import _weak_labels
 
     assert list(_weak_labels(results)) == [
@@ -547,23 +553,23 @@ def test_settings_name_the_steps_and_the_machine_but_no_path(pairs: Made, tiny_b
 
 
 def test_what_has_nothing_to_say_is_left_out(single: Made) -> None:
-    bare = Card("alice/ships", "text-classification", single.card.config, Base())
+    bare = Card("alice/ships", "text-classification", single.card.config, Base(), placeholder="A text.")
     text = card.write(bare)
     assert [line for line in text.splitlines() if line.startswith("#")] == ["# ships", "## How to use"]
     assert "None" not in text.replace("top_k=None", "") and "nan" not in text
 
 
 def test_texts_of_the_data_can_be_kept_out(hostile: Made) -> None:
-    text = card.write(card.describe(hostile.run, "alice/ships", texts=False))
+    text = card.write(card.describe(RunFacts(hostile.run), "alice/ships", texts=False))
     assert "keeper" not in text and "widget" not in text and "Examples" not in text
     assert '\ntext = "A text of yours."\n' in text
     assert "| Label | Training | Validation |" in text
 
 
 def test_a_masked_card_without_texts_has_a_sentence_with_the_model_s_mask(masked: Made) -> None:
-    described = card.describe(masked.run, "alice/ships", texts=False)
-    assert described.examples == () and '"It was a [MASK] day."' in card.usage(described)
-    assert card.usage(replace(described, mask_token="")) == ""
+    described = card.describe(RunFacts(masked.run), "alice/ships", texts=False)
+    assert described.examples == () and '"The [MASK] was there."' in card.usage(described)
+    assert card.usage(replace(described, placeholder="")) == ""
 
 
 def test_many_labels_are_cut_to_the_worst_and_the_commonest(single: Made) -> None:
@@ -571,7 +577,7 @@ def test_many_labels_are_cut_to_the_worst_and_the_commonest(single: Made) -> Non
     truth = np.tile(np.arange(90), 3)
     guess = truth.copy()
     guess[:3] = 50
-    results = scores.measure("text-classification", "test", names, table_of(truth, guess), None, {}, {})
+    results = measure(names, table_of(truth, guess))
     labels = tuple(Label(name, {"train": number}) for number, name in enumerate(names))
     described = replace(single.card, label_names=tuple(names), labels=labels)
     text = card.write(replace(described, results=results))
@@ -635,7 +641,7 @@ def test_hostile_texts_are_shown_as_they_are(hostile: Made) -> None:
     ours = [f"training/{name}" for name in ("config.yaml", "environment.json", "data.json")]
     assert re.findall('href="([^"]*)"', html) == [*ours, sentences_of_cards.PROJECT]
     shown = re.findall(r"<td[^>]*><code>(.*?)</code></td>", html)
-    assert {entities.unescape(each) for each in shown} == {markdown.clean(label) for label in HOSTILE}
+    assert {entities.unescape(each) for each in shown} == {one_line(label) for label in HOSTILE}
 
 
 def test_hostile_texts_come_through_the_front_matter_unchanged(hostile: Made) -> None:
@@ -758,7 +764,7 @@ def test_a_cell_is_the_redder_the_more_of_its_row_it_holds(single: Made) -> None
 @pytest.mark.parametrize("labels", [("日本", "b"), ("x" * 300, "<&{{}}"), tuple(map(str, range(40)))])
 def test_any_labels_can_be_drawn(labels: tuple[str, ...]) -> None:
     truth = np.arange(len(labels)).repeat(2)
-    results = scores.measure("text-classification", "test", labels, table_of(truth, truth), None, {}, {})
+    results = measure(labels, table_of(truth, truth))
     svg = ElementTree.fromstring(drawing.confusion_matrix(results).svg())
     shown = [text.text or "" for text in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert {label if len(label) <= 24 else f"{label[:23]}…" for label in labels} <= set(shown)
@@ -774,7 +780,9 @@ def test_a_loss_that_is_not_a_number_leaves_the_rest_of_the_curve(single: Made, 
 
 
 def test_a_whole_card_is_written_beside_its_pictures(single: Made, tmp_path: Path) -> None:
-    found = card.safe_write(single.run, "alice/ships", tmp_path / "new", license="mit", language="en")
+    found = card.safe_write(
+        RunFacts(single.run), "alice/ships", tmp_path / "new", license="mit", language="en"
+    )
     assert found.problems == () and found.text == (tmp_path / "new" / "README.md").read_text()
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"README.md", *found.pictures}
 
@@ -796,7 +804,7 @@ BREAK: dict[str, Callable[[Run], object]] = {
 def test_a_part_that_fails_is_left_out_and_named(part: str, single: Made, tmp_path: Path) -> None:
     run = copied(single.run, tmp_path)
     BREAK[part](run)
-    found = card.safe_write(run, "alice/ships", tmp_path / "out")
+    found = card.safe_write(RunFacts(run), "alice/ships", tmp_path / "out")
     assert any(problem.startswith(part) for problem in found.problems)
     assert f"<!-- bertspace left out: {part} (" in found.text and str(tmp_path) not in found.text
     assert ModelCard(found.text).data.pipeline_tag == "text-classification"
@@ -809,7 +817,7 @@ def test_where_all_fails_there_is_a_card_of_front_matter_and_a_sentence(
 ) -> None:
     run = copied(single.run, tmp_path)
     (run.path / name).write_text("{" if name.endswith("json") else "model: [")
-    found = card.safe_write(run, "alice/ships", tmp_path / "out", license="mit")
+    found = card.safe_write(RunFacts(run), "alice/ships", tmp_path / "out", license="mit")
     parsed = ModelCard(found.text)
     known = name == "result.json"
     assert (parsed.data.license, parsed.data.tags) == ("mit", ["bertspace"])
@@ -827,7 +835,7 @@ def test_a_template_that_fails_leaves_the_small_card(
     single: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(render, "_names", lambda _: {})
-    found = card.safe_write(single.run, "alice/ships", tmp_path)
+    found = card.safe_write(RunFacts(single.run), "alice/ships", tmp_path)
     assert found.problems == ("the text (UndefinedError)",)
     assert ModelCard(found.text).data.tags == ["bertspace", "bert"]
 
@@ -835,8 +843,8 @@ def test_a_template_that_fails_leaves_the_small_card(
 def test_a_run_without_a_result_has_no_card_yet(tmp_path: Path) -> None:
     run = Run.create(TrainConfig(), folder=tmp_path / "run")
     with pytest.raises(RunError, match="no result yet"):
-        card.describe(run, "alice/ships")
-    found = card.safe_write(run, "alice/ships", tmp_path / "out")
+        card.describe(RunFacts(run), "alice/ships")
+    found = card.safe_write(RunFacts(run), "alice/ships", tmp_path / "out")
     assert "all-MiniLM-L6-v2" in found.text and found.problems == ("what was measured (RunError)",)
 
 
@@ -855,4 +863,4 @@ def test_the_origin_of_older_runs_is_what_their_words_tell_for_sure() -> None:
 def test_the_mask_token_is_the_model_s_own(tmp_path: Path) -> None:
     for written in ('"<mask>"', '{"content": "<mask>", "lstrip": true}'):
         (tmp_path / "tokenizer_config.json").write_text(f'{{"mask_token": {written}}}')
-        assert examples.mask_token(tmp_path) == "<mask>"
+        assert mask_token(tmp_path) == "<mask>"

@@ -15,7 +15,7 @@ from bertspace import models, publish
 from bertspace.errors import BertspaceError, Cancelled, HubError, HubUnreachable, RunError
 from bertspace.hub import Rights, acting
 from bertspace.hub import commit as hub_commit
-from bertspace.publish import Destination, pushing
+from bertspace.publish import Destination, RunFacts, pushing
 from bertspace.runs import Run
 from bertspace.schema import RunState
 from bertspace.training import session
@@ -48,6 +48,15 @@ def test_a_push_brings_all_that_belongs_to_a_model_and_is_verified(hub: Any, ali
     assert hub.repo(NAME).private and hub.repo(NAME).refs["main"] == done.commit
     assert publish.published(run) == [done]
     assert told[0] == "Looking at the account" and told[-1] == "Pulling it again to compare"
+
+
+def test_a_push_reads_the_settings_of_its_run_once(
+    hub: Any, alice: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, count = Run.config, []
+    monkeypatch.setattr(Run, "config", lambda self: count.append(self.id) or read(self))
+    assert publish.push(run, Destination(NAME)).verified
+    assert count == [run.id]
 
 
 def test_pushing_the_same_again_makes_no_second_commit(hub: Any, alice: str, run: Run) -> None:
@@ -127,7 +136,7 @@ def test_a_refusal_is_told_at_once_and_loses_nothing(
     hub.fail(**fault)
     with pytest.raises(HubError) as caught:
         publish.push(run, Destination(NAME))
-    assert said in str(caught.value) and caught.value.hint.endswith(publish.KEPT)
+    assert said in str(caught.value) and caught.value.hint.endswith(publish.NOTHING_LOST)
     assert weights(run) == before
     done = publish.push(run, Destination(NAME))
     assert (done.verified, len(hub.commits(NAME))) == (True, 2)
@@ -228,7 +237,7 @@ def test_a_refusal_of_the_storage_is_told_without_xet_too(hub: Any, alice: str, 
     hub.fail(413, path="/storage/", method="PUT")
     with pytest.raises(HubError) as caught:
         publish.push(run, Destination(NAME))
-    assert "too large for the Hub" in str(caught.value) and caught.value.hint.endswith(publish.KEPT)
+    assert "too large for the Hub" in str(caught.value) and caught.value.hint.endswith(publish.NOTHING_LOST)
     assert publish.push(run, Destination(NAME)).verified
 
 
@@ -244,7 +253,7 @@ def test_trouble_that_stays_is_told_in_the_end(
         publish.push(run, Destination(NAME), tell=told.append)
     said = f"The Hub has trouble of its own with {NAME} (status 503): a fault was asked for (503)."
     assert caught.value.message == said
-    assert caught.value.hint.endswith(publish.KEPT)
+    assert caught.value.hint.endswith(publish.NOTHING_LOST)
     assert f"{caught.value.message} Trying again in 1 s" in told
     hub.calm()
     assert publish.push(run, Destination(NAME)).verified
@@ -414,7 +423,7 @@ def test_a_model_is_copied_whole_while_the_run_replaces_it(run: Run, tiny_bert: 
     thread.start()
     try:
         for _ in range(100):
-            with pushing._copied(twin, False) as folder:
+            with pushing._copied(RunFacts(twin), False) as folder:
                 assert names <= {path.name for path in folder.iterdir()}
     finally:
         over.set()
@@ -440,7 +449,7 @@ def test_a_model_that_is_half_removed_is_copied_again(run: Run, monkeypatch: pyt
             real(model, adapter, folder)
 
     monkeypatch.setattr(pushing, "_link_model", link)
-    with pushing._copied(twin, False) as folder:
+    with pushing._copied(RunFacts(twin), False) as folder:
         assert (folder / HEAVY).read_bytes() == weights(run)
     assert seen == ["0", "1", "2"]
 
@@ -449,7 +458,7 @@ def test_a_model_that_never_holds_still_is_told(run: Run, monkeypatch: pytest.Mo
     monkeypatch.setattr(pushing, "COPY_SECONDS", 0)
     gone = Run(run.path.with_name("gone"))
     gone.path.mkdir()
-    with pytest.raises(RunError, match="is replaced time and again"), pushing._copied(gone, False):
+    with pytest.raises(RunError, match="is replaced time and again"), pushing._copied(RunFacts(gone), False):
         pass
 
 

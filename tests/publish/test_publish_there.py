@@ -10,8 +10,8 @@ from bertspace import publish
 from bertspace.errors import ConfigError, HubError, HubUnreachable, RunError
 from bertspace.hub import Rights, acting, reasons
 from bertspace.publish import Destination, roundtrip
-from bertspace.publish.belongings import is_models
 from bertspace.publish.card import check_front, mark
+from bertspace.publish.model_files import is_model_file
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 
@@ -78,8 +78,8 @@ def test_files_of_another_family_go_in_the_same_commit_and_a_persons_own_stay(
 
 
 def test_what_is_a_models_own_is_known_by_its_name() -> None:
-    assert not [name for name in OTHERS if not is_models(name)]
-    assert not [name for name in PERSONAL if is_models(name)]
+    assert not [name for name in OTHERS if not is_model_file(name)]
+    assert not [name for name in PERSONAL if is_model_file(name)]
 
 
 # A card by hand

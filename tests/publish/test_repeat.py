@@ -13,7 +13,7 @@ from bertspace import runs
 from bertspace.cli import main
 from bertspace.data.origin import Origin, origin
 from bertspace.data.tables import Table
-from bertspace.publish import card, repeat
+from bertspace.publish import RunFacts, card, repeat
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig
 
@@ -93,7 +93,7 @@ def test_the_settings_are_resolved_and_the_data_told_by_their_origin(
         capsys, "train", "--model", str(tiny_bert), "--train-file", str(tmp_path / "rows.csv"), *QUICK
     )
     run = runs.find(done["run"])
-    texts = repeat.texts(run, rows=False)
+    texts = repeat.texts(RunFacts(run), rows=False)
     told = yaml.safe_load(texts[repeat.CONFIG])
     assert TrainConfig.from_dict(told).train_file == "rows.csv"
     assert told["learning_rate"] > 0 and told["dropout"] == 0.1 and told["precision"] in ("bf16", "fp32")
@@ -120,7 +120,7 @@ def test_rows_stand_on_a_card_unasked_where_everybody_may_read_them(hub: Any, tm
         (run.path / "data").mkdir(parents=True)
         about = {"source": "x", "origin": {"dataset": name, "settings": {"seed": 1}}}
         (run.path / "data" / "source.json").write_text(json.dumps(about))
-        found[name] = card.shows_rows(run)
+        found[name] = card.shows_rows(RunFacts(run))
     assert [name for name, shown in found.items() if shown] == [
         "sample:office",
         "owner/open",

@@ -11,6 +11,7 @@ from bertspace import models
 from bertspace.errors import BertspaceError
 from bertspace.publish.card.content import Base
 from bertspace.schema import TrainConfig
+from bertspace.tasks import TASKS
 
 STARTER = Base(models.STARTER_HUB_ID, models.STARTER_REVISION, "apache-2.0", starter=True)
 MOST_GENERATIONS = 50  # of runs of runs
@@ -21,8 +22,7 @@ def base_of(config: TrainConfig) -> Base:
     name, task = config.model, config.task
     for generation in range(MOST_GENERATIONS):
         if name == "starter":
-            # For fill-mask its encoder was trained further: what is on the Hub has other weights.
-            adapted = task == "fill-mask"
+            adapted = TASKS[task].head == models.STARTER_HEAD  # what is on the Hub has other weights
             return replace(STARTER, direct=not generation and not adapted, adapted=adapted)
         if not name.startswith("run:"):
             return _named(name, direct=not generation)

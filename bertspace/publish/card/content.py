@@ -8,7 +8,8 @@ from typing import Any
 
 from bertspace.data.origin import Origin
 from bertspace.publish.repeat import Repeat
-from bertspace.tasks.intervals import Measured
+from bertspace.schema import TrainConfig
+from bertspace.tasks.card import ClassScore, Example, Score
 from bertspace.tasks.verdict import Verdict
 
 PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
@@ -22,7 +23,7 @@ class Base:
 
     repo_id: its id on the Hub, "" where there is none. direct: the training began with that model's very
     weights, and not with those of a run of it. license: as its own card has it. starter: it is bertspace's.
-    adapted: with bertspace's adapter for fill-mask in it.
+    adapted: with the adapter in it that comes with bertspace.
     """
 
     repo_id: str = ""
@@ -34,42 +35,17 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Score:
-    """One metric on the same rows: of the commonest label, of the base and of the fine-tuned model.
-
-    change: fine-tuned less base, resampled together.
-    """
-
-    metric: str
-    tuned: Measured
-    base: Measured | None = None
-    majority: float | None = None
-    change: Measured | None = None
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """A label's scores; rows: how many of it there were."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    rows: int
-
-
-@dataclass(frozen=True)
 class Results:
     """What was measured on one split.
 
-    count: rows (chunks or texts for fill-mask); masks: hidden tokens of them. confusion: rows by truth, then
-    by prediction, in the order of `classes`.
+    count: rows, as the task counts them. detail: by what they were measured, "164 hidden tokens", where that
+    is not the rows. confusion: rows by truth, then by prediction, in the order of `classes`.
     """
 
     split: str
     count: int
     scores: tuple[Score, ...]
-    masks: int = 0
+    detail: str = ""
     classes: tuple[ClassScore, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
 
@@ -87,16 +63,6 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Example:
-    """A held-out input, what is known of it, and what the model answered: (label or token, probability)."""
-
-    text: str
-    title: str
-    pair: str = ""
-    output: tuple[tuple[str, float], ...] = ()
-
-
-@dataclass(frozen=True)
 class Ran:
     """What the usage snippet printed when it was run, and with which transformers."""
 
@@ -109,18 +75,19 @@ class Card:
     """All that a finished run's card says. Texts are as the data has them; shares in 0..1; times in seconds.
 
     config: the settings as the training had them. training: what result.json says of how it went. curve:
-    (step, loss). repeat: how it is trained again. problems: the parts that could not be made, and why.
+    (step, loss). placeholder: an input to show in the place of examples. repeat: how it is trained again.
+    problems: the parts that could not be made, and why.
     """
 
     repo_id: str
     task: str
-    config: Mapping[str, Any]
+    config: TrainConfig
     base: Base
     license: str = ""
     language: tuple[str, ...] = ()
     adapter: bool = False
     model_type: str = ""
-    mask_token: str = ""
+    placeholder: str = ""
     parameters: int = 0
     label_names: tuple[str, ...] = ()
     pairs: bool = False

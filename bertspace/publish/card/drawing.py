@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bertspace.drawing import Chart, Line, Matrix, Point, in_a_row, thin
 from bertspace.publish.card.content import CONFUSION, CURVE, Card, Results
-from bertspace.publish.card.markdown import clean
 from bertspace.tasks import TASKS, metric
+from bertspace.words import one_line
 
 POINTS = 120  # of the training loss: of more, each is a mean of neighbours
 
@@ -27,7 +27,7 @@ def _write(path: Path, svg: str) -> None:
 
 
 def confusion_matrix(results: Results) -> Matrix:
-    return Matrix(results.split, [clean(each.label) for each in results.classes], results.confusion)
+    return Matrix(results.split, [one_line(each.label) for each in results.classes], results.confusion)
 
 
 def learning_curves(card: Card) -> tuple[Chart, Chart]:

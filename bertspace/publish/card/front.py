@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bertspace.data import SAMPLE_PREFIX
 from bertspace.errors import ConfigError
 from bertspace.publish.card.content import Card
-from bertspace.publish.card.markdown import clean
 from bertspace.tasks import METRICS, TASKS, samples
+from bertspace.words import one_line
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -60,17 +60,17 @@ def check_front(text: str) -> None:
         line = text.count("\n", 0, front.start(1)) + place.line + 1 if place else 0
         why = getattr(error, "problem", None) or str(error).partition("\n")[0] or type(error).__name__
         where = f"line {line}" if line else "its front matter"
-        raise ConfigError(f"The card's YAML is wrong in {where}: {clean(why, 200)}.", hint=hint) from error
+        raise ConfigError(f"The card's YAML is wrong in {where}: {one_line(why, 200)}.", hint=hint) from error
     if found is not None and not isinstance(found, dict):
         raise ConfigError("The card's front matter is no list of name: value lines.", hint=hint)
     try:
         ModelCard(text)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"The card's front matter is wrong: {clean(error, 200)}.", hint=hint) from error
+        raise ConfigError(f"The card's front matter is wrong: {one_line(error, 200)}.", hint=hint) from error
 
 
 def _language(card: Card) -> str | list[str] | None:
-    codes = [clean(code) for code in card.language]
+    codes = [one_line(code) for code in card.language]
     return codes[0] if len(codes) == 1 else codes or None
 
 
@@ -80,11 +80,11 @@ def _license(card: Card) -> dict[str, str]:
         return {}
     if _LICENSE.fullmatch(card.license):
         return {"license": card.license}
-    return {"license": "other", "license_name": clean(card.license, 80)}
+    return {"license": "other", "license_name": one_line(card.license, 80)}
 
 
 def _tags(card: Card) -> list[str]:
-    lora = ["lora"] if card.config.get("lora_rank") else []
+    lora = ["lora"] if card.config.lora_rank else []
     return list(dict.fromkeys(["bertspace", *filter(None, [card.model_type]), *lora]))
 
 
@@ -121,7 +121,7 @@ def _dataset(card: Card) -> tuple[str, str]:
         return _format(sample.file), f"{sample.title} (sample of bertspace)"
     part = card.results.split if card.results else ""
     file = origin.parts.get(part) or origin.parts.get("train") or card.source
-    return _format(file), clean(PurePath(file).name, 80)
+    return _format(file), one_line(PurePath(file).name, 80)
 
 
 def _format(file: str) -> str:
@@ -137,11 +137,11 @@ def _split(card: Card, part: str) -> str:
 
 def _widget(card: Card) -> list[dict[str, Any]]:
     """Texts to try, with the answers that were recorded; the Hub has no form for pairs."""
-    found = []
+    entries = []
     for example in card.examples:
         if example.pair:
             continue
         output = [{"label": name, "score": round(score, 4)} for name, score in example.output]
         entry: dict[str, Any] = {"text": example.text, "example_title": example.title}
-        found.append(entry | ({"output": output} if output else {}))
-    return found
+        entries.append(entry | ({"output": output} if output else {}))
+    return entries

@@ -8,28 +8,18 @@ begin a heading, a link, a formula or a tag.
 from __future__ import annotations
 
 import re
-import unicodedata
 
-LONGEST = 120  # characters of a text that is shown
-_JOINERS = "\u200c\u200d"  # format characters that letters and emojis are written with
+from bertspace.words import one_line
+
 # What means something to markdown or HTML anywhere; a colon inside a word begins emojis and addresses.
 _MEANS = re.compile(r"[\\`*_\[\]<>&|~$^@]|:(?=\S)|(?<=www)\.", re.IGNORECASE)
 _BEGINS = re.compile(r"^(?:[#+=-]|\d+[.)])")  # a heading, a list, a rule
 _PLAIN_CODE = re.compile(r"[^`|\\$\s](?:[^`|\\$]*[^`|\\$\s])?")
 
 
-def clean(text: object, longest: int = 0) -> str:
-    """One line without control characters and turned directions, cut after so many characters (0: never)."""
-    joined = " ".join(str(text).split())
-    kept = "".join(
-        char for char in joined if char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs")
-    )
-    return kept if not longest or len(kept) <= longest else kept[: longest - 1].rstrip() + "…"
-
-
 def prose(text: object, longest: int = 0) -> str:
     """The text as words in a line or a table."""
-    return _MEANS.sub(_entity, clean(text, longest))
+    return _MEANS.sub(_entity, one_line(text, longest))
 
 
 def item(text: object) -> str:
@@ -39,7 +29,7 @@ def item(text: object) -> str:
 
 def code(text: object, longest: int = 0) -> str:
     """The text as code in a line or a table."""
-    line = clean(text, longest)
+    line = one_line(text, longest)
     if _PLAIN_CODE.fullmatch(line):
         return f"`{line}`"
     return f"<code>{prose(line)}</code>" if line else ""

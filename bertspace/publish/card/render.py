@@ -1,4 +1,4 @@
-"""A card as README.md, and the border that keeps a card's faults away from the weights."""
+"""A card as README.md; a fault in it never keeps the weights from being pushed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from bertspace.data import PARTS
-from bertspace.data.labels import parse_names
 from bertspace.drawing import WIDTH
 from bertspace.publish.card import drawing, markdown, sentences
-from bertspace.publish.card.base import base_of
 from bertspace.publish.card.content import CONFUSION, CURVE, Base, Card, Label
-from bertspace.publish.card.facts import Parts, describe
+from bertspace.publish.card.description import Parts, begun, describe
 from bertspace.publish.card.front import metadata
 from bertspace.publish.card.mark import marked
 from bertspace.publish.card.snippet import run_snippet, usage
-from bertspace.runs import Run
+from bertspace.publish.run_facts import RunFacts
+from bertspace.schema import TrainConfig
 from bertspace.tasks import metric
 from bertspace.words import decimals
 
@@ -53,7 +52,7 @@ def write_minimal(card: Card) -> str:
 
 
 def safe_write(
-    run: Run,
+    facts: RunFacts,
     repo_id: str,
     folder: Path,
     *,
@@ -64,20 +63,22 @@ def safe_write(
     model_folder: Path | None = None,
     base_folder: Path | None = None,
 ) -> Written:
-    """README.md and its pictures in the folder, as good as they can be made; what failed is told.
+    """README.md and its pictures in the folder, as good as they can be made; what failed is named.
 
-    model_folder: what goes up, for running the usage snippet; without it nothing is said to have been run.
-    base_folder: the base model's files, for an adapter.
-    The border: whatever the run's folder holds, this returns a card that can be pushed, so that a card never
+    model_folder: what goes up, for running the usage snippet; without it the card does not claim that it was
+    run. base_folder: the base model's files, for an adapter.
+    Whatever the run's folder holds, this returns a card that can be pushed, so that a card never
     stands between a training and its weights. A part that fails is left out and named in `problems` and in a
     comment of the text; where all fails there is a card of front matter and a sentence. Only a folder that
     cannot be written to raises (OSError).
     """
     parts = Parts()
     settings: dict[str, Any] = {"license": license, "language": language, "adapter": adapter}
-    described = parts.get("what was measured", lambda: describe(run, repo_id, texts=texts, **settings), None)
+    described = parts.get(
+        "what was measured", lambda: describe(facts, repo_id, texts=texts, **settings), None
+    )
     if described is None:
-        bare = replace(_bare(run, repo_id, **settings), problems=tuple(parts.problems))
+        bare = replace(_bare(facts, repo_id, **settings), problems=tuple(parts.problems))
         return _put(folder, write_minimal(bare), bare)
     card = described
     if model_folder is not None:
@@ -104,16 +105,10 @@ def _put(folder: Path, text: str, card: Card) -> Written:
     return Written(text, card.pictures, card.problems)
 
 
-def _bare(run: Run, repo_id: str, **settings: Any) -> Card:
+def _bare(facts: RunFacts, repo_id: str, **settings: Any) -> Card:
     """What a run's settings alone tell, or nothing."""
-    parts = Parts()
-    config = parts.get("the settings", run.config, None)
-    base = parts.get("the base model", lambda: base_of(config), None) if config else None
-    license = settings["license"].strip().lower() or (base.license if base else "")
-    codes = tuple(code for part in settings["language"].split(",") if (code := part.strip()))
-    card = Card(repo_id, config.task if config else "", {}, base or Base())
-    card = replace(card, license=license, language=codes, adapter=settings["adapter"])
-    return replace(card, label_names=parse_names(config.label_names)) if config else card
+    nothing = Card(repo_id, "", TrainConfig(), Base(), license=settings["license"].strip().lower())
+    return Parts().get("the settings", lambda: begun(facts, repo_id, facts.config, **settings), nothing)
 
 
 def _joined(front: str, body: str) -> str:
@@ -146,8 +141,10 @@ def _names(card: Card) -> dict[str, Any]:
         "c": card,
         "summary": sentences.summary(card),
         "snippet": usage(card),
+        "without_pipeline": sentences.without_pipeline(card),
         "note": _note(card),
-        "unit": sentences.unit(card),
+        "measured_on": sentences.measured_on(card),
+        "intervals": sentences.intervals(card),
         "majority": any(score.majority is not None for score in results.scores) if results else False,
         "base_column": sentences.base_column(card),
         "classes": sorted(classes, key=lambda each: each.f1)[:MOST_LABELS] if _many(classes) else classes,
@@ -156,7 +153,6 @@ def _names(card: Card) -> dict[str, Any]:
         "parts": [part for part in PARTS if part in card.rows],
         "epochs": sentences.shown_epochs(card),
         "epoch_metrics": sentences.epoch_metrics(card),
-        "kept": sentences.kept(card),
         "source": sentences.source(card),
         "rows": sentences.rows(card),
         "split": list(sentences.split(card)),
@@ -168,7 +164,7 @@ def _names(card: Card) -> dict[str, Any]:
         "project": sentences.PROJECT,
         "texts": any(label.texts for label in labels),
         "confusion": CONFUSION if CONFUSION in card.pictures else "",
-        "confusion_width": round(drawing.confusion_matrix(results).width) if results else 0,
+        "confusion_width": round(drawing.confusion_matrix(results).width) if results and classes else 0,
         "curve_width": WIDTH,
         "curve": CURVE if CURVE in card.pictures else "",
         "right": sum(row[place] for place, row in enumerate(results.confusion)) if results else 0,

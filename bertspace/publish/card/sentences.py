@@ -8,18 +8,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bertspace.data import PARTS, SAMPLE_PREFIX
-from bertspace.publish.card.content import PART_NAMES, Card, Score
+from bertspace.publish.card.content import PART_NAMES, Card
 from bertspace.publish.card.markdown import code, prose
 from bertspace.publish.repeat import VERSIONS
+from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, metric, samples
+from bertspace.tasks.card import About, Score
 from bertspace.tasks.intervals import Measured
 from bertspace.words import counted, duration, listed, percent, signed, size
 
 HUB = "https://huggingface.co"
 PROJECT = f"{HUB}/models?other=bertspace"  # what else was made with it
 MOST_COLUMNS = 20  # of a file that are named
-NAMED = 6  # labels that the first sentence names
-PROBE = "Probe on the frozen base"
+BASELINES = {  # as a heading, and after "against 0.81"
+    "probe": ("Probe on the frozen base", "for a probe on the frozen base"),
+    "model": ("Base", "before"),
+}
 _SCHEDULES = {"linear": "linear decay", "cosine": "cosine decay", "constant_with_warmup": "constant"}
 
 
@@ -38,15 +42,11 @@ def base(card: Card) -> str:
 
 
 def _purpose(card: Card) -> str:
-    if not card.task:
-        return "fine-tuned with bertspace"
-    if card.task == "fill-mask":
-        return f"trained further as a masked language model on {_data_name(card)}"
-    what = "pairs of texts" if card.pairs else "texts"
-    if 0 < len(card.label_names) <= NAMED:
-        return f"fine-tuned to classify {what} as {listed([code(name) for name in card.label_names], 'or')}"
-    by = f" by {len(card.label_names):,} labels" if card.label_names else ""
-    return f"fine-tuned to classify {what}{by}"
+    return TASKS[card.task].card.purpose(_about(card)) if card.task else "fine-tuned with bertspace"
+
+
+def _about(card: Card) -> About:
+    return About(card.config, tuple(map(code, card.label_names)), _data_name(card), card.pairs)
 
 
 def _reached(card: Card) -> str:
@@ -57,16 +57,15 @@ def _reached(card: Card) -> str:
     words = f"{known.phrase} {known.figure(score.tuned.value)} on {_count(card)}"
     if score.base is None:
         return words
-    against = "for a probe on the frozen base" if card.task == "text-classification" else "before"
+    _, against = BASELINES[TASKS[card.task].baseline]
     return f"{words}, against {known.figure(score.base.value)} {against}"
 
 
-def unit(card: Card) -> str:
+def measured_on(card: Card) -> str:
     """What was measured on: 27 validation rows, 9 validation chunks (164 hidden tokens)."""
     if card.results is None:
         return ""
-    masks = card.results.masks
-    return _count(card) + (f" ({counted(masks, 'hidden token')})" if masks else "")
+    return _count(card) + (f" ({card.results.detail})" if card.results.detail else "")
 
 
 def _count(card: Card) -> str:
@@ -76,16 +75,29 @@ def _count(card: Card) -> str:
 
 def _row(card: Card) -> str:
     """What one row is."""
-    if card.task != "fill-mask":
-        return "row"
-    return "chunk" if card.config["chunk_size"] else "text"
+    return TASKS[card.task].unit(card.config)
 
 
 def base_column(card: Card) -> str:
     """The heading of the base's figures; "" where there are none."""
     if card.results is None or all(score.base is None for score in card.results.scores):
         return ""
-    return PROBE if card.task == "text-classification" else "Base"
+    return BASELINES[TASKS[card.task].baseline][0]
+
+
+def intervals(card: Card) -> str:
+    """How the intervals were found, and what the base's figures are; "" where there is none of them."""
+    has_base = bool(base_column(card))
+    how = TASKS[card.task].card.intervals(_row(card), has_base) if card.results else ""
+    sentences = [f"In brackets: 95 % intervals, {how}"] if how else []
+    if has_base and TASKS[card.task].baseline == "probe":
+        rows = card.training["base"].get("probe_rows")
+        fitted = f", fitted on {rows:,} training rows" if rows else ""
+        sentences.append(
+            f"The probe is a logistic regression on the mean-pooled features of the frozen base{fitted}; it "
+            "shows what the base knew before it was fine-tuned."
+        )
+    return " ".join(sentences)
 
 
 def interval(measured: Measured, name: str) -> str:
@@ -106,21 +118,6 @@ def change(score: Score) -> str:
     if score.change.low is None or score.change.high is None:
         return value
     return f"{value} ({signed(figure(score.change.low))} to {signed(figure(score.change.high))})"
-
-
-def kept(card: Card) -> str:
-    """Which epoch's model this is, and what chose it."""
-    if not card.epochs:
-        return ""
-    step = int(card.training["best_step"])
-    chosen = next((each for each in card.epochs if each["step"] == step), None)
-    if not (card.config["best_metric"] or card.config["patience"]) or chosen is None:
-        return f"The model is the one after the last step ({step:,}); it was not chosen by a metric."
-    name = metric(card.training["headline"]).phrase
-    return (
-        f"The model is the one after epoch {chosen['epoch']:g} (step {step:,}), the best of "
-        f"{len(card.epochs)} by {name} on the validation rows."
-    )
 
 
 def _data_name(card: Card) -> str:
@@ -149,22 +146,24 @@ def source(card: Card) -> str:
 def split(card: Card) -> Iterator[str]:
     """How the rows were divided and drawn, a sentence each."""
     config = card.config
-    kept = ", keeping each label's share" if card.label_names else ""
+    stratified = ", keeping each label's share" if card.label_names else ""
     if card.origin.parts and "validation" not in card.origin.parts:
-        held_out = percent(round(10_000 * config["validation_share"]), 10_000)
+        held_out = percent(round(10_000 * config.validation_share), 10_000)
         what = "rows" if card.label_names else "texts"
         yield (
-            f"{held_out} of the {what} were held out at random for validation{kept} (seed {config['seed']})."
+            f"{held_out} of the {what} were held out at random for validation{stratified} "
+            f"(seed {config.seed})."
         )
-    if config["max_train_rows"]:
-        yield f"Training used a random sample of at most {config['max_train_rows']:,} {_row(card)}s."
+    if config.max_train_rows:
+        yield f"Training used a random sample of at most {config.max_train_rows:,} {_row(card)}s."
 
 
 def rows(card: Card) -> str:
     """243 training rows, 27 validation rows."""
     what = _row(card)
-    found = [counted(card.rows[part], f"{PART_NAMES[part]} {what}") for part in PARTS if part in card.rows]
-    return listed(found) if found else ""
+    return listed(
+        [counted(card.rows[part], f"{PART_NAMES[part]} {what}") for part in PARTS if part in card.rows]
+    )
 
 
 # Settings
@@ -172,85 +171,74 @@ def rows(card: Card) -> str:
 
 def settings(card: Card) -> Iterator[tuple[str, str]]:
     """What decided the training, and what it took: (name, value)."""
-    config, told = card.config, card.training
-    if not told:
+    config, result = card.config, card.training
+    if not result:
         return
-    yield "Epochs", f"{told['epochs'][-1]['epoch']:g} ({counted(int(told['steps']), 'step')})"
+    yield "Epochs", f"{result['epochs'][-1]['epoch']:g} ({counted(int(result['steps']), 'step')})"
     yield "Batch", _batch(config, _row(card))
-    warm_up = f", warm-up over {percent(round(1000 * config['warmup_ratio']), 1000)} of the steps"
-    schedule = f", {_SCHEDULES[config['schedule']]}" + (warm_up if config["warmup_ratio"] else "")
-    yield "Learning rate", f"{config['learning_rate']:g}{schedule}"
+    warm_up = f", warm-up over {percent(round(1000 * config.warmup_ratio), 1000)} of the steps"
+    schedule = f", {_SCHEDULES[config.schedule]}" + (warm_up if config.warmup_ratio else "")
+    yield "Learning rate", f"{config.learning_rate:g}{schedule}"
     yield "Optimizer", _optimizer(config)
     if dropout := _dropout(card):
         yield "Dropout", dropout
-    if config["label_smoothing"]:
-        yield "Label smoothing", f"{config['label_smoothing']:g}"
-    yield from _lengths(card)
+    if config.label_smoothing:
+        yield "Label smoothing", f"{config.label_smoothing:g}"
+    yield from TASKS[card.task].card.settings(config)
     yield "Trained", _trained(card)
     yield (
         "Precision",
-        {"no": "fp32"}.get(str(told["environment"]["precision"]), told["environment"]["precision"]),
+        {"no": "fp32"}.get(str(result["environment"]["precision"]), result["environment"]["precision"]),
     )
-    yield "Seed", str(config["seed"])
+    yield "Seed", str(config.seed)
     yield (
         "Time",
-        f"{duration(told['training_seconds'])} of training steps, {duration(told['seconds'])} in total",
+        f"{duration(result['training_seconds'])} of training steps, {duration(result['seconds'])} in total",
     )
-    yield from _machine(told, ("peft",) if config["lora_rank"] else ())
+    yield from _machine(result, ("peft",) if config.lora_rank else ())
 
 
 def _dropout(card: Card) -> str:
     """The one rate, or those that the model has of its own; "" where none is known."""
-    rate = card.repeat.settings.get("dropout", card.config["dropout"])
+    rate = card.repeat.settings.get("dropout", card.config.dropout)
     if rate is not None:
         return f"{rate:g}"
     rates = [f"{rate:g} ({code(name)})" for name, rate in card.repeat.dropouts.items()]
     return f"the model's own: {', '.join(rates)}" if rates else ""
 
 
-def _batch(config: Mapping[str, Any], row: str) -> str:
-    times = config["gradient_accumulation"]
-    more = f", {times} batches a step ({config['batch_size'] * times:,} {row}s)" if times > 1 else ""
-    return f"{counted(config['batch_size'], row)}{more}"
+def _batch(config: TrainConfig, row: str) -> str:
+    times = config.gradient_accumulation
+    more = f", {times} batches a step ({config.batch_size * times:,} {row}s)" if times > 1 else ""
+    return f"{counted(config.batch_size, row)}{more}"
 
 
-def _optimizer(config: Mapping[str, Any]) -> str:
-    clipped = f", gradients clipped at {config['max_grad_norm']:g}" if config["max_grad_norm"] else ""
-    return f"AdamW, weight decay {config['weight_decay']:g}{clipped}"
-
-
-def _lengths(card: Card) -> Iterator[tuple[str, str]]:
-    config = card.config
-    if card.task == "fill-mask":
-        hidden = f"{percent(round(1000 * config['mask_probability']), 1000)} of the "
-        yield "Masked", hidden + ("words, whole" if config["whole_words"] else "tokens")
-    if card.task == "fill-mask" and config["chunk_size"]:
-        yield "Chunks", f"{config['chunk_size']:,} tokens"
-    else:
-        yield "Maximum length", f"{config['max_length']:,} tokens"
+def _optimizer(config: TrainConfig) -> str:
+    clipped = f", gradients clipped at {config.max_grad_norm:g}" if config.max_grad_norm else ""
+    return f"AdamW, weight decay {config.weight_decay:g}{clipped}"
 
 
 def _trained(card: Card) -> str:
     config, count = card.config, card.training.get("parameters") or {}
     how = []
-    if config["lora_rank"]:
-        how.append(f"LoRA of rank {config['lora_rank']}, biases, LayerNorms and the head")
-    if config["freeze_layers"]:
-        how.append(f"embeddings and {counted(config['freeze_layers'], 'layer')} frozen")
+    if config.lora_rank:
+        how.append(f"LoRA of rank {config.lora_rank}, biases, LayerNorms and the head")
+    if config.freeze_layers:
+        how.append(f"embeddings and {counted(config.freeze_layers, 'layer')} frozen")
     if not count:
         return "; ".join(how) or "all parameters"
     trained, every = count["trained"], count["all"]
-    said = f"all {every:,} parameters" if trained == every else f"{trained:,} of {every:,} parameters"
-    return "; ".join([said, *how])
+    counts = f"all {every:,} parameters" if trained == every else f"{trained:,} of {every:,} parameters"
+    return "; ".join([counts, *how])
 
 
-def _machine(told: Mapping[str, Any], more: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    environment = told["environment"]
+def _machine(result: Mapping[str, Any], more: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    environment = result["environment"]
     processes = int(environment.get("processes", 1))
     device = re.sub(r", (?:bf16|fp16|fp32)$", "", str(environment["device"]))  # its best, not the run's
     shared = " that share the weights (FSDP)" if environment.get("sharded") else ""
     yield "Hardware", f"{prose(device)}{f', {processes} processes{shared}' if processes > 1 else ''}"
-    if memory := told.get("peak_memory_bytes"):
+    if memory := result.get("peak_memory_bytes"):
         yield "Peak memory", size(memory)
     known = [name for name in (*VERSIONS, *more) if name in environment]
     yield "Versions", ", ".join(f"{name} {prose(environment[name])}" for name in known)
@@ -258,14 +246,14 @@ def _machine(told: Mapping[str, Any], more: tuple[str, ...]) -> Iterator[tuple[s
 
 def repeated(card: Card) -> str:
     """What the command that trains the model again needs and comes to."""
-    told = card.repeat
-    if not told.command:
+    repeat = card.repeat
+    if not repeat.command:
         return ""
     needed = "with bertspace installed" if card.origin.dataset else "with bertspace and the files below"
     words = f"In a copy of this repository, {needed}, this command trains the model again"
     if card.training.get("stopped"):
         words += ", beyond the step at which it was stopped"
-    if not told.exact:
+    if not repeat.exact:
         return f"{words}:"
     threads = int(card.training["environment"].get("threads", 0))
     machine = f"on such a CPU with {counted(threads, 'thread')}" if threads else "on such a CPU"
@@ -284,18 +272,22 @@ def files(card: Card) -> Iterator[str]:
         )
 
 
+def without_pipeline(card: Card) -> str:
+    """How a model is loaded that no pipeline runs; "" where one does."""
+    task = TASKS[card.task]
+    return (
+        ""
+        if task.card.pipeline
+        else f"Transformers has no pipeline for it: load it with `{task.auto_class}`."
+    )
+
+
 def intended(card: Card) -> list[str]:
     """What the model is for, and what it is not known to be good for."""
     if card.results is None:
         return []
-    of = f"texts like those of {_data_name(card)}"
-    if card.task == "fill-mask":
-        use = f"To fill in words hidden in {of}, or as a base to be fine-tuned on such texts."
-    else:
-        kind = "pairs of texts" if card.pairs else "texts"
-        use = f"To put {kind} like those of {_data_name(card)} under one of {len(card.label_names):,} labels."
     return [
-        use,
+        TASKS[card.task].card.use(_about(card)),
         "It was measured on rows of the same origin only: try it on texts of your own before you rely on it "
         "on others. Language models repeat the prejudices of the texts that they were trained on; no "
         "decision about a person should rest on this one alone.",
@@ -334,15 +326,14 @@ def licence(card: Card) -> str:
 
 def epoch_metrics(card: Card) -> list[str]:
     """The columns of the epochs' table."""
-    shown = ["train_loss", "loss", TASKS[card.task].headline]
-    shown += ["f1_macro"] if card.task == "text-classification" else ["accuracy"]
+    shown = ["train_loss", "loss", *(metric.name for metric in TASKS[card.task].metrics[:2])]
     if (chosen := card.training.get("headline")) and chosen not in shown:
         shown.append(chosen)
     return [name for name in shown if card.epochs and name in card.epochs[0]]
 
 
 def shown_epochs(card: Card, most: int = 20) -> list[Mapping[str, float]]:
-    """Evenly thinned where there are many; the first, the kept and the last among them."""
+    """Evenly thinned where there are many; the first, the best and the last among them."""
     step = math.ceil(len(card.epochs) / most)
     best = card.training.get("best_step")
     last = len(card.epochs) - 1

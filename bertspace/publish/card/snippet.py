@@ -6,55 +6,54 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bertspace import processes
 from bertspace.errors import ModelError, without_paths
-from bertspace.publish.card.content import Card, Example, Ran
-from bertspace.publish.card.markdown import clean
+from bertspace.publish.card.content import Card, Ran
+from bertspace.tasks import TASKS
+from bertspace.tasks.card import Example
+from bertspace.words import one_line
 
-ALL_LABELS = 6  # up to so many, every label's score is shown; of more the first five
 SECONDS = 300.0
 MEMORY, TIMES_FILES = 2 * 1024**3, 4  # bytes that the lines may take: so much, and of the weights' files
-_OBJECT = {"text-classification": "classify", "fill-mask": "fill_mask"}
-_HEAD = {"text-classification": "AutoModelForSequenceClassification", "fill-mask": "AutoModelForMaskedLM"}
-_PRINTED = {"text-classification": "label", "fill-mask": "token_str"}
 
 # Runs in a process of its own: the lines as a person would paste them, then the other examples.
 _DRIVER = """
 import contextlib, io, json, sys
 from bertspace.safety import confine
-told = json.load(sys.stdin)
-confine.memory(told["memory"])
+order = json.load(sys.stdin)
+confine.memory(order["memory"])
 names, printed = {}, io.StringIO()
 with contextlib.redirect_stdout(printed):
-    exec(compile(told["code"], "snippet.py", "exec"), names)
-    answers = [names[told["object"]](each, top_k=told["top_k"]) for each in told["inputs"]]
+    exec(compile(order["code"], "snippet.py", "exec"), names)
+    answers = [names[order["variable"]](each, **order["options"]) for each in order["inputs"]]
 import transformers
-found = [[(each[told["key"]], each["score"]) for each in answer] for answer in answers]
+found = [[(each[order["answer"]], each["score"]) for each in answer] for answer in answers]
 print(json.dumps({"printed": printed.getvalue(), "answers": found, "transformers": transformers.__version__}))
 """
 
 
 def usage(card: Card, model: str = "", base: str = "") -> str:
-    """Lines that use the model; "" for an adapter to weights that the Hub lacks.
+    """Lines that use the model; "" where there can be none.
 
-    model, base: folders in place of the names.
+    That is where no pipeline runs it, and for an adapter to weights that the Hub lacks. model, base: folders
+    in place of the names.
     """
-    example = card.examples[0] if card.examples else _neutral(card)
-    if example is None or (card.adapter and not card.base.direct):
+    part = TASKS[card.task].card
+    example = card.examples[0] if card.examples else _placeholder(card)
+    if example is None or not part.pipeline or (card.adapter and not card.base.direct):
         return ""
     loading = _loading_adapter(card, model, base) if card.adapter else _loading(card, model)
-    name, key = _OBJECT[card.task], _PRINTED[card.task]
     given = "pair" if example.pair else "text"
-    top_k = "" if card.task == "fill-mask" else f", top_k={_top_k(card)}"
     return (
         f"{loading}\n"
         f"{given} = {_written(_input(example))}\n"
-        f"for guess in {name}({given}{top_k}):\n"
-        f"    print(f\"{{guess['score']:.3f}}  {{guess['{key}']}}\")\n"
+        f"for guess in {part.variable}({given}{_options(part.call_options(len(card.label_names)))}):\n"
+        f"    print(f\"{{guess['score']:.3f}}  {{guess['{part.answer}']}}\")\n"
     )
 
 
@@ -70,33 +69,31 @@ def run_snippet(
     code = usage(card, str(model_folder.resolve()), str(base_folder.resolve()) if base_folder else "")
     if not code:
         return card
-    told = {
+    part = TASKS[card.task].card
+    order = {
         "code": code,
-        "object": _OBJECT[card.task],
-        "key": _PRINTED[card.task],
-        "top_k": _top_k(card) or 5,
+        "variable": part.variable,
+        "answer": part.answer,
+        "options": part.call_options(len(card.label_names)),
         "memory": _memory(model_folder, *([base_folder] if base_folder else [])),
         "inputs": [_input(example) for example in card.examples],
     }
-    if card.task == "text-classification":
-        told["top_k"] = _top_k(card)
-    found = _run(told, seconds)
+    found = _run(order, seconds)
     answers = tuple(
-        replace(example, output=tuple((clean(name), float(score)) for name, score in answer))
+        replace(example, output=tuple((one_line(name), float(score)) for name, score in answer))
         for example, answer in zip(card.examples, found["answers"], strict=True)
     )
     lines = "\n".join(line.rstrip() for line in found["printed"].splitlines())
     return replace(card, examples=answers, ran=Ran(lines, found["transformers"]))
 
 
-def _neutral(card: Card) -> Example | None:
+def _placeholder(card: Card) -> Example | None:
     """An input that is nobody's, for a card that shows no text of the data."""
-    if card.task == "text-classification":
-        return Example("A text of yours.", "", "Another one." if card.pairs else "")
-    return Example(f"It was a {card.mask_token} day.", "") if card.mask_token else None
+    pair = "Another one." if card.pairs else ""
+    return Example(card.placeholder, "", pair) if card.placeholder else None
 
 
-def _run(told: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _run(order: dict[str, Any], seconds: float) -> dict[str, Any]:
     environment = processes.bare_environment() | {
         "CUDA_VISIBLE_DEVICES": "",  # a training may need all of the GPU
         "PYTHONIOENCODING": "utf-8",
@@ -106,7 +103,7 @@ def _run(told: dict[str, Any], seconds: float) -> dict[str, Any]:
         try:
             done = subprocess.run(
                 [sys.executable, "-c", _DRIVER],
-                input=json.dumps(told),
+                input=json.dumps(order),
                 capture_output=True,
                 text=True,
                 encoding="utf-8",
@@ -131,35 +128,37 @@ def _memory(*folders: Path) -> int:
     return MEMORY + TIMES_FILES * sum(path.stat().st_size for path in weights)
 
 
-def _top_k(card: Card) -> int | None:
-    return None if card.task == "text-classification" and len(card.label_names) <= ALL_LABELS else 5
-
-
 def _input(example: Example) -> str | dict[str, str]:
     return {"text": example.text, "text_pair": example.pair} if example.pair else example.text
 
 
+def _options(options: Mapping[str, Any]) -> str:
+    """After a call's other arguments."""
+    return "".join(f", {name}={_written(value)}" for name, value in options.items())
+
+
 def _loading(card: Card, model: str) -> str:
-    truncation = ", truncation=True" if card.task == "text-classification" else ""
+    part, name = TASKS[card.task].card, _written(model or card.repo_id)
     return (
         "from transformers import pipeline\n\n"
-        f'{_OBJECT[card.task]} = pipeline("{card.task}", model={_written(model or card.repo_id)}{truncation})'
+        f'{part.variable} = pipeline("{part.pipeline}", model={name}{_options(part.options)})'
     )
 
 
 def _loading_adapter(card: Card, model: str, base: str) -> str:
-    head, here = _HEAD[card.task], _written(model or card.repo_id)
+    task, here = TASKS[card.task], _written(model or card.repo_id)
+    part, head = task.card, task.auto_class
     labels = dict(enumerate(map(str, card.label_names)))
-    options = f", num_labels={len(labels)}, id2label={_written(labels)}" if labels else ""
+    options = _options({"num_labels": len(labels), "id2label": labels} if labels else {})
     revision = f', revision="{card.base.revision}"' if card.base.revision and not base else ""
-    truncation = ", truncation=True" if card.task == "text-classification" else ""
     return (
         "from peft import PeftModel\n"
         f"from transformers import {head}, AutoTokenizer, pipeline\n\n"
         f"base = {head}.from_pretrained({_written(base or card.base.repo_id)}{revision}{options})\n"
         f"model = PeftModel.from_pretrained(base, {here}).merge_and_unload()\n"
         f"tokenizer = AutoTokenizer.from_pretrained({here})\n"
-        f'{_OBJECT[card.task]} = pipeline("{card.task}", model=model, tokenizer=tokenizer{truncation})'
+        f'{part.variable} = pipeline("{part.pipeline}", model=model, tokenizer=tokenizer'
+        f"{_options(part.options)})"
     )
 
 
@@ -167,6 +166,8 @@ def _written(value: Any) -> str:
     """A value as Python; JSON's double quotes where there is a choice."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict):
+        return repr(value)
     pairs = (
         f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(each, ensure_ascii=False)}"
         for key, each in value.items()

@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from bertspace.tasks.answers import Answer
 
+MASK = "[MASK]"  # what a person types, whatever the model's own mask token is
+
 
 @dataclass(frozen=True)
 class Filled(Answer):

@@ -28,7 +28,8 @@ from bertspace.tasks.base import (
     pad,
     width_of,
 )
-from bertspace.tasks.fill_mask.answer import Filled, filled_in
+from bertspace.tasks.fill_mask.answer import MASK, Filled, filled_in
+from bertspace.tasks.fill_mask.card import FillMaskCard
 from bertspace.tasks.metrics import ACCURACY, PERPLEXITY
 from bertspace.tasks.verdict import Verdict
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-MASK = "[MASK]"  # what a person types, whatever the model's own mask token is
+LONGEST_EXAMPLE = 200  # characters
 # The number of masks, and so the size of their logits, differs from batch to batch, and sizes that always
 # differ break the heap into pieces: 3.4 GiB after 50 steps of 32 x 128 tokens and rising, 2.3 so.
 MASKS_ROUNDED_TO = 64
@@ -54,6 +55,7 @@ class FillMask(Task):
     headline = "perplexity"
     answer = Filled
     baseline = "model"
+    card = FillMaskCard()
     page = "bertspace.ui.tasks.fill_mask:FillMaskPage"
     head_weights = re.compile(
         r"(^|\.)(cls\.predictions|lm_head|predictions|vocab_(transform|layer_norm|projector)|lm_predictions"
@@ -208,8 +210,9 @@ class FillMask(Task):
         return {"filled": filled, "masks": [each.scores for each in answers]}
 
     def examples(self, frame: pd.DataFrame, most: int, longest: int = 200) -> list[tuple[str, str]]:
-        """Sentences with their longest word masked."""
-        return [(each, "") for each in itertools.islice(masked_sentences(frame["text"], longest), most)]
+        """Sentences with their longest word masked, short enough for any model to read the mask."""
+        sentences = masked_sentences(frame["text"], min(longest, LONGEST_EXAMPLE))
+        return [(each, "") for each in itertools.islice(sentences, most)]
 
     def predict(
         self,

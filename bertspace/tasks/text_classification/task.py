@@ -23,6 +23,7 @@ from bertspace.tasks.base import (
 )
 from bertspace.tasks.metrics import ACCURACY, F1_MACRO, F1_WEIGHTED, MATTHEWS, PRECISION_MACRO, compute
 from bertspace.tasks.text_classification.answer import Classified, meaning, meaning_in, ranked
+from bertspace.tasks.text_classification.card import ClassificationCard
 from bertspace.tasks.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class TextClassification(Task):
     headline = "accuracy"
     answer = Classified
     baseline = "probe"
+    card = ClassificationCard()
     page = "bertspace.ui.tasks.text_classification:ClassifyPage"
     samples = (
         Sample(

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from bertspace.errors import DataError
+from bertspace.publish import RunFacts
 from bertspace.publish import card as cards
 from bertspace.runs import Run
 from bertspace.ui.access import files, who
@@ -56,7 +57,7 @@ def make(run_id: str | None, request: gr.Request, **values: Any) -> tuple[Any, .
     place.mkdir()
     owner, name = str(values.get("namespace") or "owner"), str(values.get("name") or "name")
     written = cards.safe_write(
-        run, f"{owner}/{name}", place,
+        RunFacts(run), f"{owner}/{name}", place,
         license=str(values.get("license") or ""), language=str(values.get("language") or ""),
         adapter=bool(values.get("adapter")), texts=True if values.get("examples") else None,
     )  # fmt: skip

@@ -9,8 +9,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
-from bertspace.tasks.fill_mask.answer import filled_in
-from bertspace.tasks.fill_mask.task import MASK
+from bertspace.tasks.fill_mask.answer import MASK, filled_in
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import as_code, html

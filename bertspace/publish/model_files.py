@@ -1,4 +1,4 @@
-"""Which files of a repository are a model's own: what another model that takes its place has to take away.
+"""Which files of a repository are a model's: those to delete where another model takes its place.
 
 Only those at the top count: folders, pictures, notebooks, texts and data are a person's.
 """
@@ -23,7 +23,7 @@ _SETTINGS = re.compile(
 )
 
 
-def is_models(name: str) -> bool:
+def is_model_file(name: str) -> bool:
     """Whether a file of this name is a model's weights, vocabulary or configuration."""
     lower = name.lower()
     return "/" not in name and any(pattern.fullmatch(lower) for pattern in (_WEIGHTS, _VOCABULARY, _SETTINGS))
