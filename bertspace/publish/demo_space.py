@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bertspace.errors import ConfigError, RunError
 from bertspace.hub import commit
 from bertspace.hub.client import check_id
 from bertspace.hub.commit import Committed, Target
 from bertspace.publish.app_space import front_matter
-from bertspace.publish.needs import requirements
+from bertspace.publish.fill import fill_in
 from bertspace.publish.pushing import published
+from bertspace.publish.requirements import requirements
 from bertspace.publish.roundtrip import held_out_inputs
 from bertspace.publish.run_facts import RunFacts
 from bertspace.runs import Run
+from bertspace.tasks import TASKS
 
-TEMPLATE = Path(__file__).parent / "companion.jinja"
 EXAMPLES, LONGEST = 3, 200  # of at most so many characters
-TASKS = ("text-classification", "fill-mask")
 
 
 @dataclass(frozen=True)
 class Companion:
-    """What the small Space is of. examples: inputs of its page, a text or a pair each."""
+    """What the small Space is of. examples: inputs of its page, a text and for pairs a second one each."""
 
     model: str
     task: str
@@ -35,10 +33,9 @@ class Companion:
     private: bool = False
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise ConfigError(
-                f"There is no small Space for {self.task}.", hint=f"One of: {', '.join(TASKS)}."
-            )
+        task = TASKS[self.task]
+        if not task.demo.is_file():
+            raise ConfigError(f"There is no small Space for {task.title}.", hint="Push the model alone.")
 
     @property
     def title(self) -> str:
@@ -82,18 +79,13 @@ def contents(companion: Companion) -> dict[str, str]:
 
 def app(companion: Companion) -> str:
     """app.py; texts go in as Python literals, so that none of them is code."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    jinja = Environment(  # noqa: S701 - Python, not HTML
-        loader=FileSystemLoader(TEMPLATE.parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    jinja.filters["literal"] = repr
-    examples: Sequence[Any] = [list(each) for each in companion.examples]
-    return jinja.get_template(TEMPLATE.name).render(it=companion, examples=examples)
+    values = {
+        "MODEL": companion.model,
+        "TITLE": companion.title,
+        "PAIRS": companion.pair,
+        "EXAMPLES": companion.examples or None,
+    }
+    return fill_in(TASKS[companion.task].demo.read_text(encoding="utf-8"), values)
 
 
 def _readme(companion: Companion) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from bertspace import hardware, models
 from bertspace.data.labels import parse_names
 from bertspace.errors import BertspaceError, RunError, without_paths
 from bertspace.models import apart
-from bertspace.publish.needs import requirements
+from bertspace.publish.fill import fill_in
+from bertspace.publish.requirements import requirements
 from bertspace.runs import Run, whole_file, write_atomically
 from bertspace.safety.layout import laid_out
 from bertspace.schema import TrainConfig, as_command
@@ -35,8 +34,6 @@ same with bertspace; settings.yaml has its settings.
 MODEL_AND_SCORES = (
     "model/ is the trained model, for transformers' from_pretrained; result.json has its scores.\n"
 )
-BEGIN, END = "# Settings", "# End of the settings"  # the comments around those of a task's script
-SETTING = re.compile(r"(?P<target>(?P<name>[A-Z_]+)(?:: [^=]+)?) = .+?(?P<comment>(?:  #.*)?)")
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "scikit-learn", "numpy", "pandas", "pyarrow")
 
 
@@ -70,27 +67,6 @@ def script(run: Run) -> str:
     config = run.config()
     source = TASKS[config.task].script.read_text(encoding="utf-8")
     return fill_in(source, _settings(run, config))
-
-
-def fill_in(source: str, values: Mapping[str, Any]) -> str:
-    """The script with these values for the settings that stand, a line each, between its two comments.
-
-    Raises ValueError for a setting without a value.
-    """
-    lines = source.split("\n")
-    for number in range(lines.index(BEGIN) + 1, lines.index(END)):
-        found = SETTING.fullmatch(lines[number])
-        if not found or found["name"] not in values:
-            raise ValueError(f"{lines[number]!r} is no setting of a run.")
-        lines[number] = f"{found['target']} = {_literal(values[found['name']])}{found['comment']}"
-    return "\n".join(lines)
-
-
-def _literal(value: Any) -> str:
-    """The value as Python has it, its texts in double quotes."""
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_literal, value))}]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _settings(run: Run, config: TrainConfig) -> dict[str, Any]:
@@ -171,13 +147,13 @@ def _write_code(run: Run, folder: Path) -> None:
 
 
 def _write_base(located: models.Located, task: str, folder: Path) -> None:
-    """The base model's files; the starter for fill-mask with its adapter's weights added."""
+    """The base model's files, the starter's with its adapter where that has the task's head."""
     folder.mkdir()
     # A run's own files were saved by us; anything else is laid out as for loading.
     source = located.path if located.kind == "run" else laid_out(located.path, located.name)
     for path in filter(Path.is_file, source.iterdir()):
         shutil.copyfile(path, folder / path.name)
-    if located.kind == "starter" and task == "fill-mask":
+    if located.kind == "starter" and TASKS[task].head == models.STARTER_HEAD:
         with models.quiet():
             models.load_model(located, task).save_pretrained(folder)
 

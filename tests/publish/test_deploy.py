@@ -13,7 +13,7 @@ import pytest
 
 from bertspace.errors import ConfigError, HubError
 from bertspace.hub import Rights, acting
-from bertspace.publish import app_space, demo_space, needs
+from bertspace.publish import app_space, demo_space, requirements
 from bertspace.publish.demo_space import Companion
 from tests.support import ROOT
 
@@ -146,7 +146,7 @@ def test_the_versions_that_are_written_are_those_of_the_readme_and_of_requiremen
     known = dict(
         found.groups() for line in lines if (found := re.match(r"([\w-]+)(?:\[\w+\])?([<>=].+)", line))
     )
-    assert {name: known[name] for name in needs.RANGES} == needs.RANGES
+    assert {name: known[name] for name in requirements.RANGES} == requirements.RANGES
 
 
 # A small Space for a model

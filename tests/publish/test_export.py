@@ -20,7 +20,7 @@ import yaml
 from bertspace import data, models, training
 from bertspace.cli.outcome import SETTINGS
 from bertspace.errors import RunError
-from bertspace.publish import export
+from bertspace.publish import export, fill
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS, Task
@@ -192,10 +192,10 @@ def test_a_tasks_script_runs_as_it_is(task: str, tiny_bert: Path, tmp_path: Path
 def test_a_script_has_every_setting_of_the_training(task: str) -> None:
     source = TASKS[task].script.read_text(encoding="utf-8")
     known = {name.upper(): name for name in SETTINGS} | {"REVISION": "revision"}
-    assert export.fill_in(source, dict.fromkeys(known, "")).count(' = ""') >= 20
+    assert fill.fill_in(source, dict.fromkeys(known, "")).count(' = ""') >= 20
     groups = ("schedule", "regularisation", "precision", "evaluation")
     wanted = {name.upper() for name, each in SETTINGS.items() if each.metadata["group"] in groups}
-    begin, end = source.index(export.BEGIN), source.index(export.END)
+    begin, end = source.index(fill.BEGIN), source.index(fill.END)
     assert not wanted - set(re.findall(r"^[A-Z_]+", source[begin:end], re.MULTILINE))
 
 
@@ -223,7 +223,7 @@ def test_a_new_task_is_exported_by_its_own_script(
         headline = "accuracy"
         script = tmp_path / "toy.py"
 
-    Toy.script.write_text(f"{export.BEGIN}\nLABEL_NAMES = []  # names\nEPOCHS = 3.0\n{export.END}\n")
+    Toy.script.write_text(f"{fill.BEGIN}\nLABEL_NAMES = []  # names\nEPOCHS = 3.0\n{fill.END}\n")
     monkeypatch.setitem(TASKS, Toy.name, Toy())
     assert export.script(finished).splitlines()[1:3] == [
         'LABEL_NAMES = ["bad, \\"very\\"", "good"]  # names',
@@ -232,14 +232,12 @@ def test_a_new_task_is_exported_by_its_own_script(
 
 
 def test_a_setting_that_no_run_has_is_refused() -> None:
-    source = (
-        f"{export.BEGIN}\nEPOCHS = 3.0  # passes\nDROPOUT: float | None = None\n{export.END}\nEPOCHS = 1\n"
-    )
-    filled = export.fill_in(source, {"EPOCHS": 2.5, "DROPOUT": 0.1, "SEED": 1})
+    source = f"{fill.BEGIN}\nEPOCHS = 3.0  # passes\nDROPOUT: float | None = None\n{fill.END}\nEPOCHS = 1\n"
+    filled = fill.fill_in(source, {"EPOCHS": 2.5, "DROPOUT": 0.1, "SEED": 1})
     assert filled.splitlines()[1:-2] == ["EPOCHS = 2.5  # passes", "DROPOUT: float | None = 0.1"]
-    assert filled.endswith(f"{export.END}\nEPOCHS = 1\n")
+    assert filled.endswith(f"{fill.END}\nEPOCHS = 1\n")
     with pytest.raises(ValueError, match="EPOCHS = 3.0"):
-        export.fill_in(source, {"DROPOUT": 0.1})
+        fill.fill_in(source, {"DROPOUT": 0.1})
 
 
 def test_names_from_outside_stay_texts_in_the_script(tiny_bert: Path, tmp_path: Path) -> None:

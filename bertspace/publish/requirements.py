@@ -1,4 +1,4 @@
-"""What the files that are written for others ask to be installed: a small Space's, an export's."""
+"""requirements.txt of what is written for others: a small Space, an export."""
 
 from __future__ import annotations
 
