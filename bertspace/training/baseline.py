@@ -33,7 +33,7 @@ def score_base(session: Session, run: Run) -> dict[str, Any]:
         base, tables = {"kind": "none"}, {}
     else:
         raise ValueError(session.task.baseline)
-    if session.accelerator.is_main_process:
+    if tables and session.accelerator.is_main_process:
         write_tables(tables, run.path / "base.parquet")
     return base | {name: session.task.score(table) for name, table in tables.items()}
 

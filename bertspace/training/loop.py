@@ -50,7 +50,7 @@ def train(config: TrainConfig, run: Run, deadline: float | None = None) -> Itera
         checkpoints.check_model(run, session.model)
         yield TrainEvent("status", message="Scoring the base model", seconds=clock())
         progress.base = score_base(session, run)
-        yield TrainEvent("base", metrics=progress.base["validation"], seconds=clock())
+        yield TrainEvent("base", metrics=progress.base.get("validation", {}), seconds=clock())
 
     plan = plan_steps(session)
     yield TrainEvent("status", message="Trying the longest batch", seconds=clock(), step=progress.step)
