@@ -9,7 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from bertspace import hardware, runs
+from bertspace import hardware
+from bertspace.files import home
 
 # A name that is not here may be anybody's password: DATABASE_URL looks like no secret.
 _OF_THE_MACHINE = re.compile(
@@ -55,7 +56,7 @@ def worker_environment() -> dict[str, str]:
         NO_BARS
         | _kept(_OF_THE_MACHINE, _OF_A_WORKER)
         | {
-            "BERTSPACE_HOME": str(runs.home()),
+            "BERTSPACE_HOME": str(home()),
             "TOKENIZERS_PARALLELISM": "true",
             # Keep memory instead of giving it back to the kernel after each step and getting it zeroed again
             # (glibc reads these at a process's start): a step takes 10 % less.

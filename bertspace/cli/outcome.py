@@ -11,6 +11,7 @@ from typing import Any
 
 from bertspace import runs
 from bertspace.errors import RunError
+from bertspace.files import home
 from bertspace.runs import Run
 from bertspace.schema import FIELD_TYPES, TrainConfig
 
@@ -105,5 +106,5 @@ def model_name(typed: str) -> str:
             raise
         # Whole, because the worker that reads it has a current folder of its own.
         return str(folder.resolve()) if folder.is_dir() else typed
-    known = run.path.parent == runs.home() / runs.LOCAL_OWNER
+    known = run.path.parent == home() / runs.LOCAL_OWNER
     return f"run:{run.id if known else run.path}"

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bertspace import runs
 from bertspace.errors import FULL, Cancelled, HubError, HubUnreachable, ModelError
+from bertspace.files import home
 from bertspace.hub.client import RIGHTS, api, faults, told
 from bertspace.safety.layout import CONFIG, INDEX, REWRITTEN, VARIANT, VOCABULARIES, bounded_json, weight_map
 
@@ -141,7 +141,7 @@ def common() -> Path:
 
 def of_owner(owner: str) -> Path:
     """Where models lie that this owner alone may see, beside their runs; no run is called so."""
-    return runs.home() / owner / "hub"
+    return home() / owner / "hub"
 
 
 def places() -> list[Path]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bertspace import runs
 from bertspace.errors import BertspaceError, ForbiddenError
+from bertspace.files import home
 from bertspace.hub import adapters
 from bertspace.hub import cache as hub_cache
 from bertspace.hub.client import RIGHTS
@@ -155,7 +156,7 @@ class _Part:
 
 def _awaited() -> set[str]:
     """The bases of all runs that have not ended: their workers, who may not bring them, read them later."""
-    owners = [path.name for path in runs.home().iterdir() if path.is_dir()] if runs.home().is_dir() else []
+    owners = [path.name for path in home().iterdir() if path.is_dir()] if home().is_dir() else []
     found = set()
     for run in (run for owner in owners for run in runs.list_runs(owner)):
         with suppress(BertspaceError):  # it is being made or deleted at this moment

@@ -16,8 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bertspace import data, models, runs
+from bertspace import data, models
 from bertspace.errors import RunError
+from bertspace.files import folder_bytes
 from bertspace.hub.client import RIGHTS
 from bertspace.jobs import queue
 from bertspace.models import tuning
@@ -165,7 +166,7 @@ def edit(run: Run, *, name: str | None = None, notes: str | None = None) -> None
 
 def size(run: Run) -> int:
     """Bytes that the run's files take on disk."""
-    return runs.folder_bytes(run.path.resolve())
+    return folder_bytes(run.path.resolve())
 
 
 def kill(run: Run, patience: float = 5.0) -> None:

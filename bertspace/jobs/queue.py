@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from bertspace import processes, runs
 from bertspace.errors import RunError
+from bertspace.files import home
 from bertspace.runs import Run
 from bertspace.schema import RunState
 
@@ -39,16 +40,16 @@ def start_next() -> Run | None:
 
 def _everyone() -> list[Run]:
     """Every owner's runs."""
-    if not runs.home().is_dir():
+    if not home().is_dir():
         return []
-    owners = sorted(path.name for path in runs.home().iterdir() if path.is_dir())
+    owners = sorted(path.name for path in home().iterdir() if path.is_dir())
     return [run for owner in owners for run in runs.list_runs(owner)]
 
 
 @contextmanager
 def lock() -> Iterator[None]:
-    runs.home().mkdir(parents=True, exist_ok=True)
-    with (runs.home() / "queue.lock").open("w") as file:
+    home().mkdir(parents=True, exist_ok=True)
+    with (home() / "queue.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import hardware
 from bertspace.errors import ModelError
+from bertspace.files import whole_file
 from bertspace.models import apart, loading, tuning
 from bertspace.models.batching import sorted_batches
-from bertspace.runs import whole_file
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Rows, Task
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import hardware, runs
 from bertspace.errors import FULL, BertspaceError, Cancelled, ModelError, without_paths
+from bertspace.files import home
 from bertspace.hub import names
 from bertspace.models import tokens, weights
 from bertspace.safety.layout import CONFIG, counts_from_padding, laid_out, library, model_config, read_json
@@ -79,7 +80,7 @@ class Located:
             return quota.is_trusted(self.path)
         if self.kind == "run":
             owners = self.path.resolve().parents[1]  # of runs/<owner>/<run>/model
-            return owners.name == runs.LOCAL_OWNER or owners.parent != runs.home().resolve()
+            return owners.name == runs.LOCAL_OWNER or owners.parent != home().resolve()
         return self.kind in ("starter", "folder")
 
     def to_dict(self) -> dict[str, Any]:

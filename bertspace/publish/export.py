@@ -13,10 +13,11 @@ from typing import Any
 from bertspace import hardware, models
 from bertspace.data.labels import parse_names
 from bertspace.errors import BertspaceError, RunError, without_paths
+from bertspace.files import whole_file, write_atomically
 from bertspace.models import apart
 from bertspace.publish.fill import fill_in
 from bertspace.publish.requirements import requirements
-from bertspace.runs import Run, whole_file, write_atomically
+from bertspace.runs import Run
 from bertspace.safety.layout import laid_out
 from bertspace.schema import TrainConfig, as_command
 from bertspace.tasks import TASKS

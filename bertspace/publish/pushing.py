@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bertspace import hub, models
 from bertspace.errors import Cancelled, HubError, HubUnreachable, ModelError, RunError
+from bertspace.files import write_atomically
 from bertspace.hub import commit as hub_commit
 from bertspace.hub.client import RIGHTS, answered, api, check_id
 from bertspace.hub.commit import There
@@ -28,7 +29,7 @@ from bertspace.publish.card import mark
 from bertspace.publish.card.content import CONFUSION, CURVE, EARLIER_PICTURES
 from bertspace.publish.model_files import is_model_file
 from bertspace.publish.run_facts import RunFacts
-from bertspace.runs import ENDED, Run, write_atomically
+from bertspace.runs import ENDED, Run
 from bertspace.safety.layout import laid_out
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS

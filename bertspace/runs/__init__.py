@@ -7,12 +7,8 @@ from bertspace.runs.folder import (
     RESUMABLE,
     Run,
     find,
-    folder_bytes,
-    home,
     list_runs,
     stored_bytes,
-    whole_file,
-    write_atomically,
 )
 
 __all__ = [
@@ -22,10 +18,6 @@ __all__ = [
     "RESUMABLE",
     "Run",
     "find",
-    "folder_bytes",
-    "home",
     "list_runs",
     "stored_bytes",
-    "whole_file",
-    "write_atomically",
 ]

@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from typing import IO, Any
 
 from bertspace import hardware
 from bertspace.errors import BertspaceError, RunError
+from bertspace.files import folder_bytes, home, whole_file, write_atomically
 from bertspace.schema import RunState, TrainConfig, TrainEvent
 from bertspace.tasks import lighter
 
@@ -39,11 +39,6 @@ RESUMABLE = ("stopped", "paused", "failed", "interrupted")
 PUSHED = ".push-"  # how the folders begin in which pushes put together what they send
 _ID = re.compile(r"[0-9a-z][0-9a-z-]{0,63}")
 _CHECKPOINT = re.compile(r"step-\d{9}")
-
-
-def home() -> Path:
-    """The folder that holds every run: BERTSPACE_HOME, or ./runs."""
-    return Path(os.environ.get("BERTSPACE_HOME") or "runs").resolve()
 
 
 class Run:
@@ -365,16 +360,6 @@ def _locked_folder(folder: Path, how: int) -> Iterator[None]:
         os.close(held)
 
 
-def folder_bytes(folder: Path) -> int:
-    """What all files below it take on disk; those that go meanwhile take none."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            status = path.lstat()
-            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return total
-
-
 def stored_bytes(run: Run) -> int:
     """What this run and all beside it take on disk: its owner's, less the models that lie there too."""
     return sum(folder_bytes(path.parent) for path in run.path.parent.glob("*/config.yaml"))
@@ -399,23 +384,3 @@ def find(name: str, owner: str = LOCAL_OWNER) -> Run:
             known = [run for run in list_runs(owner) if run.path.resolve() == folder.resolve()]
             return known[0] if known else Run(folder.resolve())
     raise RunError(f"There is no run {name!r}.", hint="See: python -m bertspace runs list")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside, fsync, rename: a reader sees the old or the new file, a full disk leaves the old."""
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write to, which becomes `path` when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import DataError
+from bertspace.files import whole_file
 from bertspace.models.evaluation import write_tables
 from bertspace.models.probe import MOST_ROWS, Probe, answers, mean_pooled
-from bertspace.runs import Run, whole_file
+from bertspace.runs import Run
 from bertspace.tasks import Rows
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import hardware
 from bertspace.errors import OutOfMemory
+from bertspace.files import write_atomically
 from bertspace.models import tuning, unknown
 from bertspace.models.evaluation import read_tables, write_tables
-from bertspace.runs import Run, write_atomically
+from bertspace.runs import Run
 from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.tasks import lighter, verdict
 from bertspace.training import checkpoints, forecast

@@ -9,9 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from bertspace import policy, runs
+from bertspace import policy
 from bertspace.data import tables
 from bertspace.errors import BertspaceError
+from bertspace.files import home
 from bertspace.models import apart
 from bertspace.policy import Person
 from bertspace.runs import Run
@@ -128,7 +129,7 @@ def launch_options(share: bool = False) -> dict[str, Any]:
         "footer_links": ["api", "settings"],
         "run_history": False,
         "ssr_mode": False,
-        "blocked_paths": [str(runs.home())],
+        "blocked_paths": [str(home())],
         "max_threads": THREADS,
         "max_file_size": tables.MAX_FILE_BYTES,
     }

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bertspace import __version__, cli, recipes, runs
+from bertspace import __version__, cli, files, recipes, runs
 from bertspace.cli import words
 from bertspace.cli.outcome import SETTINGS, add_settings, given_settings, model_name
 from bertspace.cli.train import exit_code, settings, summary
@@ -670,7 +670,7 @@ def test_numbers_that_json_does_not_know_are_null(home: Path, capsys: pytest.Cap
         "base": {"kind": "model", "validation": metrics}, "epochs": [], "best_step": 0, "validation": metrics,
         "test": None, "headline": "loss", "seconds": 1.0, "examples_per_second": 1.0,
     }  # fmt: skip
-    runs.write_atomically(run.path / "result.json", json.dumps(result))
+    files.write_atomically(run.path / "result.json", json.dumps(result))
     assert cli.main(["runs", "show", run.id, "--json"]) == 0
     assert document(capsys)["validation"] == {"loss": None, "accuracy": 0.5}
 

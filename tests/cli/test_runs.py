@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bertspace import cli, runs
+from bertspace import cli, files, runs
 from bertspace.cli.train import to_go_on
 from bertspace.cli.watch import Watch, event_words
 from bertspace.jobs import engine, queue
@@ -226,7 +226,7 @@ def test_compare_shows_what_differs(home: Path, capsys: pytest.CaptureFixture[st
     first, second = made("first", status="done"), made("second", status="done")
     second.write_config(TrainConfig(epochs=5, dropout=0.2))
     config = first.config().to_dict()
-    runs.write_atomically(first.path / "result.json", json.dumps(RESULT | {"config": config}))
+    files.write_atomically(first.path / "result.json", json.dumps(RESULT | {"config": config}))
     assert told(["runs", "compare", first.id, second.id], capsys).split() == [
         *(first.id, second.id, "name", "first", "second", "epochs", "3.0", "5.0", "dropout", "–", "0.2"),
         *(first.id, second.id, "validation", "loss", "0.500", "–"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bertspace import models, publish, runs
+from bertspace import files, models, publish
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
 from bertspace.hub import adapters, quota
 from bertspace.hub.client import Rights, acting
@@ -242,7 +242,7 @@ def test_tensors_that_the_base_has_no_place_for_are_refused(
     put(hub, tiny_bert, own[0])
     with pytest.raises(ModelError, match=NAME):
         models.locate(NAME)
-    assert not list(path for path in runs.home().parent.rglob(".merging-*"))
+    assert not list(path for path in files.home().parent.rglob(".merging-*"))
 
 
 def test_a_base_that_is_no_encoder_is_refused_before_its_weights_come(

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bertspace import data, models, processes, runs
+from bertspace import data, files, models, processes, runs
 from bertspace.errors import BertspaceError, ConfigError, DataError, RunError
 from bertspace.hub import cache
 from bertspace.hub.client import Rights, acting
@@ -509,7 +509,9 @@ def test_a_private_base_is_trained_by_a_worker_that_has_no_token(
     engine.wait(run, 180)
     assert run.state().status == "stopped"
     assert not list(own_cache.glob("models--*")) and list(cache.of_owner(owner).glob("models--*"))
-    held = [path for path in runs.home().rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+    held = [
+        path for path in files.home().rglob("*") if path.is_file() and token.encode() in path.read_bytes()
+    ]
     assert held == []
     assert [each.id for each in runs.list_runs(owner)] == [run.id]
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from bertspace import runs
+from bertspace import files, runs
 from bertspace.errors import RunError
-from bertspace.runs import Run, whole_file, write_atomically
+from bertspace.files import whole_file, write_atomically
+from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
 
 CONFIG = TrainConfig(task="fill-mask", epochs=1.5, learning_rate=3e-4)
@@ -107,9 +108,9 @@ def test_another_owners_run_is_not_found_by_its_id() -> None:
 def test_the_home_is_the_variables_folder_or_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BERTSPACE_HOME", "elsewhere")
-    assert runs.home() == tmp_path / "elsewhere"
+    assert files.home() == tmp_path / "elsewhere"
     monkeypatch.setenv("BERTSPACE_HOME", "")
-    assert runs.home() == tmp_path / "runs"
+    assert files.home() == tmp_path / "runs"
 
 
 # States and the lock

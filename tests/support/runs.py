@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bertspace.files import write_atomically
 from bertspace.models.probe import Probe
-from bertspace.runs import Run, write_atomically
+from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
 
 SOURCE = {

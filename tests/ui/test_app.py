@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from bertspace import policy, runs
+from bertspace import files, policy
 from bertspace.jobs import queue
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
@@ -62,7 +62,7 @@ def test_runs_are_never_served_and_nothing_is_fetched_from_elsewhere(
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     options = page.launch_options()
-    assert str(runs.home()) in options["blocked_paths"]
+    assert str(files.home()) in options["blocked_paths"]
     assert options["ssr_mode"] is False
     assert not re.search(r"https?://|@import", options["css"])
     assert options["theme"]._stylesheets == []

@@ -12,6 +12,7 @@ import gradio as gr
 
 from bertspace import data, hub, models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
+from bertspace.files import cached, stamp
 from bertspace.hub import names
 from bertspace.hub.card_text import config_of
 from bertspace.models import inference
@@ -23,7 +24,6 @@ from bertspace.tasks import TASKS, metric
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import html
-from bertspace.ui.frame.cached import kept, stamp
 from bertspace.ui.runs.view import owned, run_at_work, training_words
 from bertspace.words import moment
 
@@ -95,7 +95,7 @@ def _hub_misfit(model: str, task: str) -> str:
     """The same for a model of the Hub that lies here; of another one nothing is known yet."""
     if not (folder := _folder(model)):
         return ""
-    if not (config := kept(folder / "config.json", lambda: config_of(folder))):
+    if not (config := cached(folder / "config.json", lambda: config_of(folder))):
         return "its config.json cannot be read"
     if not loadable.lacking_head(model, config, task, loadable.telling_weights(config, folder)):
         return ""
@@ -248,7 +248,7 @@ class HeldOut:
 def held_out(value: str) -> HeldOut:
     """What a run was not trained on; nothing of what is no run."""
     file, task = held_out_rows(value), task_of(value)
-    return kept(file, lambda: _read_held_out(file, task)) if file else HeldOut()
+    return cached(file, lambda: _read_held_out(file, task)) if file else HeldOut()
 
 
 def _read_held_out(file: Path, task: str) -> HeldOut:

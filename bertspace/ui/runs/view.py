@@ -8,13 +8,13 @@ from typing import Any
 
 from bertspace import runs
 from bertspace.errors import BertspaceError, RunError
+from bertspace.files import cached, stamp
 from bertspace.jobs import queue
 from bertspace.runs import LOCAL_OWNER, RESUMABLE, Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import METRICS, TASKS, verdict_of
 from bertspace.tasks.intervals import wilson
 from bertspace.tasks.verdict import Verdict
-from bertspace.ui.frame.cached import kept, stamp
 from bertspace.ui.runs.trail import Trail, Trails
 
 # What a status is called on the page, where its own name would not say it.
@@ -140,9 +140,9 @@ def view(run_id: str, owner: str = LOCAL_OWNER) -> RunView:
     return RunView(
         run.id,
         state,
-        kept(run.path / "config.yaml", run.config),
-        kept(run.path / "data" / "source.json", run.source),
-        kept(run.path / "result.json", run.result),
+        cached(run.path / "config.yaml", run.config),
+        cached(run.path / "data" / "source.json", run.source),
+        cached(run.path / "result.json", run.result),
         _TRAILS.follow(run),
         queue.position(run) if state.status == "queued" else 0,
         run.has_model,
@@ -158,7 +158,7 @@ def training_words(run: Run) -> str:
     """Which of its models a run at work has now: "at step 120 of 345, still training"; else ""."""
     if state_of(run).status != "running":
         return ""
-    trail, config = _TRAILS.follow(run), kept(run.path / "config.yaml", run.config)
+    trail, config = _TRAILS.follow(run), cached(run.path / "config.yaml", run.config)
     scored = [event for event in trail.epochs if config.best_metric in event.metrics]
     lower = bool(config.best_metric) and METRICS[config.best_metric].lower_is_better
     if scored:
@@ -171,7 +171,7 @@ def training_words(run: Run) -> str:
 
 def state_of(run: Run) -> RunState:
     """The run's state; a running one's is always read anew, since its process may die without a word."""
-    state = kept(run.path / "state.json", run.state)
+    state = cached(run.path / "state.json", run.state)
     return run.state() if state.status in ("running", "interrupted") else state
 
 
@@ -213,8 +213,8 @@ def run_lines(owner: str = LOCAL_OWNER, most: int = 50, words: str = "") -> list
 
 
 def _line(run: Run) -> RunLine:
-    state, config = state_of(run), kept(run.path / "config.yaml", run.config)
-    seen = RunView(run.id, state, config, {}, kept(run.path / "result.json", run.result), Trail())
+    state, config = state_of(run), cached(run.path / "config.yaml", run.config)
+    seen = RunView(run.id, state, config, {}, cached(run.path / "result.json", run.result), Trail())
     return RunLine(
         run.id,
         seen.name,
@@ -231,7 +231,7 @@ def _line(run: Run) -> RunLine:
 
 def _seconds(run: Run, state: RunState) -> float:
     """Of work on the run, in all its sessions; without an event, since it was started."""
-    if worked := kept(run.path / "events.jsonl", run.seconds):
+    if worked := cached(run.path / "events.jsonl", run.seconds):
         return worked
     end = state.ended or (time.time() if state.started else 0.0)
     return max(0.0, end - state.started) if state.started else 0.0

@@ -13,9 +13,10 @@ import pandas as pd
 import pytest
 
 from bertspace.errors import DataError, ModelError
+from bertspace.files import home
 from bertspace.models import comparison, inference
 from bertspace.policy import LOCAL, VISITOR, Person
-from bertspace.runs import Run, home
+from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 from bertspace.ui import compare
 from bertspace.ui.access import who
