@@ -30,10 +30,10 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("secrets")
-@pytest.mark.parametrize("made", [processes.worker_environment, processes.bare_environment])
-def test_no_child_is_told_a_secret(made, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("trains", [True, False])
+def test_no_child_is_told_a_secret(trains: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    found = made()
+    found = processes.child_environment(trains=trains)
     assert not [name for name, value in found.items() if "s3cr3t" in value]
     assert not [name for name in found if "TOKEN" in name.upper() and name != "TOKENIZERS_PARALLELISM"]
     package = str(Path(processes.__file__).resolve().parents[1])
@@ -52,7 +52,7 @@ def test_a_worker_is_told_what_it_computes_with(monkeypatch: pytest.MonkeyPatch,
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    found = processes.worker_environment()
+    found = processes.child_environment(trains=True)
     assert given.items() <= found.items()
     assert found["BERTSPACE_HOME"] == str(home)
 
@@ -60,7 +60,7 @@ def test_a_worker_is_told_what_it_computes_with(monkeypatch: pytest.MonkeyPatch,
 def test_a_worker_is_told_nothing_of_the_launcher_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID", "ROLE_NAME"):
         monkeypatch.setenv(name, "1")
-    found = processes.worker_environment()
+    found = processes.child_environment(trains=True)
     assert not [name for name in found if "RANK" in name or "TORCHELASTIC" in name or "MASTER" in name]
     assert not {"WORLD_SIZE", "ROLE_NAME"} & found.keys()
 
@@ -69,7 +69,7 @@ def test_who_reads_what_a_stranger_wrote_knows_nothing_of_the_hub(monkeypatch: p
     for name in ("HF_HOME", "BERTSPACE_HOME", "HTTPS_PROXY", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, "/somewhere")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    found = processes.bare_environment()
+    found = processes.child_environment()
     assert "/somewhere" not in found.values()
     assert (found["OMP_NUM_THREADS"], found["HF_HUB_OFFLINE"]) == ("3", "1")
 
@@ -86,7 +86,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-        env=processes.bare_environment(),
+        env=processes.child_environment(),
     ) as process:
         assert process.stdout is not None
         pid, up = int(process.stdout.readline()), process.stdout.readline()

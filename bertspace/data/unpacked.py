@@ -29,10 +29,7 @@ FITS = 0
 def fits(files: Sequence[Path], most: int) -> bool:
     """Whether the parquet and gzip files hold at most so many bytes in all; False for what cannot be read."""
     # The plain allocator: the others set aside more than they use, which the bound would count.
-    environment = processes.bare_environment() | {
-        "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = processes.child_environment(ARROW_DEFAULT_MEMORY_POOL="system", OMP_NUM_THREADS="1")
     try:
         done = subprocess.run(
             [sys.executable, "-m", "bertspace.data.unpacked", str(most), *map(str, files)],

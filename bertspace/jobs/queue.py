@@ -88,7 +88,7 @@ def _start(run: Run) -> bool:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=processes.worker_environment(),
+            env=processes.child_environment(trains=True),
             start_new_session=True,
             pass_fds=[held.fileno()],
         )

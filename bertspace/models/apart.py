@@ -221,11 +221,10 @@ _SERVER = Server()
 
 
 def _environment() -> dict[str, str]:
-    found = processes.bare_environment()
-    found |= {"OPENBLAS_NUM_THREADS": "1"}  # no thread before the fork
+    own = {"OPENBLAS_NUM_THREADS": "1"}  # no thread before the fork
     if os.environ.get("BERTSPACE_STRANGERS_ON_CPU", "").lower() in ("1", "true", "yes"):
-        found |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
-    return found
+        own |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
+    return processes.child_environment(**own)
 
 
 @dataclass

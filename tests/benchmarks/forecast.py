@@ -116,7 +116,10 @@ def measure_apart(number: int, model: str) -> Outcome:
     splits = data.load_splits(config)
     page = forecast.before(config, splits, lengths_of(model, splits.train).tokens)
     with tempfile.TemporaryDirectory() as home:
-        environment = processes.worker_environment() | {"BERTSPACE_HOME": home, "HF_HUB_OFFLINE": "1"}
+        environment = processes.child_environment(trains=True) | {
+            "BERTSPACE_HOME": home,
+            "HF_HUB_OFFLINE": "1",
+        }
         command = [sys.executable, __file__, "--measure", str(number), "--model", model]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

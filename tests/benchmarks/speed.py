@@ -321,7 +321,7 @@ def measure_apart(method: str, setting: Setting) -> Measured:
     from bertspace import processes
 
     with tempfile.TemporaryDirectory() as home:
-        given = processes.worker_environment() if method == OURS else ENVIRONMENT
+        given = processes.child_environment(trains=True) if method == OURS else ENVIRONMENT
         environment = given | {
             "BERTSPACE_HOME": home,
             "HF_HUB_OFFLINE": "1",

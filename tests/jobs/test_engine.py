@@ -403,7 +403,7 @@ def test_a_full_disk_at_any_write_leaves_a_readable_run_that_goes_on(
 ) -> None:
     """The limit on a file's size hits the events, the result, a checkpoint or the model, as it is small."""
     run = engine.submit(replace(config, epochs=3, checkpoint_steps=2), splits=SPLITS)
-    environment = processes.worker_environment()
+    environment = processes.child_environment(trains=True)
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(run.path), str(limit)],
         env=environment,

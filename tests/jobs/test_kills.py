@@ -82,7 +82,7 @@ def test_a_run_whose_starter_died_before_it_said_so_is_known_as_running(
         process = subprocess.Popen(
             [sys.executable, "-m", "bertspace.jobs.worker", str(run.path), str(held.fileno())],
             stdin=subprocess.DEVNULL,
-            env=processes.worker_environment() | {"OMP_NUM_THREADS": "1"},
+            env=processes.child_environment(trains=True) | {"OMP_NUM_THREADS": "1"},
             start_new_session=True,
             pass_fds=[held.fileno()],
         )

@@ -202,7 +202,7 @@ def test_a_guests_run_that_hears_nothing_is_ended_when_its_time_is_long_over(hom
     code += "worker.LATE = worker.LOOK_SECONDS = 0.1"
     code += "; training.train = lambda *_: (time.sleep(600) for _ in range(1)); worker.main(sys.argv[1:])"
     command = [sys.executable, "-c", code, str(run.path)]
-    done = subprocess.run(command, env=processes.worker_environment(), timeout=300, check=False)
+    done = subprocess.run(command, env=processes.child_environment(trains=True), timeout=300, check=False)
     state = run.state()
     assert (done.returncode, state.status) == (1, "failed") and not run.is_locked()
     assert state.message == "Its 0.001 minutes were long over, and it was not done."
@@ -218,7 +218,10 @@ def bounded_run(model: Path, count: int) -> Run:
         memory_bytes=2**30,
         fill=lambda folder: data.write_splits(splits, folder / "data"),
     )
-    environment = processes.worker_environment() | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = processes.child_environment(trains=True) | {
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+    }
     command = [sys.executable, "-m", "bertspace.jobs.worker", str(run.path)]
     with (run.path / "log.txt").open("wb") as log:
         subprocess.run(command, env=environment, stdout=log, stderr=log, timeout=300, check=False)

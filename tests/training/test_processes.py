@@ -28,7 +28,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def launch(run: Run, *arguments: str) -> subprocess.Popen[bytes]:
     """The worker under its launcher, as a machine with several devices has it."""
-    environment = processes.worker_environment() | {
+    environment = processes.child_environment(trains=True) | {
         "BERTSPACE_LAUNCHER": LAUNCHER,
         "ACCELERATE_USE_CPU": "true",
         "OMP_NUM_THREADS": "1",
@@ -97,7 +97,7 @@ def test_a_worker_started_by_hand_takes_the_lock_and_a_second_one_is_refused(
     tiny_bert: Path, tmp_path: Path, home: Path
 ) -> None:
     run = queued_run(tmp_path / "mine", TrainConfig(model=str(tiny_bert), **SETTINGS | {"epochs": 500}))
-    environment = processes.worker_environment() | {"OMP_NUM_THREADS": "1"}
+    environment = processes.child_environment(trains=True) | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "bertspace.jobs.worker", str(run.path)]
     first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
     try:

@@ -47,7 +47,9 @@ def asked_by_the_docs(folder: Path) -> dict[str, str]:
 def launch(run: Run, asked: dict[str, str]) -> subprocess.Popen[bytes]:
     """The worker, its weights spread as asked, in two processes."""
     environment = (
-        processes.worker_environment() | asked | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+        processes.child_environment(trains=True)
+        | asked
+        | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     )
     with (run.path / "log.txt").open("ab") as log:
         return subprocess.Popen(

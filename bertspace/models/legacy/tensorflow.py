@@ -138,7 +138,7 @@ def copy_apart(prefix: Path, file: Path) -> None:
             "Reading a TensorFlow checkpoint needs TensorFlow, which is not installed.",
             hint=f"Run: {INSTALL}",
         )
-    environment = processes.bare_environment() | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = processes.child_environment(CUDA_VISIBLE_DEVICES="", TF_CPP_MIN_LOG_LEVEL="3")
     done = subprocess.run(
         [sys.executable, "-m", "bertspace.models.legacy.tensorflow", str(prefix), str(file)],
         env=environment,

@@ -94,11 +94,11 @@ def _placeholder(card: Card) -> Example | None:
 
 
 def _run(order: dict[str, Any], seconds: float) -> dict[str, Any]:
-    environment = processes.bare_environment() | {
-        "CUDA_VISIBLE_DEVICES": "",  # a training may need all of the GPU
-        "PYTHONIOENCODING": "utf-8",
-        "TRANSFORMERS_VERBOSITY": "error",
-    }
+    environment = processes.child_environment(
+        CUDA_VISIBLE_DEVICES="",  # a training may need all of the GPU
+        PYTHONIOENCODING="utf-8",
+        TRANSFORMERS_VERBOSITY="error",
+    )
     with tempfile.TemporaryDirectory() as folder:
         try:
             done = subprocess.run(
