@@ -1,16 +1,28 @@
-"""Child processes: what they inherit of the environment, no secret among it, and ending with the parent."""
+"""Threads and processes that are waited for: deadlines, and children that inherit no secret."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import signal
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
+from typing import TypeVar
 
 from bertspace import hardware
+from bertspace.errors import TimeLimitError
 from bertspace.files import home
+
+T = TypeVar("T")
+POLL_SECONDS = 0.2  # between two looks whether a wait is to be given up
 
 # Variables are inherited by name: one that is not here may be anybody's password (DATABASE_URL).
 _MACHINE = re.compile(
@@ -38,6 +50,69 @@ FAST = {
     "MALLOC_MMAP_THRESHOLD_": str(2**27),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
 }
+
+
+class Deadline:
+    """So many seconds from now, for everything that they are for, waiting included; 0 is no limit."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.end = time.monotonic() + seconds if seconds else math.inf
+
+    @property
+    def left(self) -> float:
+        """Seconds, at most what Python can wait for."""
+        return min(max(0.0, self.end - time.monotonic()), threading.TIMEOUT_MAX)
+
+    def error(self) -> TimeLimitError:
+        return TimeLimitError(
+            f"No answer within {self.seconds:g} seconds.",
+            hint="Give fewer or shorter texts, or try again when fewer people ask.",
+        )
+
+    def check(self) -> None:
+        """Raises TimeLimitError when the time is over."""
+        if not self.left:
+            raise self.error()
+
+    @contextmanager
+    def holding(self, lock: threading.Lock) -> Iterator[None]:
+        """With the lock; raises TimeLimitError when the time is over before it is free."""
+        if not self.left or not lock.acquire(timeout=self.left):
+            raise self.error()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def call_in_thread(call: Callable[[], T], deadline: Deadline, check: Callable[[], None] | None = None) -> T:
+    """What the call returns or raises. It runs in a thread of its own, which is left to itself when the
+    deadline passes (TimeLimitError) or `check`, asked meanwhile, raises.
+    """
+    future: Future[T] = Future()
+    context = copy_context()
+
+    def run() -> None:
+        try:
+            future.set_result(context.run(call))
+        except BaseException as error:  # raised where the call is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not wait([future], min(deadline.left, POLL_SECONDS) if check else deadline.left).done:
+        deadline.check()
+        if check:
+            check()
+    return future.result()
+
+
+def sleep(seconds: float, check: Callable[[], None]) -> None:
+    """Sleep, unless `check`, asked meanwhile, raises."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        check()
+        time.sleep(min(left, POLL_SECONDS))
 
 
 def child_environment(*, trains: bool = False, **own: str) -> dict[str, str]:

@@ -21,10 +21,10 @@ from bertspace.data import hub_confined
 from bertspace.data.tables import Table
 from bertspace.errors import DataError, HubError, HubUnreachable, without_paths
 from bertspace.hub import cache as hub_cache
+from bertspace.hub import credentials, quota
 from bertspace.hub import names as hub_names
-from bertspace.hub import quota
 from bertspace.hub.cache import RemoteFile
-from bertspace.hub.client import ANSWER_SECONDS, RIGHTS, answered, api, readable, with_or_without_login
+from bertspace.hub.client import ANSWER_SECONDS, answered, api, readable, with_or_without_login
 from bertspace.hub.names import HubName
 from bertspace.schema import TrainConfig
 
@@ -106,13 +106,13 @@ def _loaded(config: TrainConfig) -> dict[str, Table]:
 
 def _asked(name: HubName) -> _Commit:
     """What the Hub says of the data set; raises HubError."""
-    repo_id, rights = name.repo_id, RIGHTS.get()
+    repo_id, caller = name.repo_id, credentials.current()
 
     def about() -> Any:
         return api().dataset_info(repo_id, revision=name.revision or None, timeout=ANSWER_SECONDS - 1)
 
     info = answered(lambda: readable(about, repo_id), repo_id, revision=name.revision, kind=KIND)
-    most = MOST_OF_GUESTS if rights.guest else MOST_FILES
+    most = MOST_OF_GUESTS if caller.guest else MOST_FILES
     files = answered(
         lambda: hub_cache.listed(repo_id, info.sha, most, "dataset", recursive=True),
         repo_id,
@@ -120,9 +120,9 @@ def _asked(name: HubName) -> _Commit:
         kind=KIND,
     )
     restricted = info.private is not False or bool(info.gated)
-    if restricted and rights.guest and rights.folder is None:  # in the common cache it would be nobody's
+    if restricted and caller.guest and caller.folder is None:  # in the common cache it would be nobody's
         raise _gated(repo_id)
-    cache = rights.folder if rights.folder and restricted else hub_cache.common()
+    cache = caller.folder if caller.folder and restricted else hub_cache.common()
     there = {file.path: file for file in files}
     return _Commit(name, str(info.sha), tuple(there), there, cache)
 
@@ -135,7 +135,7 @@ def _gated(repo_id: str) -> HubError:
 
 def _downloaded_before(name: HubName, why: HubUnreachable) -> _Commit:
     """What was brought before, where the Hub does not answer; raises HubUnreachable where nothing was."""
-    if not RIGHTS.get().guest:  # what lies here is the machine's own people's
+    if not credentials.current().guest:  # what lies here is the machine's own people's
         for cache in hub_cache.places():
             folder = hub_cache.snapshot_of(cache, name.repo_id, name.revision or None, "dataset")
             with suppress(OSError, ValueError):
@@ -162,7 +162,7 @@ def _listing(snapshot: Path) -> Path:
 
 def _read(config: TrainConfig, commit: _Commit, folder: Path) -> dict[str, Table]:
     """The tables of the splits that the config asks for. folder: for what is made meanwhile."""
-    guest = RIGHTS.get().guest
+    guest = credentials.current().guest
     place = folder / commit.name.repo_id.replace("/", "--")
     front_bytes = hub_confined.FRONT_BYTES if guest else OWNERS_FRONT_BYTES
     hub_confined.lay_out(commit.snapshot, commit.names, place, front_bytes)
@@ -174,7 +174,7 @@ def _read(config: TrainConfig, commit: _Commit, folder: Path) -> dict[str, Table
     commit.bring([*commit.cards, *names])
     paths = hub_confined.fill(commit.snapshot, names, place)
     if guest:
-        _guarded(lambda: hub_confined.check_packed(paths, RIGHTS.get().most_bytes), config)
+        _guarded(lambda: hub_confined.check_packed(paths, credentials.current().max_bytes), config)
     data_files = builder.config.data_files
     for split in [each for each in data_files if str(each) not in needed]:
         del data_files[split]  # whose files are empty

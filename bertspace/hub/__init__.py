@@ -1,7 +1,7 @@
 """The Hugging Face Hub: search, look at and pull models, the cache of what was pulled, and commits."""
 
 from bertspace.hub.card_text import LARGEST_TEXT
-from bertspace.hub.client import RIGHTS, Rights, acting, answered, check_id, check_revision
+from bertspace.hub.client import answered, check_id, check_revision
 from bertspace.hub.repositories import (
     Account,
     Facts,
@@ -23,9 +23,6 @@ __all__ = [
     "Found",
     "LARGEST_TEXT",
     "Public",
-    "RIGHTS",
-    "Rights",
-    "acting",
     "answered",
     "cache",
     "card_text",
@@ -34,6 +31,7 @@ __all__ = [
     "check_revision",
     "client",
     "commit",
+    "credentials",
     "facts",
     "folder_on_disk",
     "names",

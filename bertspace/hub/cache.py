@@ -13,7 +13,6 @@ import itertools
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +21,9 @@ from typing import Any
 
 from bertspace.errors import FULL, Cancelled, HubError, HubUnreachable, ModelError
 from bertspace.files import home
-from bertspace.hub.client import RIGHTS, api, faults, told
+from bertspace.hub import credentials
+from bertspace.hub.client import api, faults, told
+from bertspace.processes import sleep
 from bertspace.safety.layout import CONFIG, INDEX, REWRITTEN, VARIANT, VOCABULARIES, bounded_json, weight_map
 
 WEIGHTS = ".safetensors"
@@ -101,13 +102,6 @@ class Progress:
         if self.stopped and self.stopped():
             raise Cancelled(f"The download of {self.name} was cancelled.", hint="What has arrived is kept.")
 
-    def wait(self, seconds: float) -> None:
-        """Sleep, and wake for a cancel."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            self.look()
-            time.sleep(min(left, 0.2))
-
 
 def listed(
     repo_id: str, commit: str, most: int, kind: str = "model", recursive: bool = False
@@ -145,8 +139,8 @@ def of_owner(owner: str) -> Path:
 
 
 def places() -> list[Path]:
-    """The caches that these rights may read from, their own first."""
-    own = RIGHTS.get().folder
+    """The caches that the caller may read from, their own first."""
+    own = credentials.current().folder
     return [own, common()] if own else [common()]
 
 
@@ -342,7 +336,7 @@ def _wait_or_raise(why: HubError, failed: int, done: int, progress: Progress, er
     """Wait before a further try where one may help; else raise what happened, and what is kept."""
     wait = getattr(why, "seconds", 0.0) or 2.0 ** (failed - 1)
     if isinstance(why, HubUnreachable) and failed < TRIES and wait <= LONGEST_WAIT:
-        progress.wait(wait)
+        sleep(wait, progress.look)
         return
     if not isinstance(why, HubUnreachable):
         raise why from error
@@ -360,7 +354,7 @@ def _append(url: str, file: RemoteFile, partial: Path, have: int, progress: Prog
     import httpx2
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-    headers: dict[str, Any] = build_hf_headers(token=RIGHTS.get().token)
+    headers: dict[str, Any] = build_hf_headers(token=credentials.current().token)
     headers["Accept-Encoding"] = "identity"  # bytes as they are, so that a range means what it says
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -386,7 +380,7 @@ def small(url: str, file: RemoteFile) -> bytes:
     """The file's bytes, which are kept nowhere; raises HubError where they are not what the Hub says."""
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-    headers = build_hf_headers(token=RIGHTS.get().token) | {"Accept-Encoding": "identity"}
+    headers = build_hf_headers(token=credentials.current().token) | {"Accept-Encoding": "identity"}
     content = b""
     with get_session().stream("GET", url, headers=headers, timeout=READ_SECONDS) as response:
         if response.status_code >= 400:
@@ -423,7 +417,7 @@ def _part(url: str, start: int, length: int) -> bytes:
     """So many bytes of a file."""
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
-    headers = build_hf_headers(token=RIGHTS.get().token) | {"Accept-Encoding": "identity"}
+    headers = build_hf_headers(token=credentials.current().token) | {"Accept-Encoding": "identity"}
     headers["Range"] = f"bytes={start}-{start + length - 1}"
     content = b""
     with get_session().stream("GET", url, headers=headers, timeout=READ_SECONDS) as response:

@@ -1,25 +1,23 @@
-"""How the Hub is asked: with whose rights, for how long, and what its refusals mean in words.
+"""Calls of the Hub's client: with the credentials in use, within a time, and its errors in words.
 
 Knows nothing of models and files.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
-from bertspace.errors import HubError, HubUnreachable, TokenRefused, without_paths
+from bertspace.errors import HubError, HubUnreachable, TimeLimitError, TokenRefused, without_paths
+from bertspace.hub import credentials
 from bertspace.hub.reasons import about_storage, because, no_token, seconds_asked, wait_aloud
+from bertspace.processes import Deadline, call_in_thread
 
 T = TypeVar("T")
 ANSWER_SECONDS = (
@@ -38,71 +36,25 @@ _NAME = r"\w(?:[\w.-]{0,94}\w)?"
 _REPO_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Rights:
-    """With whose rights the Hub is asked, and where what only they may see is kept.
-
-    token: None is the machine's own login where the client takes it by itself, True the same explicitly,
-    False nobody's; a text is the token. folder: where private and gated models go; None: the common cache.
-    guest: the machine is not theirs, so that what lies in the common cache is theirs only once the Hub has
-    given it to them. most_bytes: of one model or data set; cache_bytes: of all that guests brought to the
-    common cache; own_bytes: of all in the folder; 0 is no limit. in_calls: whether any call may bring a model
-    that is not here, or only what can be stopped: a pull. who: whose load a call counts as. seconds: what it
-    may take, 0 for any.
-    """
-
-    token: str | bool | None = field(default=None, repr=False)
-    folder: Path | None = None
-    guest: bool = False
-    most_bytes: int = 0
-    cache_bytes: int = 0
-    own_bytes: int = 0
-    in_calls: bool = True
-    who: str = ""
-    seconds: float = 0
-
-
-RIGHTS: ContextVar[Rights] = ContextVar("RIGHTS", default=Rights())  # noqa: B039 - frozen
-
-
 @dataclass
 class _Question:
-    """What somebody waits for an answer to: about what, until when (of time.monotonic()).
+    """What somebody waits for an answer to. refused: the last refusal, after which the client tries again."""
 
-    refused: the last refusal, after which the client tries again.
-    """
-
-    about: str = ""
-    until: float = math.inf
-    revision: str = ""
-    kind: str = "model"
+    deadline: Deadline = field(default_factory=Deadline)
     refused: BaseException | None = None
-
-    def told(self, error: BaseException) -> HubError:
-        return told(error, self.about, self.revision, self.kind)
 
 
 _QUESTION: ContextVar[_Question] = ContextVar("_QUESTION", default=_Question())  # noqa: B039 - never written to
 
 
-@contextmanager
-def acting(rights: Rights) -> Iterator[None]:
-    """Within the block the Hub is asked with these rights, also by threads that copy this one's context."""
-    before = RIGHTS.set(rights)
-    try:
-        yield
-    finally:
-        RIGHTS.reset(before)
-
-
 def api(token: str | bool | None = None) -> Any:
-    """huggingface_hub's client with the rights at hand, or with another token."""
+    """huggingface_hub's client with the credentials in use, or with another token."""
     for name, value in XET_PATIENCE.items():
         os.environ.setdefault(name, value)  # read when hf_xet sends its first file
     _give_up_on_silence()
     from huggingface_hub import HfApi
 
-    return HfApi(token=RIGHTS.get().token if token is None else token)
+    return HfApi(token=credentials.current().token if token is None else token)
 
 
 def _give_up_on_silence() -> None:
@@ -134,8 +86,8 @@ def _bound_silence(request: Any) -> None:
 
     Raises HubUnreachable after that: the client would try five times more.
     """
-    left = _QUESTION.get().until - time.monotonic()
-    if left <= 0:
+    left = _QUESTION.get().deadline.left
+    if not left:
         raise HubUnreachable("The Hub did not answer in time.", hint=OFFLINE)
     asked = request.extensions.get("timeout") or {}
     bounds = SILENCE | {name: seconds for name, seconds in asked.items() if seconds is not None}
@@ -147,7 +99,7 @@ def _bound_answer(response: Any) -> None:
     """Let an answer that somebody waits for end in that time, and hold no more than LARGEST_ANSWER: it is
     read into memory, also by a thread that nobody waits for any more."""
     question = _QUESTION.get()
-    if math.isfinite(question.until):
+    if question.deadline.seconds:
         response.stream = _bounded()(response.stream)
         if response.status_code == 429 or response.status_code >= 500:
             _note_refusal(question, response)
@@ -166,7 +118,7 @@ def _note_refusal(question: _Question, response: Any) -> None:
         hf_raise_for_status(response)
     except HfHubHTTPError as error:
         question.refused = error
-        if time.monotonic() + retry_after(error) > question.until:
+        if retry_after(error) > question.deadline.left:
             raise
 
 
@@ -182,7 +134,7 @@ def _bounded() -> Any:
             count = 0
             for chunk in self.stream:
                 count += len(chunk)
-                if count > LARGEST_ANSWER or time.monotonic() > _QUESTION.get().until:
+                if count > LARGEST_ANSWER or not _QUESTION.get().deadline.left:
                     raise HubUnreachable("The Hub's answer does not end.", hint=OFFLINE)
                 yield chunk
 
@@ -215,13 +167,13 @@ def check_revision(repo_id: str, revision: str | None) -> None:
 
 def with_or_without_login(call: Callable[[], T]) -> T:
     """What the call gives; where the machine's own login is refused, once more without: much is public."""
-    rights = RIGHTS.get()
+    caller = credentials.current()
     try:
         return call()
     except TokenRefused as refused:
-        if rights.token is not None:
+        if caller.token is not None:
             raise
-        with acting(replace(rights, token=False)):
+        with credentials.using(replace(caller, token=False)):
             try:
                 return call()
             except HubError:
@@ -252,31 +204,19 @@ def answered(
 
     kind: what `about` is, in words. Raises HubError.
     """
-    found: list[Any] = []
-    question = _Question(about, time.monotonic() + seconds, revision, kind)
-    context = copy_context()
-    context.run(_QUESTION.set, question)
-    thread = threading.Thread(target=lambda: found.append(context.run(_tried, call)), daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not found:
-        if question.refused is not None:
-            raise question.told(question.refused) from question.refused
-        said = f"The Hub did not answer about {about} in {seconds:g} seconds."
-        raise HubUnreachable(said, hint=OFFLINE)
-    if isinstance(found[0], BaseException):
-        raise found[0]
-    return found[0]
-
-
-def _tried(call: Callable[[], T]) -> T | BaseException:
-    """What the call gives, or the error to be raised where it was asked for."""
+    question = _Question(Deadline(seconds))
+    before = _QUESTION.set(question)
     try:
-        return call()
+        return call_in_thread(call, question.deadline)
+    except TimeLimitError:
+        if (refused := question.refused) is not None:
+            raise told(refused, about, revision, kind) from refused
+        said = f"The Hub did not answer about {about} in {seconds:g} seconds."
+        raise HubUnreachable(said, hint=OFFLINE) from None
     except faults() as error:
-        return _QUESTION.get().told(error)
-    except BaseException as error:  # a bug: told by the thread that waits
-        return error
+        raise told(error, about, revision, kind) from error
+    finally:
+        _QUESTION.reset(before)
 
 
 def faults() -> tuple[type[Exception], ...]:

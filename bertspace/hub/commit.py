@@ -5,17 +5,16 @@ The same content makes no second commit: also where a commit was made and its an
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bertspace.errors import Cancelled, HubError, HubUnreachable
 from bertspace.hub.client import OFFLINE, api, faults, told
+from bertspace.processes import Deadline, call_in_thread, sleep
 from bertspace.words import size
 
 T = TypeVar("T")
@@ -96,7 +95,7 @@ def commit(
                 hint = f"{away} {kept}".strip()
                 raise HubUnreachable(error.message, hint=hint, seconds=error.seconds) from error
             tell(f"{error.message} Trying again in {wait:g} s")
-            _wait(wait, stopped)
+            sleep(wait, partial(_check, stopped))
         except HubError as error:
             raise type(error)(error.message, hint=f"{error.hint} {kept}".strip()) from error
     raise AssertionError("the last try returns or raises")
@@ -247,34 +246,16 @@ def _asked(call: Callable[[], T], about: str, revision: str, stopped: Stopped | 
     The call is made in a thread, which a cancel leaves to itself: nothing that is asked before the commit
     changes what others see. The commit is waited for.
     """
-    found: list[Any] = []
-    context = copy_context()
-
-    def make() -> None:
-        try:
-            found.append(context.run(call))
-        except BaseException as error:  # told by the thread that waits
-            found.append(error)
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.2)
-        if stopped and stopped() and thread.is_alive():
-            raise Cancelled("That was cancelled.", hint="Nothing was changed on the Hub.")
-    error = found[0]
-    if isinstance(error, RuntimeError) and isinstance(error.__cause__, faults()):
-        error = error.__cause__  # so the client wraps what an upload without Xet met
-    if isinstance(error, faults()):
+    try:
+        return call_in_thread(call, Deadline(), partial(_check, stopped) if stopped else None)
+    except RuntimeError as error:
+        if isinstance(error.__cause__, faults()):  # so the client wraps what an upload without Xet met
+            raise told(error.__cause__, about, revision) from error
+        raise
+    except faults() as error:
         raise told(error, about, revision) from error
-    if isinstance(error, BaseException):
-        raise error
-    return found[0]
 
 
-def _wait(seconds: float, stopped: Stopped) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if stopped():
-            raise Cancelled("That was cancelled.", hint="Nothing was changed on the Hub.")
-        time.sleep(0.2)
+def _check(stopped: Stopped) -> None:
+    if stopped():
+        raise Cancelled("That was cancelled.", hint="Nothing was changed on the Hub.")

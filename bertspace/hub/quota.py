@@ -11,12 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bertspace import runs
-from bertspace.errors import BertspaceError, ForbiddenError
-from bertspace.files import home
-from bertspace.hub import adapters
+from bertspace.errors import ForbiddenError
+from bertspace.hub import adapters, credentials
 from bertspace.hub import cache as hub_cache
-from bertspace.hub.client import RIGHTS
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -24,29 +21,29 @@ if TYPE_CHECKING:
 
 
 def check_size(repo_id: str, total: int) -> None:
-    """Raises ForbiddenError where a model or data set has more bytes than the rights at hand may bring."""
-    most = RIGHTS.get().most_bytes
+    """Raises ForbiddenError where a model or data set has more bytes than the caller may bring."""
+    most = credentials.current().max_bytes
     if most and total > most:
         _refuse_size(repo_id, total, most)
 
 
 def make_room(cache: Path, wanted: int, name: str, commit: str, kind: str = "model") -> None:
-    """Where the rights bound a cache, remove what was used longest ago until the commit's bytes fit too.
+    """Where the cache is bounded for the caller, remove what was used longest ago until the commit fits too.
 
     What is removed can be brought again, and a model that is loaded keeps its files until it is let go.
     Raises ForbiddenError, with nothing removed, where that would not be enough.
     """
-    rights = RIGHTS.get()
-    own, folder = cache == rights.folder, hub_cache.repo_folder(cache, name, kind)
-    most = rights.own_bytes if own else rights.cache_bytes
+    caller = credentials.current()
+    own, folder = cache == caller.folder, hub_cache.repo_folder(cache, name, kind)
+    most = caller.own_bytes if own else caller.cache_bytes
     if most and not _made_room(own, wanted, most, folder, commit):
         _refuse_size(name, wanted, most)
-    if not _is_owners() and not own:
+    if not caller.is_owner and not own:
         _note(folder, commit)
 
 
 def take_over(snapshot: Path, *, asked: bool = False) -> None:
-    """Note that the owner, if these are their rights, uses this commit: guests' pulls never set this mark.
+    """Note that the owner, if it is they who ask, uses this commit: guests' pulls never set this mark.
 
     asked: by a pull. What a guest brought becomes the owner's by that alone: it may be used because somebody
     sent them a link.
@@ -56,7 +53,7 @@ def take_over(snapshot: Path, *, asked: bool = False) -> None:
             take_over(part, asked=asked)
         return
     folder = snapshot.parent.parent
-    if not (_is_owners() and _is_common(folder)):
+    if not (credentials.current().is_owner and _is_common(folder)):
         return
     notes = _notes(folder, snapshot.name)
     if asked or not notes.exists():
@@ -73,12 +70,6 @@ def is_trusted(snapshot: Path) -> bool:
     return (
         snapshot.parent.name == "snapshots" and _is_common(folder) and _mark(folder, snapshot.name).exists()
     )
-
-
-def _is_owners() -> bool:
-    """Whether the rights at hand are the owner's; the worker of a guest's run has the guest's folder."""
-    rights = RIGHTS.get()
-    return not rights.guest and rights.folder is None
 
 
 def _is_common(folder: Path) -> bool:
@@ -103,9 +94,9 @@ def _made_room(own: bool, wanted: int, most: int, folder: Path, commit: str) -> 
     elsewhere = [each for each in parts if each not in ours]
     in_order: list[_Revision | _Part] = [*elsewhere, *brought, *ours]
     over = _Plan(plan.found, in_order).size + wanted - most
-    awaited = _awaited() if over > 0 else set()
+    in_use = credentials.current().in_use() if over > 0 else set()
     for each in in_order:
-        if plan.size < over and not (each.is_arriving() if isinstance(each, _Part) else each.name in awaited):
+        if plan.size < over and not (each.is_arriving() if isinstance(each, _Part) else each.name in in_use):
             plan.doomed.append(each)
     if plan.size < over:
         return False
@@ -152,17 +143,6 @@ class _Part:
         from filelock import FileLock
 
         return FileLock(_locks(self.path.parent.parent) / f"{self.path.stem}.lock", timeout=0)
-
-
-def _awaited() -> set[str]:
-    """The bases of all runs that have not ended: their workers, who may not bring them, read them later."""
-    owners = [path.name for path in home().iterdir() if path.is_dir()] if home().is_dir() else []
-    found = set()
-    for run in (run for owner in owners for run in runs.list_runs(owner)):
-        with suppress(BertspaceError):  # it is being made or deleted at this moment
-            if run.state().status not in runs.ENDED:
-                found.add(run.config().model)
-    return found
 
 
 def _parts(cache: Path, own: bool) -> list[_Part]:

@@ -1,6 +1,6 @@
 """The Hub's client: models searched for, looked at and brought to disk, each with time-outs.
 
-Whose rights it acts with is in RIGHTS: no token is in any signature. Knows nothing of how models are loaded.
+The credentials in use count: no token is in any signature. Knows nothing of how models are loaded.
 """
 
 from __future__ import annotations
@@ -19,17 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bertspace.errors import HubError, HubUnreachable, ModelError
-from bertspace.hub import adapters, quota
+from bertspace.hub import adapters, credentials, quota
 from bertspace.hub import cache as hub_cache
 from bertspace.hub import names as hub_names
 from bertspace.hub.cache import Progress, RemoteFile
 from bertspace.hub.card_text import LARGEST_TEXT, config_of, day, first_lines, labels, one, parsed
 from bertspace.hub.client import (
     ANSWER_SECONDS,
-    OFFLINE,
-    RIGHTS,
-    Rights,
-    acting,
     answered,
     api,
     check_id,
@@ -42,9 +38,6 @@ from bertspace.safety.loadable import tells_head
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
-
-__all__ = ["ANSWER_SECONDS", "OFFLINE", "RIGHTS", "Account", "Facts", "Found", "Rights", "acting", "answered"]
-__all__ += ["check_id", "check_revision", "facts", "on_disk", "pulled_fresh", "search", "snapshot", "whoami"]
 
 MAY_WRITE = ("admin", "write", "contributor")  # roles in an organisation
 MOST_LISTED = 5000  # files at a repository's top
@@ -232,7 +225,7 @@ def _merged(found: Path, base: Path, repo_id: str, base_id: str) -> Path:
     """An adapter with its base; raises ModelError, ForbiddenError, HubError."""
     if adapters.is_adapter(os.listdir(base)):
         raise _two_adapters(repo_id, base_id)
-    own = RIGHTS.get().folder
+    own = credentials.current().folder
     if own and base.is_relative_to(own) and not found.is_relative_to(own):
         raise HubError(  # the merged weights would lie where everybody's are
             f"Not everybody may see {base_id}, and everybody may see {repo_id}.",
@@ -259,13 +252,13 @@ def _made(found: Path | None) -> Path | None:
 def _snapshot(
     repo_id: str, revision: str | None, progress: Progress, check: Callable[[Path], None] | None
 ) -> Path:
-    if not RIGHTS.get().guest:
+    if not credentials.current().guest:
         cached = _offline(repo_id, revision)
         if cached is not None and cached.name == revision:
             return cached  # a commit does not change
     try:
         return with_or_without_login(lambda: _pulled(repo_id, revision, progress, check))
-    except HubUnreachable:  # not where the Hub says no: what another person's rights brought is not for all
+    except HubUnreachable:  # not where the Hub says no: what another person brought is not for all
         if (cached := _offline(repo_id, revision)) is not None:
             return cached
         raise
@@ -280,22 +273,22 @@ def pulled_fresh(repo_id: str, commit: str, cache: Path, stopped: Callable[[], b
 
 
 def on_disk() -> list[str]:
-    """The ids of the models that these rights can load without a network, sorted."""
-    rights = RIGHTS.get()
+    """The ids of the models that the caller can load without a network, sorted."""
+    caller = credentials.current()
     shared = list(hub_cache.models_in(hub_cache.common()))
-    if rights.guest:
+    if caller.guest:
         shared = [repo_id for repo_id in shared if repo_id in _PUBLIC]
-    own = list(hub_cache.models_in(rights.folder)) if rights.folder else []
+    own = list(hub_cache.models_in(caller.folder)) if caller.folder else []
     return sorted(repo_id for repo_id in {*shared, *own} if _made(_offline(repo_id, None)))
 
 
 def folder_on_disk(name: str) -> Path | None:
-    """Where owner/name[@revision] lies that these rights can load without a network; None where it does not.
+    """Where owner/name[@revision] lies that the caller can load without a network; None where it does not.
 
     The Hub is asked again of what it gave to everybody a while ago. Raises HubError for what is no name.
     """
     repo_id, revision = _parts(name)
-    if RIGHTS.get().guest and repo_id not in _PUBLIC and _PUBLIC.forget(repo_id):
+    if credentials.current().guest and repo_id not in _PUBLIC and _PUBLIC.forget(repo_id):
         with suppress(HubError):
             _remote(repo_id, None)
     return _made(_offline(repo_id, revision))
@@ -337,13 +330,13 @@ def _parts(name: str) -> tuple[str, str | None]:
 
 
 def _offline(repo_id: str, revision: str | None) -> Path | None:
-    """What is on disk of it, if these rights may have it without asking the Hub."""
+    """What is on disk of it, if the caller may have it without asking the Hub."""
     return hub_cache.find(repo_id, revision, _places(repo_id in _PUBLIC))
 
 
 def _places(is_public: bool) -> list[Path]:
-    """Where these rights may read a model from: what not everybody may see is no guest's for lying here."""
-    with_common = is_public or not RIGHTS.get().guest
+    """Where the caller may read a model from: what not everybody may see is no guest's for lying here."""
+    with_common = is_public or not credentials.current().guest
     return [cache for cache in hub_cache.places() if with_common or cache != hub_cache.common()]
 
 
@@ -375,7 +368,7 @@ def _pulled(
     found = hub_cache.find(repo_id, remote.commit, places)
     if found is not None and _has(found, files):
         return found
-    if progress.stopped is None and not RIGHTS.get().in_calls:
+    if progress.stopped is None and not credentials.current().in_calls:
         return hub_cache.find(repo_id, revision, places) or _refuse_to_bring(repo_id)
     if not places:
         raise HubError(

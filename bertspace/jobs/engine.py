@@ -19,7 +19,7 @@ from typing import Any
 from bertspace import data, models
 from bertspace.errors import RunError
 from bertspace.files import folder_bytes
-from bertspace.hub.client import RIGHTS
+from bertspace.hub import credentials
 from bertspace.jobs import queue
 from bertspace.models import tuning
 from bertspace.runs import CHANGEABLE, ENDED, LOCAL_OWNER, RESUMABLE, Run
@@ -49,7 +49,7 @@ def submit(
     for any. A base of the Hub is pinned to its commit. Raises BertspaceError before anything is kept.
     """
     TASKS[config.task].check(config)
-    if not RIGHTS.get().guest and Path(config.model).is_dir() and config.model != "starter":
+    if not credentials.current().guest and Path(config.model).is_dir() and config.model != "starter":
         config = replace(
             config, model=str(Path(config.model).resolve())
         )  # the worker works in another folder

@@ -30,20 +30,12 @@ _log = logging.getLogger(__name__)
 def start_next() -> Run | None:
     """Start the oldest queued run if none is running; the run started, or None."""
     with lock():
-        everyone = _everyone()
+        everyone = runs.every_run()
         if any(run.is_locked() for run in everyone):
             return None
         if not (queued := waiting(everyone)):
             return None
         return queued[0] if _start(queued[0]) else None
-
-
-def _everyone() -> list[Run]:
-    """Every owner's runs."""
-    if not home().is_dir():
-        return []
-    owners = sorted(path.name for path in home().iterdir() if path.is_dir())
-    return [run for owner in owners for run in runs.list_runs(owner)]
 
 
 @contextmanager
@@ -113,7 +105,7 @@ def waiting(among: Iterable[Run]) -> list[Run]:
 
 def position(run: Run) -> int:
     """1 for the run that starts next; 0 for one that is not waiting."""
-    order = [each.id for each in waiting(_everyone())]
+    order = [each.id for each in waiting(runs.every_run())]
     return order.index(run.id) + 1 if run.id in order else 0
 
 
@@ -125,7 +117,7 @@ def move(run: Run, place: int) -> None:
             raise RunError(
                 f"The run {run.id} does not wait ({state.status}).", hint="There is no place to give."
             )
-        others = [each for each in waiting(_everyone()) if each.id != run.id]
+        others = [each for each in waiting(runs.every_run()) if each.id != run.id]
         spot = max(0, min(place - 1, len(others)))
         before = _place(others[spot - 1].state()) if spot else None
         after = _place(others[spot].state()) if spot < len(others) else None

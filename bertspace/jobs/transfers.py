@@ -1,8 +1,8 @@
 """Pulls and pushes at work in threads of the app, which the pages of their owner look at.
 
 They go on when the tab is closed, can be cancelled from any page of the same person, and are kept for a while
-after their end. A thread acts in the context that it was started in, and with it with the rights of who
-asked; where the token of these is forgotten, it ends. Knows nothing of gradio, and asks nothing of the Hub.
+after their end. A thread acts in the context that it was started in, and with it with the credentials of who
+asked; where the token among them is forgotten, it ends. Knows nothing of gradio, and asks nothing of the Hub.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bertspace.errors import BertspaceError, Cancelled, ForbiddenError, HubError
-from bertspace.hub.client import RIGHTS
+from bertspace.hub import credentials
 
 MOST_AT_ONCE = {"pull": 8, "push": 32}  # a push may wait for its run to end
 MOST_EACH = {"pull": 1, "push": 4}  # of one guest's
@@ -82,7 +82,7 @@ class Job:
         self._marks: deque[tuple[float, int]] = deque()
         self._result: object = None
         self._error: BertspaceError | None = None
-        self._token = RIGHTS.get().token
+        self._token = credentials.current().token
         self.disowned = False  # its token was forgotten
 
     def say(self, words: str) -> None:
@@ -215,7 +215,7 @@ class Transfers:
 
     def _check_room(self, kind: str, counted: str) -> None:
         working = [job for job in self._jobs.values() if (seen := job.look()).works and seen.kind == kind]
-        guest = RIGHTS.get().guest
+        guest = credentials.current().guest
         if guest and sum(job.counted == counted for job in working) >= MOST_EACH[kind]:
             raise ForbiddenError(_TOO_MANY[kind], hint="Try again when it has ended.")
         if len(working) >= MOST_AT_ONCE[kind] - (KEPT_FOR_OWNER if guest else 0):
@@ -225,7 +225,7 @@ class Transfers:
 
     def _drop_old(self, counted: str) -> None:
         ended = [key for key, job in self._jobs.items() if not job.look().works]
-        own = [key for key in ended if RIGHTS.get().guest and self._jobs[key].counted == counted]
+        own = [key for key in ended if credentials.current().guest and self._jobs[key].counted == counted]
         for key in {*ended[: max(0, len(ended) - MOST_KEPT)], *own[: max(0, len(own) - MOST_KEPT_EACH)]}:
             del self._jobs[key]
 

@@ -25,8 +25,8 @@ from typing import Any, NoReturn
 
 from bertspace import hardware, processes, words
 from bertspace.errors import FULL, BertspaceError, OutOfMemory, without_paths
-from bertspace.hub import cache, client
-from bertspace.hub.client import Rights
+from bertspace.hub import cache, credentials
+from bertspace.hub.credentials import Credentials
 from bertspace.jobs import queue
 from bertspace.runs import LOCAL_OWNER, Run
 from bertspace.schema import TrainEvent
@@ -274,19 +274,19 @@ def _work(run: Run) -> int:
     work = Work(run)
     signal.signal(signal.SIGTERM, work.terminate)
     signal.signal(signal.SIGUSR1, work.heed)
-    with client.acting(rights_of(run)):
+    with credentials.using(credentials_of(run)):
         status = work.do()
     # Of several processes the others may still wait for this one; their launcher ends them where one fails.
     left = work.cut_short and os.environ.get("RANK") is not None
     return 0 if status in ("done", "stopped", "paused") and not left else 1
 
 
-def rights_of(run: Run) -> Rights:
+def credentials_of(run: Run) -> Credentials:
     """What the run may see at the Hub: no worker is given a token; the owner's finds the machine's own login.
 
     What another person alone may see was brought to their folder when the run was submitted.
     """
-    return Rights() if run.owner == LOCAL_OWNER else Rights(False, cache.of_owner(run.owner))
+    return Credentials() if run.owner == LOCAL_OWNER else Credentials(False, cache.of_owner(run.owner))
 
 
 @contextlib.contextmanager
@@ -317,7 +317,7 @@ def _compute_along(run: Run) -> int:
     from bertspace import training
 
     _bound_memory(run)
-    with client.acting(rights_of(run)):
+    with credentials.using(credentials_of(run)):
         for event in training.train(run.config(), run):
             if event.kind == "step":
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the first one hears it, and ends it for all

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import importlib
 import logging
-import math
 import os
 import select
 import socket
@@ -29,8 +28,9 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from bertspace import processes
 from bertspace.errors import BertspaceError, ConfigError, DataError, ModelError, TimeLimitError
-from bertspace.hub.client import RIGHTS
+from bertspace.hub import credentials
 from bertspace.models import wire
+from bertspace.processes import Deadline
 
 if TYPE_CHECKING:
     from bertspace.models.loading import Located
@@ -61,39 +61,6 @@ _log = logging.getLogger(__name__)
 _on = False
 
 
-class TimeLimit:
-    """The seconds that a call may take, waiting for others included; 0 is no limit."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.end = time.monotonic() + seconds if seconds else math.inf
-
-    @property
-    def left(self) -> float:
-        return max(0.0, self.end - time.monotonic())
-
-    def over(self) -> TimeLimitError:
-        return TimeLimitError(
-            f"No answer within {self.seconds:g} seconds.",
-            hint="Give fewer or shorter texts, or try again when fewer people ask.",
-        )
-
-    def check(self) -> None:
-        """Raises TimeLimitError when the time is over."""
-        if not self.left:
-            raise self.over()
-
-    @contextmanager
-    def holding(self, lock: threading.Lock) -> Iterator[None]:
-        """With the lock; raises TimeLimitError when the time is over before it is free."""
-        if not self.left or not lock.acquire(timeout=min(self.left, threading.TIMEOUT_MAX)):
-            raise self.over()
-        try:
-            yield
-        finally:
-            lock.release()
-
-
 def keep_strangers_apart(ready: bool = False) -> None:
     """From here on this process is the app: strangers' models are computed with by others.
 
@@ -115,13 +82,13 @@ def compute(
 ) -> Any:
     """What the work gives for the model; raises BertspaceError.
 
-    seconds: what it may take, waiting included; 0: what the rights at hand allow a call. reads: folders that
+    seconds: what it may take, waiting included; 0: what the caller may take. reads: folders that
     it reads beside the model's own.
     """
-    seconds = seconds or RIGHTS.get().seconds
+    seconds = seconds or credentials.current().seconds
     if located.is_trusted or not _on:
         return do(located, work, {**arguments, "seconds": seconds})
-    return _POOL.ask(located, work, arguments, TimeLimit(seconds or LONGEST_SECONDS), reads)
+    return _POOL.ask(located, work, arguments, Deadline(seconds or LONGEST_SECONDS), reads)
 
 
 def do(located: Located, work: str, arguments: Mapping[str, Any]) -> Any:
@@ -224,7 +191,7 @@ def _environment() -> dict[str, str]:
     own = {"OPENBLAS_NUM_THREADS": "1"}  # no thread before the fork
     if os.environ.get("BERTSPACE_STRANGERS_ON_CPU", "").lower() in ("1", "true", "yes"):
         own |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": ""}
-    return processes.child_environment(**own)
+    return processes.child_environment(trains=False, **own)
 
 
 @dataclass
@@ -263,11 +230,11 @@ class Child:
         poll.register(self.answers, select.POLLIN)
         return not poll.poll(0)
 
-    def ask(self, order: Order, limit: TimeLimit) -> Any:
+    def ask(self, order: Order, deadline: Deadline) -> Any:
         """What it answers; raises TimeLimitError, and EOFError where it has ended."""
-        _send(self.orders, wire.pack(order), limit)
-        whole, text = wire.lengths(_receive(self.answers, wire.HEAD.size, limit))
-        return wire.unpack(_receive(self.answers, whole, limit), text)
+        _send(self.orders, wire.pack(order), deadline)
+        whole, text = wire.lengths(_receive(self.answers, wire.HEAD.size, deadline))
+        return wire.unpack(_receive(self.answers, whole, deadline), text)
 
     def end(self) -> None:
         """Kill it, and remove what it wrote."""
@@ -277,11 +244,11 @@ class Child:
         self.scratch.cleanup()
 
 
-def _send(pipe: int, message: bytes, limit: TimeLimit) -> None:
+def _send(pipe: int, message: bytes, deadline: Deadline) -> None:
     left = memoryview(message)
     os.set_blocking(pipe, False)
     while left:
-        _wait(limit, pipe, select.POLLOUT)
+        _wait(deadline, pipe, select.POLLOUT)
         try:
             left = left[os.write(pipe, left) :]
         except BlockingIOError:
@@ -290,22 +257,22 @@ def _send(pipe: int, message: bytes, limit: TimeLimit) -> None:
             raise EOFError from error
 
 
-def _receive(pipe: int, size: int, limit: TimeLimit) -> bytes:
+def _receive(pipe: int, size: int, deadline: Deadline) -> bytes:
     found = bytearray()
     while len(found) < size:
-        _wait(limit, pipe, select.POLLIN)
+        _wait(deadline, pipe, select.POLLIN)
         if not (part := os.read(pipe, min(size - len(found), 1 << 20))):
             raise EOFError
         found += part
     return bytes(found)
 
 
-def _wait(limit: TimeLimit, pipe: int, what: int) -> None:
+def _wait(deadline: Deadline, pipe: int, what: int) -> None:
     """Until the pipe is ready; raises TimeLimitError."""
     poll = select.poll()
     poll.register(pipe, what)
-    if not poll.poll(limit.left * 1000):
-        raise limit.over()
+    if not poll.poll(deadline.left * 1000):
+        raise deadline.error()
 
 
 class Pool:
@@ -322,26 +289,29 @@ class Pool:
         located: Located,
         work: str,
         arguments: Mapping[str, Any],
-        limit: TimeLimit,
+        deadline: Deadline,
         reads: Sequence[Path],
     ) -> Any:
         """What a child gives for the work; raises BertspaceError."""
-        with self._child((located.path, _written(located), *reads), limit, located.name) as child:
+        with self._child((located.path, _written(located), *reads), deadline, located.name) as child:
             order: Order = {
                 "model": located.to_dict(),
                 "work": work,
-                "arguments": {**arguments, "seconds": max(0.05, 0.9 * limit.left)},  # it is to end by itself
+                "arguments": {
+                    **arguments,
+                    "seconds": max(0.05, 0.9 * deadline.left),
+                },  # it is to end by itself
                 "reads": [str(path) for path in reads],
                 "memory": _memory(located, reads),
                 "scratch": child.scratch.name,
             }
-            answer = child.ask(order, limit)
+            answer = child.ask(order, deadline)
         return _value(answer, located.name)
 
     @contextmanager
-    def _child(self, key: tuple[object, ...], limit: TimeLimit, name: str) -> Iterator[Child]:
+    def _child(self, key: tuple[object, ...], deadline: Deadline, name: str) -> Iterator[Child]:
         """A child of this model alone. One that does not answer in time, or ends, is gone afterwards."""
-        child = self._take(key, limit)
+        child = self._take(key, deadline)
         try:
             child = child or Child.start()
             yield child
@@ -358,14 +328,14 @@ class Pool:
         child.used = time.monotonic()
         self._give_back(key, child)
 
-    def _take(self, key: tuple[object, ...], limit: TimeLimit) -> Child | None:
+    def _take(self, key: tuple[object, ...], deadline: Deadline) -> Child | None:
         """The idle child of the model, or None: then there is room for one to be started."""
-        who = RIGHTS.get().who
+        who = credentials.current().who
         with self._changed:
             self._sweep_later()
             while not self._may_begin(key, who):
-                if not self._changed.wait(limit.left):
-                    raise limit.over()
+                if not self._changed.wait(deadline.left):
+                    raise deadline.error()
             self._busy[key] = who
             child = self._idle.pop(key, None)
             if child is None and len(self._busy) + len(self._idle) > _most():

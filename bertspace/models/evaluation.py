@@ -16,6 +16,7 @@ from bertspace.errors import ModelError
 from bertspace.files import whole_file
 from bertspace.models import apart, loading, tuning
 from bertspace.models.batching import sorted_batches
+from bertspace.processes import Deadline
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Rows, Task
 
@@ -96,7 +97,7 @@ def table(
         encoded = task.encode(tokenizer, pd.DataFrame(rows), settings, settings.max_train_rows)
         batches = sorted_batches(encoded.lengths, settings.batch_size)
         each = _pooled if features else task.table
-        check = apart.TimeLimit(seconds).check
+        check = Deadline(seconds).check
         return placed(parts(model, each, batches, encoded, task, tokenizer, settings, check), len(encoded))
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bertspace import hardware
 from bertspace.errors import ConfigError, DataError, ModelError
 from bertspace.models import apart, loading, unknown
-from bertspace.models.apart import TimeLimit
 from bertspace.models.probe import Probe
+from bertspace.processes import Deadline
 from bertspace.safety import loadable
 from bertspace.safety.layout import heads
 from bertspace.tasks import TASKS, Answer, task_with_head
@@ -64,12 +64,12 @@ class ModelCache:
         self.lock = threading.Lock()  # for a look at `models` only
         self.loading = threading.Lock()
 
-    def get(self, located: loading.Located, task: str, limit: TimeLimit) -> Loaded:
+    def get(self, located: loading.Located, task: str, deadline: Deadline) -> Loaded:
         """The model out of the cache or from disk; raises ModelError or TimeLimitError."""
         written = _written(located)
         if loaded := self._find(located, task, written):
             return loaded
-        with limit.holding(self.loading):
+        with deadline.holding(self.loading):
             if loaded := self._find(located, task, written):  # loaded by another thread meanwhile
                 return loaded
             loaded = _load(located, task, written)
@@ -245,13 +245,13 @@ def answers(
     """The answers' lists, a list a text."""
     import torch
 
-    limit = TimeLimit(seconds)
-    loaded = _CACHE.get(located, task, limit)
+    deadline = Deadline(seconds)
+    loaded = _CACHE.get(located, task, deadline)
     answers_by_text: list[list[list[Any]]] = [[] for _ in texts]
     for places in _by_length(texts, pairs, texts_at_once(loaded.model)):
         chosen = [pairs[place] for place in places] if pairs else None
         # Between two batches a short text of someone else has its turn.
-        with limit.holding(loaded.lock), torch.inference_mode(), loading.named(located.name):
+        with deadline.holding(loaded.lock), torch.inference_mode(), loading.named(located.name):
             results = TASKS[task].predict(
                 loaded.model, loaded.tokenizer, [texts[place] for place in places], chosen, top_k
             )
@@ -269,13 +269,13 @@ def features(
 
     from bertspace.models.probe import mean_pooled
 
-    limit = TimeLimit(seconds)
-    loaded = _CACHE.get(located, "features", limit)
+    deadline = Deadline(seconds)
+    loaded = _CACHE.get(located, "features", deadline)
     features_by_text: list[np.ndarray] = [np.empty(0)] * len(texts)
     for places in _by_length(texts, pairs, texts_at_once(loaded.model)):
         own = [texts[place] for place in places]
         others = [pairs[place] for place in places] if pairs else None
-        with limit.holding(loaded.lock), torch.inference_mode(), loading.named(located.name):
+        with deadline.holding(loaded.lock), torch.inference_mode(), loading.named(located.name):
             pooled = mean_pooled(loaded.model, text_inputs(loaded.model, loaded.tokenizer, own, others))
         for place, row in zip(places, pooled.cpu().numpy(), strict=True):
             features_by_text[place] = row

@@ -12,7 +12,6 @@ import importlib.util
 import logging
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -23,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from bertspace import hardware, runs
 from bertspace.errors import FULL, BertspaceError, Cancelled, ModelError, without_paths
 from bertspace.files import home
-from bertspace.hub import names
+from bertspace.hub import credentials, names
 from bertspace.models import tokens, weights
+from bertspace.processes import Deadline
 from bertspace.safety.layout import CONFIG, counts_from_padding, laid_out, library, model_config, read_json
 from bertspace.safety.loadable import (
     HEADS,
@@ -145,8 +145,8 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     """The name with its commit, if it is a model of the Hub; any other as it is.
 
     Raises ModelError or HubError where it is not there, cannot be trained or is too large. One that not
-    everybody may see is brought now, with the rights at hand: the worker that trains it has none. seconds:
-    what that may take; 0 is no limit.
+    everybody may see is brought now, with the credentials in use: the worker that trains it has none.
+    seconds: what that may take; 0 is no limit.
     """
     if is_local(name := names.plain(name)):
         return name
@@ -163,9 +163,9 @@ def pinned(name: str, *, seconds: float = 0) -> str:
         if not (facts.private or facts.gated):
             quota.make_room(cache.common(), facts.size, facts.repo_id, facts.revision)
     if facts.private or facts.gated:
-        end = time.monotonic() + seconds
+        deadline = Deadline(seconds)
         try:
-            locate(fixed, stopped=(lambda: time.monotonic() > end) if seconds else None)
+            locate(fixed, stopped=lambda: not deadline.left)
         except Cancelled as error:
             said = f"{facts.repo_id} did not arrive within {seconds:g} seconds. What has arrived is kept."
             raise ModelError(said, hint="Pull it in the Hub tab first.") from error
@@ -188,9 +188,8 @@ def _check_before_weights(folder: Path, name: str, task: str) -> None:
 
 def _folder(name: str) -> Path | None:
     """The folder that the name is a path of; None for anything else that may be typed, and for guests."""
-    from bertspace.hub.client import RIGHTS
 
-    if RIGHTS.get().guest:
+    if credentials.current().guest:
         return None
     try:
         folder = Path(name).expanduser()

@@ -1,6 +1,7 @@
 """Push a run's model to the Hub: check access, make one commit (retried where it may help), verify it.
 
-Acts with `hub.RIGHTS`. Nothing that is here can harm a run: what is sent is a copy of its links.
+Acts with the `hub.credentials` in use. Nothing that is here can harm a run: what is sent is a copy of its
+links.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from bertspace import hub, models
 from bertspace.errors import Cancelled, HubError, HubUnreachable, ModelError, RunError
 from bertspace.files import write_atomically
 from bertspace.hub import commit as hub_commit
-from bertspace.hub.client import RIGHTS, answered, api, check_id
+from bertspace.hub import credentials
+from bertspace.hub.client import answered, api, check_id
 from bertspace.hub.commit import There
 from bertspace.hub.reasons import no_token
 from bertspace.models.probe import Probe
@@ -108,7 +110,7 @@ class Published:
 def check_access(destination: Destination) -> hub.Account:
     """The account that would push; raises HubError where it may not write there, or everybody would see what
     is to be private."""
-    if RIGHTS.get().token is False:
+    if credentials.current().token is False:
         raise no_token()
     account, repo_id = hub.whoami(), destination.repo_id
     _check_account(account, destination)

@@ -6,8 +6,10 @@ from bertspace.runs.folder import (
     LOCAL_OWNER,
     RESUMABLE,
     Run,
+    every_run,
     find,
     list_runs,
+    models_in_use,
     stored_bytes,
 )
 
@@ -17,7 +19,9 @@ __all__ = [
     "LOCAL_OWNER",
     "RESUMABLE",
     "Run",
+    "every_run",
     "find",
     "list_runs",
+    "models_in_use",
     "stored_bytes",
 ]

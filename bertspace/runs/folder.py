@@ -374,6 +374,23 @@ def list_runs(owner: str = LOCAL_OWNER) -> list[Run]:
     return [Run(folder / name) for name in names if (folder / name / "state.json").is_file()]
 
 
+def every_run() -> list[Run]:
+    """Every owner's runs."""
+    folder = home()
+    owners = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return [run for owner in owners for run in list_runs(owner)]
+
+
+def models_in_use() -> set[str]:
+    """The bases of all runs that have not ended: their workers read them later, and may not bring them."""
+    found = set()
+    for run in every_run():
+        with suppress(BertspaceError):  # it is being made or deleted at this moment
+            if run.state().status not in ENDED:
+                found.add(run.config().model)
+    return found
+
+
 def find(name: str, owner: str = LOCAL_OWNER) -> Run:
     """The owner's run with this id, or the run in this folder; raises RunError."""
     if _ID.fullmatch(name) and (home() / owner / name / "state.json").is_file():

@@ -16,7 +16,7 @@ import pytest
 from bertspace.data import Splits, hub_confined, load_splits
 from bertspace.errors import BertspaceError, DataError, ForbiddenError, HubError
 from bertspace.hub import cache
-from bertspace.hub.client import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 from bertspace.schema import TrainConfig
 
 NAME, NAMED = "alice/messages", "alice/named"
@@ -63,7 +63,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(datasets.config, "USE_PARQUET_EXPORT", False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
-    with acting(Rights(token=False)):
+    with using(Credentials(token=False)):
         yield
 
 
@@ -75,10 +75,12 @@ def messages(hub: Any) -> str:
 
 
 @pytest.fixture(params=["the owner", "a guest"])
-def rights(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rights]:
+def rights(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Credentials]:
     """The two ways in which rows are read."""
-    own = Rights(False, tmp_path / "own", True) if request.param == "a guest" else Rights(token=False)
-    with acting(own):
+    own = (
+        Credentials(False, tmp_path / "own", True) if request.param == "a guest" else Credentials(token=False)
+    )
+    with using(own):
         yield own
 
 
@@ -90,7 +92,7 @@ def files_with(text: bytes, folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
 
 
-def test_rows_splits_and_the_commit_come_from_the_hub(messages: str, rights: Rights) -> None:
+def test_rows_splits_and_the_commit_come_from_the_hub(messages: str, rights: Credentials) -> None:
     splits = loaded(test_split="test")
     assert "message number 0 says so" in splits.train["text"].tolist()
     assert splits.test is not None and len(splits.test) == 20
@@ -100,13 +102,13 @@ def test_rows_splits_and_the_commit_come_from_the_hub(messages: str, rights: Rig
     assert len(loaded(dataset_config="large", train_split="train[:80]").train) == 72
 
 
-def test_label_names_come_with_files_that_have_them(hub: Any, rights: Rights) -> None:
+def test_label_names_come_with_files_that_have_them(hub: Any, rights: Credentials) -> None:
     hub.user("alice")
     hub.put(NAMED, {"data/train-00000-of-00001.parquet": parquet(40)}, kind="dataset")
     assert loaded(dataset=NAMED).label_names == LABELS
 
 
-def test_what_is_not_there_is_answered_by_what_is(messages: str, rights: Rights) -> None:
+def test_what_is_not_there_is_answered_by_what_is(messages: str, rights: Credentials) -> None:
     with pytest.raises(DataError, match=r"alice/messages has no split 'dev'; found: train, test\."):
         loaded(train_split="dev")
     with pytest.raises(DataError, match="configuration nope cannot be loaded.*small.*large"):
@@ -119,27 +121,30 @@ def test_a_private_one_is_for_who_may_read_it_and_stays_in_their_place(hub: Any,
     alice, bob = hub.user("alice"), hub.user("bob")
     hub.put(NAME, FILES, kind="dataset", private=True)
     for token in (False, bob):
-        with acting(Rights(token, tmp_path / "bob", True)), pytest.raises(HubError, match="or it is private"):
+        with (
+            using(Credentials(token, tmp_path / "bob", True)),
+            pytest.raises(HubError, match="or it is private"),
+        ):
             loaded()
-    with acting(Rights(alice, tmp_path / "alice", True)):
+    with using(Credentials(alice, tmp_path / "alice", True)):
         assert len(loaded().train) == 54
     kept = files_with(b"number 7 says", tmp_path)
     assert kept and all(path.is_relative_to(tmp_path / "alice") for path in kept)
     assert not files_with(alice.encode(), tmp_path)
-    with acting(Rights(alice)):  # the machine's owner, where all is theirs
+    with using(Credentials(alice)):  # the machine's owner, where all is theirs
         assert len(loaded().train) == 54
     hub.fail(503, times=0)
-    with acting(Rights(alice)):
+    with using(Credentials(alice)):
         assert len(loaded().train) == 54
-    with acting(Rights(bob, tmp_path / "bob", True)), pytest.raises(HubError, match="not among what was"):
+    with using(Credentials(bob, tmp_path / "bob", True)), pytest.raises(HubError, match="not among what was"):
         loaded()
 
 
-def test_a_gated_one_names_its_terms(hub: Any, rights: Rights) -> None:
+def test_a_gated_one_names_its_terms(hub: Any, rights: Credentials) -> None:
     hub.user("alice")
     bob = hub.user("bob")
     hub.put(NAME, FILES, kind="dataset", gated=True)
-    with acting(Rights(bob, rights.folder, rights.guest)):
+    with using(Credentials(bob, rights.folder, rights.guest)):
         with pytest.raises(HubError, match="terms") as caught:
             loaded()
         assert "on its page" in caught.value.hint
@@ -174,7 +179,7 @@ def test_away_what_was_downloaded_serves_and_says_so(
 @pytest.mark.parametrize("how", ["private", "gone", "token", 403])
 def test_what_the_hub_refuses_is_not_served_from_disk(hub: Any, messages: str, how: str | int) -> None:
     token = hub.user("alice")
-    with acting(Rights(token)):
+    with using(Credentials(token)):
         loaded()
     if how == "private":
         hub.repo(NAME, "dataset").private = True
@@ -187,7 +192,10 @@ def test_what_the_hub_refuses_is_not_served_from_disk(hub: Any, messages: str, h
     else:
         hub.fail(403, times=0, said="This data set is under review")
     told = {"token": "does not accept the token", 403: "This data set is under review"}
-    with acting(Rights(token)), pytest.raises(HubError, match=told.get(how, "no data set alice/messages")):
+    with (
+        using(Credentials(token)),
+        pytest.raises(HubError, match=told.get(how, "no data set alice/messages")),
+    ):
         loaded()
 
 
@@ -200,7 +208,7 @@ def brought(hub: Any) -> list[str]:
 
 
 def test_what_is_brought_is_what_the_configuration_and_the_splits_need(
-    hub: Any, rights: Rights, messages: str
+    hub: Any, rights: Credentials, messages: str
 ) -> None:
     hub.put(NAME, {"large/weights.bin": b"0" * 1000, "picture.png": b"0"}, kind="dataset")
     assert len(loaded(train_split="train[:50%]").train) == 27
@@ -211,7 +219,9 @@ def test_what_is_brought_is_what_the_configuration_and_the_splits_need(
     assert brought(hub)[3:] == ["large/train.csv"]
 
 
-def test_a_file_that_is_not_what_the_hub_says_is_never_read(hub: Any, rights: Rights, messages: str) -> None:
+def test_a_file_that_is_not_what_the_hub_says_is_never_read(
+    hub: Any, rights: Credentials, messages: str
+) -> None:
     hub.fail("corrupt", path="/resolve/.*train", method="GET", times=0)
     with pytest.raises(HubError, match=r"small/train\.csv of alice/messages arrived damaged"):
         loaded()
@@ -230,7 +240,7 @@ def test_a_newer_commit_that_broke_off_leaves_the_older_one_to_read(hub: Any, me
     assert f"commit {messages[:7]}" in loaded().findings[0]
 
 
-def test_a_revision_and_an_address_name_a_data_set_too(hub: Any, rights: Rights, messages: str) -> None:
+def test_a_revision_and_an_address_name_a_data_set_too(hub: Any, rights: Credentials, messages: str) -> None:
     newer = hub.put(NAME, {"small/train.csv": csv(80)}, kind="dataset")
     older = loaded(dataset=f"{NAME}@{messages}")
     assert (len(older.train), older.source) == (54, f"{NAME}@{messages}")
@@ -244,7 +254,7 @@ def test_a_revision_and_an_address_name_a_data_set_too(hub: Any, rights: Rights,
         loaded(dataset=f"https://huggingface.co/{NAME}")
 
 
-def test_a_program_is_answered_by_where_its_tables_may_be(hub: Any, rights: Rights) -> None:
+def test_a_program_is_answered_by_where_its_tables_may_be(hub: Any, rights: Credentials) -> None:
     hub.user("alice")
     hub.put(NAME, {"messages.py": b"import os"}, kind="dataset")
     with pytest.raises(DataError, match="@refs/convert/parquet"):
@@ -262,11 +272,11 @@ def test_a_guest_brings_no_more_than_they_may_and_what_was_brought_long_ago_make
     hub: Any, messages: str, tmp_path: Path
 ) -> None:
     size = len(FILES["README.md"]) + len(FILES["small/train.csv"])
-    with acting(Rights(False, tmp_path / "own", True, most_bytes=size - 1)):
+    with using(Credentials(False, tmp_path / "own", True, max_bytes=size - 1)):
         with pytest.raises(ForbiddenError, match="alice/messages takes .*; the limit here is"):
             loaded()
     assert not files_with(b"number 7 says", tmp_path)
-    with acting(Rights(False, tmp_path / "own", True, most_bytes=size, cache_bytes=int(1.5 * size))):
+    with using(Credentials(False, tmp_path / "own", True, max_bytes=size, cache_bytes=int(1.5 * size))):
         loaded()
         hub.put("alice/others", FILES, kind="dataset")
         loaded(dataset="alice/others")
@@ -275,7 +285,7 @@ def test_a_guest_brings_no_more_than_they_may_and_what_was_brought_long_ago_make
 
 @pytest.mark.parametrize("what", ["cut", "corrupt", 403])
 def test_a_download_that_goes_wrong_is_told_and_goes_through_later(
-    what: int | str, hub: Any, messages: str, rights: Rights, monkeypatch: pytest.MonkeyPatch
+    what: int | str, hub: Any, messages: str, rights: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "TRIES", 2)
     hub.fail(what, path="/resolve/.*train", method="GET", times=0)
@@ -285,7 +295,7 @@ def test_a_download_that_goes_wrong_is_told_and_goes_through_later(
     assert len(loaded().train) == 54
 
 
-def test_no_program_of_a_data_set_is_run(hub: Any, tmp_path: Path, rights: Rights) -> None:
+def test_no_program_of_a_data_set_is_run(hub: Any, tmp_path: Path, rights: Credentials) -> None:
     hub.user("alice")
     ran = tmp_path / "ran"
     hub.put(NAME, {"messages.py": f"open({str(ran)!r}, 'w')".encode()}, kind="dataset")
@@ -302,7 +312,7 @@ def front(**settings: Any) -> bytes:
 @pytest.fixture
 def guest(hub: Any, tmp_path: Path) -> Iterator[None]:
     hub.user("alice")
-    with acting(Rights(False, tmp_path / "own", True)):
+    with using(Credentials(False, tmp_path / "own", True)):
         yield
 
 
@@ -433,14 +443,14 @@ def test_a_gated_data_set_that_lies_here_is_no_guests_until_the_hub_gives_it_to_
     hub: Any, messages: str, tmp_path: Path, gate: str
 ) -> None:
     bob = hub.user("bob")
-    with acting(Rights(False, None, True)):
+    with using(Credentials(False, None, True)):
         loaded()  # it was public once
     hub.repo(NAME, "dataset").gated = gate
-    for rights in (Rights(False, None, True), Rights(bob, tmp_path / "bobs", True)):
-        with acting(rights), pytest.raises(HubError, match="terms to be accepted"):
+    for rights in (Credentials(False, None, True), Credentials(bob, tmp_path / "bobs", True)):
+        with using(rights), pytest.raises(HubError, match="terms to be accepted"):
             loaded()
     hub.repo(NAME, "dataset").granted.add("bob")
-    with acting(Rights(bob, tmp_path / "bobs", True)):
+    with using(Credentials(bob, tmp_path / "bobs", True)):
         assert len(loaded().train) > 0
 
 

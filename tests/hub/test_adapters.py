@@ -12,7 +12,7 @@ import pytest
 from bertspace import files, models, publish
 from bertspace.errors import BertspaceError, HubError, ModelError, RunError
 from bertspace.hub import adapters, quota
-from bertspace.hub.client import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 from bertspace.models import apart, comparison, tuning
 from bertspace.models.probe import Probe
 from bertspace.safety import loadable
@@ -29,7 +29,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with acting(Rights(token=False)):
+    with using(Credentials(token=False)):
         yield tmp_path / "hub"
 
 
@@ -161,7 +161,7 @@ def test_it_computes_apart_trains_further_and_serves_without_the_hub(
     from bertspace import hub as client
 
     put(hub, tiny_bert, own[0])
-    with acting(Rights(False, None, True)):
+    with using(Credentials(False, None, True)):
         stranger = models.locate(NAME)
         assert not stranger.is_trusted
         found = apart.compute(stranger, "token_counts", {"texts": TEXTS, "pairs": None})
@@ -263,12 +263,12 @@ def test_a_private_base_is_not_laid_where_everybody_may_read(
     put(hub, tiny_bert, own[0])
     hub.repo(BASE).private = True
     token, bob = hub.user("alice"), hub.user("bob")
-    with acting(Rights(token)):  # the machine's owner, whose the common cache is
+    with using(Credentials(token)):  # the machine's owner, whose the common cache is
         merged = models.locate(NAME).path
-    for rights in (Rights(False, None, True), Rights(bob, tmp_path / "bobs", True)):
-        with acting(rights), pytest.raises(HubError):
+    for rights in (Credentials(False, None, True), Credentials(bob, tmp_path / "bobs", True)):
+        with using(rights), pytest.raises(HubError):
             models.locate(NAME)
-    with acting(Rights(token, tmp_path / "alices", True)):
+    with using(Credentials(token, tmp_path / "alices", True)):
         with pytest.raises(HubError, match="Not everybody may see alice/base"):
             models.locate(NAME)
     assert merged.is_relative_to(cache)

@@ -10,7 +10,7 @@ import pytest
 
 from bertspace import models
 from bertspace.errors import HubError, ModelError
-from bertspace.hub.client import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 from bertspace.safety import loadable
 
 
@@ -20,7 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with acting(Rights(token=False)):
+    with using(Credentials(token=False)):
         yield tmp_path / "hub"
 
 

@@ -17,10 +17,11 @@ import pytest
 
 from bertspace import hub, models
 from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable, ModelError, TokenRefused
-from bertspace.hub import Rights, acting, client, quota, repositories
 from bertspace.hub import cache as hub_cache
+from bertspace.hub import client, quota, repositories
+from bertspace.hub.credentials import Credentials, using
 from bertspace.jobs import worker
-from bertspace.runs import Run
+from bertspace.runs import Run, models_in_use
 from bertspace.safety import loadable
 from bertspace.schema import RunState, TrainConfig
 from tests.support import until
@@ -37,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(repositories, "_PUBLIC", repositories.Public())
-    with acting(Rights(token=False)):
+    with using(Credentials(token=False)):
         yield folder
 
 
@@ -76,7 +77,7 @@ def test_a_search_finds_names_and_says_what_they_are(hub_server: Any, model: str
     token = hub_server.user("bob")
     hub_server.put("bob/tiny-secret", contents(tiny_bert), private=True)
     assert [each.repo_id for each in hub.search("tiny")] == [model]
-    with acting(Rights(token=token)):
+    with using(Credentials(token=token)):
         found = {each.repo_id: each for each in hub.search("tiny")}
     assert set(found) == {model, "bob/tiny-secret"}
     assert found["bob/tiny-secret"].private and not found[model].private
@@ -141,7 +142,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
 
 def test_a_hub_that_says_nothing_keeps_no_thread_and_no_connection(silent: list[socket.socket]) -> None:
     before = threading.active_count()
-    with acting(Rights("hf_a")):
+    with using(Credentials("hf_a")):
         for call in (lambda: client.api().list_models(), lambda: client.api().whoami()):
             with pytest.raises(HubUnreachable):
                 client.answered(lambda call=call: list(call()), "the search", 0.4)
@@ -269,12 +270,12 @@ def test_a_private_model_is_for_its_owner_and_kept_apart(
     alice, bob = hub_server.user("alice"), hub_server.user("bob")
     hub_server.put("alice/secret", contents(tiny_bert), private=True)
     own, others = tmp_path / "alices", tmp_path / "bobs"
-    with acting(Rights(token=alice, folder=own, guest=True)):
+    with using(Credentials(token=alice, folder=own, guest=True)):
         folder = hub.snapshot("alice/secret")
         assert folder.is_relative_to(own) and hub.on_disk() == ["alice/secret"]
     assert not list(cache.glob("models--*"))
-    for rights in (Rights(token=bob, folder=others, guest=True), Rights(token=False, guest=True)):
-        with acting(rights):
+    for rights in (Credentials(token=bob, folder=others, guest=True), Credentials(token=False, guest=True)):
+        with using(rights):
             with pytest.raises(HubError, match=r"no model alice/secret \(or it is private\)"):
                 hub.snapshot("alice/secret", folder.name)
             assert hub.on_disk() == []
@@ -286,10 +287,10 @@ def test_what_the_owners_tools_brought_is_not_for_guests_while_the_hub_is_away(
     alice = hub_server.user("alice")
     hub_server.put("alice/secret", contents(tiny_bert), private=True)
     hub_server.put("alice/open", contents(tiny_bert))
-    with acting(Rights(token=alice)):
+    with using(Credentials(token=alice)):
         secret, public = hub.snapshot("alice/secret"), hub.snapshot("alice/open")
     repositories._PUBLIC.forget("alice/open")  # as after a restart
-    with acting(Rights(token=False, guest=True)):
+    with using(Credentials(token=False, guest=True)):
         assert hub.snapshot("alice/open") == public
         hub_server.fail(503, path="/api/", times=0)
         assert hub.snapshot("alice/open") == public
@@ -303,7 +304,7 @@ def test_a_gated_model_says_so_until_it_is_granted(hub_server: Any, tiny_bert: P
     hub_server.user("alice")
     bob = hub_server.user("bob")
     hub_server.put("alice/gated", contents(tiny_bert), gated=True)
-    with acting(Rights(token=bob)):
+    with using(Credentials(token=bob)):
         with pytest.raises(HubError, match="alice/gated asks for its terms to be accepted"):
             hub.snapshot("alice/gated")
         hub_server.grant("alice/gated", "bob")
@@ -314,32 +315,32 @@ def test_a_login_that_is_refused_does_not_keep_public_models_away(
     hub_server: Any, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_of_last_year")
-    with acting(Rights()):
+    with using(Credentials()):
         assert hub.snapshot(model).is_dir()
         assert hub.facts(model).license == "mit"
         with pytest.raises(TokenRefused, match="does not accept the token for your account"):
             hub.whoami()
-    with acting(Rights(token="hf_wrong")), pytest.raises(TokenRefused, match="wrong, expired or revoked"):
+    with using(Credentials(token="hf_wrong")), pytest.raises(TokenRefused, match="wrong, expired or revoked"):
         hub.snapshot("alice/other")
 
 
 def test_whoami_says_where_an_account_may_write(hub_server: Any) -> None:
     for name, role, may in (("alice", "write", True), ("bob", "read", False)):
-        with acting(Rights(token=hub_server.user(name, orgs=("team",), role=role))):
+        with using(Credentials(token=hub_server.user(name, orgs=("team",), role=role))):
             account = hub.whoami()
         assert (account.name, account.organisations, account.may_write) == (name, ("team",), may)
         assert account.id
 
 
 def test_rights_do_not_show_their_token() -> None:
-    assert "hf_secret" not in repr(Rights(token="hf_secret"))
+    assert "hf_secret" not in repr(Credentials(token="hf_secret"))
 
 
 # Whose a commit is
 
 
-def guests() -> Rights:
-    return Rights(token=False, guest=True)
+def guests() -> Credentials:
+    return Credentials(token=False, guest=True)
 
 
 def test_a_commit_is_trusted_once_the_owner_has_brought_it(hub_server: Any, model: str, cache: Path) -> None:
@@ -348,7 +349,7 @@ def test_a_commit_is_trusted_once_the_owner_has_brought_it(hub_server: Any, mode
     quota._mark(folder.parent.parent, folder.name).unlink()  # as another program left it
     assert not quota.is_trusted(folder)
     for revision in (None, folder.name):
-        with acting(guests()):
+        with using(guests()):
             hub.snapshot(model, revision)
         assert not quota.is_trusted(folder)
     hub_server.fail(503, path="/api/", times=0)
@@ -361,13 +362,13 @@ def test_a_commit_is_trusted_once_the_owner_has_brought_it(hub_server: Any, mode
 def test_what_a_guest_brought_is_not_trusted_because_the_owner_looks_at_it(
     hub_server: Any, model: str
 ) -> None:
-    with acting(guests()):
+    with using(guests()):
         folder = hub.snapshot(model)
     hub.snapshot(model)  # a link with ?model= is enough for that
     assert not quota.is_trusted(folder)
     quota.take_over(folder, asked=True)
     assert quota.is_trusted(folder)
-    with acting(guests()):
+    with using(guests()):
         hub.snapshot(model)
     assert quota.is_trusted(folder)
 
@@ -376,7 +377,7 @@ def test_the_worker_of_a_guests_run_makes_nothing_trusted(hub_server: Any, model
     folder = hub.snapshot(model)
     quota._mark(folder.parent.parent, folder.name).unlink()
     run = Run.create(TrainConfig(model=f"{model}@{folder.name}"), owner="u-bob")
-    with acting(worker.rights_of(run)):
+    with using(worker.credentials_of(run)):
         assert models.locate(run.config().model).path == folder
         quota.take_over(folder, asked=True)
     assert not quota.is_trusted(folder)
@@ -385,7 +386,7 @@ def test_the_worker_of_a_guests_run_makes_nothing_trusted(hub_server: Any, model
 def test_what_the_owner_took_over_makes_no_room(three: int, model: str, cache: Path) -> None:
     folder = hub.snapshot(model)
     quota.take_over(folder, asked=True)
-    with acting(Rights(token=False, guest=True, cache_bytes=int(1.5 * three))):
+    with using(Credentials(token=False, guest=True, cache_bytes=int(1.5 * three))):
         hub.snapshot("alice/second")
         used_long_ago(cache, model)
         hub.snapshot("alice/third")
@@ -480,7 +481,7 @@ def test_weights_of_another_library_are_not_brought(hub_server: Any, tiny_bert: 
 
 def test_a_guest_pulls_no_more_than_the_limit(hub_server: Any, model: str) -> None:
     with (
-        acting(Rights(token=False, guest=True, most_bytes=1000)),
+        using(Credentials(token=False, guest=True, max_bytes=1000)),
         pytest.raises(ForbiddenError, match="limit here"),
     ):
         hub.snapshot(model)
@@ -512,7 +513,7 @@ def three(hub_server: Any, model: str, tiny_bert: Path) -> int:
     """Two models more, the first brought by a guest; what one takes on disk."""
     for name in ("alice/second", "alice/third"):
         hub_server.put(name, contents(tiny_bert))
-    with acting(Rights(token=False, guest=True)):
+    with using(Credentials(token=False, guest=True)):
         return sum(path.stat().st_size for path in hub.snapshot(model).iterdir())
 
 
@@ -524,7 +525,7 @@ def used_long_ago(cache: Path, name: str) -> None:
 def test_what_guests_used_longest_ago_makes_room_where_there_is_a_bound(
     three: int, model: str, cache: Path
 ) -> None:
-    with acting(Rights(token=False, guest=True, cache_bytes=int(2.5 * three))):
+    with using(Credentials(token=False, guest=True, cache_bytes=int(2.5 * three))):
         hub.snapshot("alice/second")
         used_long_ago(cache, "alice/second")
         hub.snapshot("alice/third")
@@ -535,7 +536,7 @@ def test_what_guests_used_longest_ago_makes_room_where_there_is_a_bound(
     hub.snapshot(model)
     hub.snapshot("alice/second")  # the owner's cache has none
     assert len(list(hub_cache.models_in(cache))) == 3
-    with acting(Rights(token=False, guest=True, cache_bytes=int(1.5 * three))):
+    with using(Credentials(token=False, guest=True, cache_bytes=int(1.5 * three))):
         used_long_ago(cache, "alice/third")
         hub.snapshot(model)
         assert len(list(hub_cache.models_in(cache))) == 3
@@ -554,7 +555,7 @@ def test_only_what_guests_brought_makes_room(
     (data / "snapshots" / ("b" * 40) / "rows.csv").symlink_to("../../blobs/rows")
     newer = contents(tiny_bert, **{"vocab.txt": b"[PAD]\n[UNK]\n"})
     hub_server.put("alice/second", newer)
-    with acting(Rights(token=False, guest=True, cache_bytes=int(1.5 * three))):
+    with using(Credentials(token=False, guest=True, cache_bytes=int(1.5 * three))):
         for name in (model, "owner/fork", "alice/second"):
             used_long_ago(cache, name)
         hub.snapshot("alice/third")
@@ -582,7 +583,7 @@ def parts(cache: Path) -> list[str]:
 def test_what_cancelled_pulls_left_is_counted_and_makes_room_first(
     three: int, model: str, cache: Path
 ) -> None:
-    with acting(Rights(token=False, guest=True, cache_bytes=int(2.2 * three))):
+    with using(Credentials(token=False, guest=True, cache_bytes=int(2.2 * three))):
         cancelled_half_way("alice/second")
         assert parts(cache) == ["second"]
         hub.snapshot("alice/third")
@@ -590,7 +591,7 @@ def test_what_cancelled_pulls_left_is_counted_and_makes_room_first(
 
 
 def test_what_a_pull_goes_on_with_makes_room_last(three: int, model: str, cache: Path) -> None:
-    with acting(Rights(token=False, guest=True, cache_bytes=int(2.2 * three))):
+    with using(Credentials(token=False, guest=True, cache_bytes=int(2.2 * three))):
         cancelled_half_way("alice/second")
         with pytest.raises(Cancelled):
             hub.snapshot("alice/second", stopped=lambda: True)
@@ -600,7 +601,7 @@ def test_what_a_pull_goes_on_with_makes_room_last(three: int, model: str, cache:
 def test_what_is_arriving_makes_no_room(three: int, model: str, cache: Path) -> None:
     from filelock import FileLock
 
-    with acting(Rights(token=False, guest=True, cache_bytes=int(1.2 * three))):
+    with using(Credentials(token=False, guest=True, cache_bytes=int(1.2 * three))):
         cancelled_half_way("alice/second")
         used_long_ago(cache, "alice/second")
         [part] = cache.rglob("*.incomplete")
@@ -617,20 +618,20 @@ def test_the_base_of_a_run_that_waits_makes_no_room(hub_server: Any, tiny_bert: 
     for name in ("bob/first", "bob/second"):
         hub_server.put(name, contents(tiny_bert), private=True)
     size = sum(map(len, contents(tiny_bert).values()))
-    with acting(Rights(bob, own, True, own_bytes=int(1.5 * size))):
+    with using(Credentials(bob, own, True, own_bytes=int(1.5 * size), in_use=models_in_use)):
         base = models.pinned("bob/first")
         run = Run.create(TrainConfig(model=base), owner="u-bob")
         with pytest.raises(ForbiddenError, match="bob/second takes"):
             models.pinned("bob/second")
-    with acting(Rights(False, own)):  # as the run's worker
+    with using(Credentials(False, own)):  # as the run's worker
         assert (models.locate(base).path / "model.safetensors").is_file()
     run.write_state(RunState(status="done"))
-    with acting(Rights(bob, own, True, own_bytes=int(1.5 * size))):
+    with using(Credentials(bob, own, True, own_bytes=int(1.5 * size), in_use=models_in_use)):
         models.pinned("bob/second")
 
 
 def test_nothing_is_removed_for_what_would_not_fit_anyhow(three: int, model: str, cache: Path) -> None:
-    with acting(Rights(token=False, guest=True, cache_bytes=three // 2)):
+    with using(Credentials(token=False, guest=True, cache_bytes=three // 2)):
         with pytest.raises(ForbiddenError, match="alice/second takes .*; the limit here is"):
             hub.snapshot("alice/second")
         assert list(hub_cache.models_in(cache)) == [model]
@@ -641,7 +642,7 @@ def test_a_persons_own_place_is_bounded_and_keeps_the_newest_commit(
 ) -> None:
     alice, own = hub_server.user("alice"), tmp_path / "own"
     size = sum(map(len, contents(tiny_bert).values()))
-    with acting(Rights(alice, own, True, own_bytes=int(1.5 * size))):
+    with using(Credentials(alice, own, True, own_bytes=int(1.5 * size))):
         for salt in (b" ", b"  "):
             weights = hashlib.sha256(salt).digest() + (tiny_bert / "model.safetensors").read_bytes()
             commit = hub_server.put(

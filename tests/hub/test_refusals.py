@@ -10,7 +10,7 @@ import pytest
 from bertspace import hub
 from bertspace.errors import HubError, HubUnreachable
 from bertspace.hub import client
-from bertspace.hub.client import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 
 LIMITED = {"ratelimit": '"api";r=0;t=207', "ratelimit-policy": '"fixed window";"api";q=500;w=300'}
 
@@ -21,7 +21,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    with acting(Rights(token=False)):
+    with using(Credentials(token=False)):
         yield tmp_path / "hub"
 
 
@@ -97,7 +97,7 @@ def test_trouble_that_outlasts_the_clients_own_tries_is_named(
 
 def test_who_is_not_logged_in_is_told_how_to(monkeypatch: pytest.MonkeyPatch) -> None:
     for token in (None, True):
-        with acting(Rights(token)):
+        with using(Credentials(token)):
             error = refusal(hub.whoami)
         assert "no token" in error.message and "`hf auth login`" in error.hint
         assert "starter" not in error.hint

@@ -8,7 +8,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from bertspace import hub as client
-from bertspace.hub import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 
 
 def test_a_code_is_changed_for_a_token_that_the_hub_knows(hub: Any) -> None:
@@ -30,7 +30,7 @@ def test_a_code_is_changed_for_a_token_that_the_hub_knows(hub: Any) -> None:
     claims = jwt.decode(answer["id_token"], keys).claims
     assert (claims["preferred_username"], claims["nonce"]) == ("alice", "n")
     assert [each["name"] for each in claims["orgs"]] == ["team"]
-    with acting(Rights(token=answer["access_token"])):
+    with using(Credentials(token=answer["access_token"])):
         assert client.whoami().name == "alice"
     again = httpx2.post(found["token_endpoint"], data={"code": query["code"][0]}, auth=("a", "b"))
     assert again.status_code == 401

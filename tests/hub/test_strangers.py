@@ -16,13 +16,14 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bertspace import hub, models
 from bertspace.errors import BertspaceError, HubError, HubUnreachable
-from bertspace.hub import Rights, acting, client, repositories
 from bertspace.hub import cache as hub_cache
+from bertspace.hub import client, repositories
+from bertspace.hub.credentials import Credentials, using
 from bertspace.ui.models.facts import unfit
 from bertspace.ui.models.render_models import draw_facts, draw_results
 from tests.support import until
 
-VISITOR = Rights(token=False, guest=True)
+VISITOR = Credentials(token=False, guest=True)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(repositories, "_PUBLIC", repositories.Public())
-    with acting(Rights(token=False)):
+    with using(Credentials(token=False)):
         yield folder
 
 
@@ -58,11 +59,11 @@ def test_a_gated_model_of_the_hosts_is_no_guests_until_the_hub_gives_it_to_them(
 ) -> None:
     alice, bob = server.user("alice"), server.user("bob")
     server.put("alice/gated", contents(tiny_bert), gated=gate)
-    with acting(Rights(token=alice)):
+    with using(Credentials(token=alice)):
         theirs = hub.snapshot("alice/gated")
     own = tmp_path / "bobs"
-    for rights in (VISITOR, Rights(token=bob, folder=own, guest=True)):
-        with acting(rights):
+    for rights in (VISITOR, Credentials(token=bob, folder=own, guest=True)):
+        with using(rights):
             for name in ("alice/gated", f"alice/gated@{theirs.name}", "alice/gated@main"):
                 with pytest.raises(HubError, match="asks for its terms to be accepted"):
                     models.locate(name)
@@ -71,11 +72,11 @@ def test_a_gated_model_of_the_hosts_is_no_guests_until_the_hub_gives_it_to_them(
                 assert hub.folder_on_disk(name) is None
             assert hub.on_disk() == []
     server.grant("alice/gated", "bob")
-    with acting(Rights(token=bob, folder=own, guest=True)):
+    with using(Credentials(token=bob, folder=own, guest=True)):
         assert (hub.facts("alice/gated").here, hub.facts("alice/gated").is_here) == (0, False)
         assert hub.snapshot("alice/gated").is_relative_to(own)
         assert hub.facts("alice/gated").is_here and hub.on_disk() == ["alice/gated"]
-    with acting(Rights(token=alice)):
+    with using(Credentials(token=alice)):
         assert hub.snapshot("alice/gated") == theirs
 
 
@@ -93,7 +94,7 @@ def test_what_was_public_is_forgotten_once_the_hub_says_otherwise(
 ) -> None:
     server.put("alice/tiny", contents(tiny_bert))
     hub.snapshot("alice/tiny")
-    with acting(VISITOR):
+    with using(VISITOR):
         assert hub.on_disk() == ["alice/tiny"]
         changed(server, change)
         with pytest.raises(HubError):
@@ -109,7 +110,7 @@ def test_a_search_that_shows_a_model_as_gated_forgets_it(server: Any, tiny_bert:
     server.put("alice/tiny", contents(tiny_bert))
     hub.snapshot("alice/tiny")
     changed(server, "gated")
-    with acting(VISITOR):
+    with using(VISITOR):
         assert hub.search("tiny")[0].gated and hub.on_disk() == []
 
 
@@ -122,7 +123,7 @@ def test_a_model_that_becomes_gated_while_its_files_cannot_be_had_is_not_served_
     hub.snapshot("alice/tiny")
     changed(server, "gated")
     server.fail(503, path="resolve/", times=0)
-    with acting(Rights(token=bob, folder=tmp_path / "bobs", guest=True)), pytest.raises(HubUnreachable):
+    with using(Credentials(token=bob, folder=tmp_path / "bobs", guest=True)), pytest.raises(HubUnreachable):
         hub.snapshot("alice/tiny")
 
 
@@ -131,7 +132,7 @@ def test_what_was_public_serves_for_a_while_when_the_hub_is_away_and_not_for_eve
 ) -> None:
     server.put("alice/tiny", contents(tiny_bert))
     folder = hub.snapshot("alice/tiny")
-    with acting(VISITOR):
+    with using(VISITOR):
         fault = server.fail(503, path="/api/", times=0)
         assert hub.snapshot("alice/tiny") == hub.folder_on_disk("alice/tiny") == folder
         monkeypatch.setattr(hub.Public, "SECONDS", 0.0)  # as after an hour
@@ -162,8 +163,8 @@ def test_what_was_public_is_remembered_of_so_many() -> None:
 
 def test_a_guests_call_brings_nothing_and_a_pull_does(server: Any, tiny_bert: Path, cache: Path) -> None:
     server.put("alice/tiny", contents(tiny_bert))
-    calling = Rights(token=False, guest=True, in_calls=False)
-    with acting(calling):
+    calling = Credentials(token=False, guest=True, in_calls=False)
+    with using(calling):
         with pytest.raises(HubError, match="not on this machine yet") as caught:
             models.locate("alice/tiny")
         assert "endpoint pull" in caught.value.hint and not cache.exists()
@@ -209,7 +210,7 @@ def test_a_configuration_may_say_anything_and_is_told_in_a_line(
     server: Any, tiny_bert: Path, kind: str
 ) -> None:
     name = put(server, tiny_bert, config_json=CONFIGS[kind])
-    with acting(VISITOR):
+    with using(VISITOR):
         began = time.process_time()
         found = hub.facts(name)
         told = json.dumps(asdict(found) | {"why": unfit(found)}, allow_nan=False).encode()
@@ -236,7 +237,7 @@ CARDS = {
 def test_a_card_may_say_anything_and_is_told_in_a_line(server: Any, tiny_bert: Path, kind: str) -> None:
     name = put(server, tiny_bert)
     server.put(name, {"README.md": f"---\n{CARDS[kind]}\n---\nA model.\n".encode()})
-    with acting(VISITOR):
+    with using(VISITOR):
         try:
             found = hub.facts(name)
         except HubError as error:
@@ -281,8 +282,8 @@ def test_an_index_that_names_anything_else_is_not_looked_for(
     files |= {hub_cache.INDEX: json.dumps({"weight_map": {"a": named}}).encode()}
     server.put("alice/odd", files)
     said = []
-    for rights in (VISITOR, Rights(token=False)):
-        with acting(rights), pytest.raises(HubError) as caught:
+    for rights in (VISITOR, Credentials(token=False)):
+        with using(rights), pytest.raises(HubError) as caught:
             models.locate("alice/odd")
         said.append(str(caught.value))
     assert (
@@ -405,8 +406,8 @@ def test_a_listing_that_leads_out_of_the_cache_is_refused(
     liar: Liar, cache: Path, change: dict[str, Any]
 ) -> None:
     liar.json("/tree/", lambda files: [{**files[0], **change}, *files[1:]])
-    for rights in (VISITOR, Rights(token=False)):
-        with acting(rights):
+    for rights in (VISITOR, Credentials(token=False)):
+        with using(rights):
             for call in (hub.snapshot, hub.facts):
                 with pytest.raises(HubError) as caught:
                     call("alice/odd")
@@ -419,7 +420,7 @@ def test_a_listing_that_leads_out_of_the_cache_is_refused(
 )
 def test_a_commit_that_is_none_makes_no_folder(liar: Liar, cache: Path, commit: Any) -> None:
     liar.json("/api/models/alice/odd$", lambda info: info | {"sha": commit})
-    with acting(VISITOR):
+    with using(VISITOR):
         for call in (hub.snapshot, hub.facts):
             with pytest.raises(HubError):
                 call("alice/odd")
@@ -430,7 +431,7 @@ def test_a_commit_that_is_none_makes_no_folder(liar: Liar, cache: Path, commit: 
     "revision", ["../x", "refs/../../x", "/x", "x/", "a\0b", "\ud800", "x" * 5000, ".", "", "a\nb"]
 )
 def test_a_revision_that_is_a_path_asks_nothing(liar: Liar, revision: str) -> None:
-    with acting(VISITOR):
+    with using(VISITOR):
         for call in (lambda: hub.snapshot("alice/odd", revision), lambda: hub.facts(f"alice/odd@{revision}")):
             with pytest.raises(HubError):
                 call() if revision else hub.snapshot("alice/odd", revision)
@@ -442,7 +443,7 @@ def test_a_tree_of_very_many_files_is_told_soon(liar: Liar) -> None:
         return files + [{**files[0], "path": f"x{number}.txt"} for number in range(100_000)]
 
     liar.json("/tree/", many)
-    with acting(VISITOR):
+    with using(VISITOR):
         for call in (hub.snapshot, hub.facts):
             with pytest.raises(HubError, match=r"more than 5,000 files|does not end|did not answer"):
                 call("alice/odd")
@@ -462,7 +463,7 @@ def test_a_listing_whose_pages_go_round_in_a_circle_ends(
     liar.ways.append(("/tree/", around))
     monkeypatch.setattr(client.answered, "__defaults__", (1.5, ""))
     with (
-        acting(VISITOR),
+        using(VISITOR),
         pytest.raises(HubError, match=r"more than 5,000 files|did not answer|does not end"),
     ):
         hub.snapshot("alice/odd")
@@ -497,7 +498,7 @@ def test_an_answer_without_an_end_takes_no_memory_without_one(
     monkeypatch.setattr(client, "LARGEST_ANSWER", 4 * 1024 * 1024)
     liar.says(path, endless)
     before = threading.active_count()
-    with acting(VISITOR), pytest.raises(HubUnreachable):
+    with using(VISITOR), pytest.raises(HubUnreachable):
         hub.search("odd") if path.endswith("models$") else hub.snapshot("alice/odd")
     until(lambda: threading.active_count() <= before, "a thread goes on")
 
@@ -511,7 +512,7 @@ def test_a_file_that_does_not_end_or_is_another_is_not_kept(
     for body in (endless, lambda: Response(real + b"x"), lambda: Response(bytes(len(real)))):
         liar.ways.clear()
         liar.says(where, body)
-        with acting(VISITOR), pytest.raises(HubError, match="arrived damaged"):
+        with using(VISITOR), pytest.raises(HubError, match="arrived damaged"):
             hub.snapshot("alice/odd")
         assert not list(cache.rglob("*.incomplete"))
         largest = max(path.stat().st_size for path in cache.rglob("*") if path.is_file())
@@ -523,7 +524,10 @@ def test_a_size_that_is_a_lie_fits_no_limit(liar: Liar, cache: Path) -> None:
         return [{**each, "size": 1} for each in files]
 
     liar.json("/tree/", small)
-    with acting(Rights(token=False, guest=True, most_bytes=1000)), pytest.raises(HubError, match="damaged"):
+    with (
+        using(Credentials(token=False, guest=True, max_bytes=1000)),
+        pytest.raises(HubError, match="damaged"),
+    ):
         hub.snapshot("alice/odd")
     assert not [path for path in cache.rglob("blobs/*")]
 
@@ -532,7 +536,7 @@ def test_facts_are_read_of_what_the_hub_says_they_are(liar: Liar) -> None:
     for body in (endless, lambda: Response(b'{"model_type": "secret of another host"}')):
         liar.ways.clear()
         liar.says("resolve/.*/config.json", body)
-        with acting(VISITOR), pytest.raises(HubError, match="arrived damaged"):
+        with using(VISITOR), pytest.raises(HubError, match="arrived damaged"):
             hub.facts("alice/odd")
 
 
@@ -564,11 +568,11 @@ def test_a_redirect_elsewhere_brings_nothing_and_takes_no_token_along(
     secret = tmp_path / "secret.json"
     secret.write_text("{}")
     token = server.user("bob")
-    rights = Rights(token, tmp_path / "home" / "u-bob" / "hub", True)
+    rights = Credentials(token, tmp_path / "home" / "u-bob" / "hub", True)
     for target in (address, secret.as_uri(), "gopher://127.0.0.1/x", "http://127.0.0.1:1/"):
         liar.ways.clear()
         liar.says("resolve/", lambda target=target: Response(status_code=302, headers={"Location": target}))
-        with acting(rights):
+        with using(rights):
             for call in (hub.snapshot, hub.facts):
                 with pytest.raises(HubError) as caught:
                     call("alice/odd")
@@ -581,7 +585,7 @@ def test_a_redirect_elsewhere_brings_nothing_and_takes_no_token_along(
 def test_a_redirect_in_a_circle_ends(liar: Liar, server: Any) -> None:
     here = f"{server.url}/alice/odd/resolve/main/config.json"
     liar.says("resolve/", lambda: Response(status_code=302, headers={"Location": here}))
-    with acting(VISITOR), pytest.raises(HubUnreachable):
+    with using(VISITOR), pytest.raises(HubUnreachable):
         hub.snapshot("alice/odd")
 
 
@@ -603,7 +607,7 @@ def test_a_redirect_in_a_circle_ends(liar: Liar, server: Any) -> None:
 )
 def test_odd_facts_are_told_in_words(liar: Liar, change: dict[str, Any]) -> None:
     liar.json("/api/models/alice/odd$", lambda info: info | change)
-    with acting(VISITOR):
+    with using(VISITOR):
         try:
             assert len(draw_facts("alice/odd", hub.facts("alice/odd"), "").encode()) < 3000
         except HubError as error:

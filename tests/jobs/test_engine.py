@@ -17,7 +17,7 @@ import pytest
 from bertspace import data, files, models, processes, runs
 from bertspace.errors import BertspaceError, ConfigError, DataError, RunError
 from bertspace.hub import cache
-from bertspace.hub.client import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 from bertspace.jobs import engine, queue, worker
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
@@ -486,7 +486,7 @@ def test_a_base_that_cannot_be_had_fails_at_once_and_leaves_nothing(
     hub.put("alice/pickled", {"config.json": b'{"model_type": "bert"}', "pytorch_model.bin": b"x"})
     hub.put("alice/gpt", {"config.json": b'{"model_type": "gpt2"}', "model.safetensors": b"x"})
     hub.put("alice/large", tiny_bert)
-    with acting(Rights(False, guest=True, most_bytes=1024)), pytest.raises(BertspaceError, match=why):
+    with using(Credentials(False, guest=True, max_bytes=1024)), pytest.raises(BertspaceError, match=why):
         engine.submit(replace(config, model=name), splits=SPLITS)
     assert runs.list_runs() == [] and not list(own_cache.glob("models--*"))
 
@@ -496,7 +496,7 @@ def test_a_private_base_is_trained_by_a_worker_that_has_no_token(
 ) -> None:
     token, owner = hub.user("alice"), "u-0123456789abcdef01234567"
     commit = hub.put("alice/secret", tiny_bert, private=True)
-    with acting(Rights(token, cache.of_owner(owner), guest=True)):
+    with using(Credentials(token, cache.of_owner(owner), guest=True)):
         run = engine.submit(replace(config, model="alice/secret", epochs=200), owner=owner, splits=SPLITS)
     ended_after.append(run)
     assert run.owner == owner and run.config().model == f"alice/secret@{commit}"
@@ -520,7 +520,7 @@ def test_a_private_base_that_does_not_arrive_in_time_is_to_be_pulled_first(
     hub: Any, config: TrainConfig, tiny_bert: Path, own_cache: Path
 ) -> None:
     hub.put("alice/secret", tiny_bert, private=True)
-    with acting(Rights(hub.user("alice"))), pytest.raises(BertspaceError, match="Pull it in the Hub tab"):
+    with using(Credentials(hub.user("alice"))), pytest.raises(BertspaceError, match="Pull it in the Hub tab"):
         engine.submit(replace(config, model="alice/secret"), splits=SPLITS, seconds=1e-9)
     assert runs.list_runs() == []
 
@@ -528,6 +528,6 @@ def test_a_private_base_that_does_not_arrive_in_time_is_to_be_pulled_first(
 def test_a_workers_rights_are_its_owners_without_a_token(home: Path, tmp_path: Path) -> None:
     own, users = (Run.create(TrainConfig(), owner=owner) for owner in ("local", "u-1"))
     elsewhere = Run.create(TrainConfig(), folder=tmp_path / "mine")
-    assert worker.rights_of(own) == worker.rights_of(elsewhere) == Rights()
-    assert worker.rights_of(Run(tmp_path / "mine")) == Rights()
-    assert worker.rights_of(users) == Rights(False, home / "u-1" / "hub")
+    assert worker.credentials_of(own) == worker.credentials_of(elsewhere) == Credentials()
+    assert worker.credentials_of(Run(tmp_path / "mine")) == Credentials()
+    assert worker.credentials_of(users) == Credentials(False, home / "u-1" / "hub")

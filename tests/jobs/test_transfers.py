@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from bertspace.errors import BertspaceError, Cancelled, ForbiddenError, HubError
-from bertspace.hub.client import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 from bertspace.jobs import transfers
 from bertspace.jobs.transfers import Job, Transfer, Transfers, seconds_left
 
@@ -99,7 +99,7 @@ def test_a_cancelled_one_ends_when_it_next_looks(held: Held) -> None:
 def test_a_token_that_is_forgotten_ends_what_acts_with_it_and_nothing_else(held: Held) -> None:
     all_of_them = Transfers()
     for token, run in (("hf_hers", "run-1"), ("hf_hers", "run-2"), ("hf_his", "run-3"), (None, "run-4")):
-        with acting(Rights(token)):
+        with using(Credentials(token)):
             all_of_them.start("ada", "push", run, held)
     all_of_them.disown("hf_hers")
     for run in ("run-1", "run-2"):
@@ -172,12 +172,12 @@ def test_only_so_many_are_at_work_at_once(held: Held, monkeypatch: pytest.Monkey
     assert all_of_them.start("eve", "pull", "a/b", held).works or all_of_them.wait("eve", "pull")
 
 
-GUEST = Rights(False, guest=True)
+GUEST = Credentials(False, guest=True)
 
 
 def test_one_person_has_one_place_however_many_pages_they_say_they_are(held: Held) -> None:
     all_of_them = Transfers()
-    with acting(GUEST):
+    with using(GUEST):
         first = all_of_them.start("page 1", "pull", "a/b", held, counted="at 10.0.0.1")
         assert all_of_them.start("page 1", "pull", "a/b", held, counted="at 10.0.0.1").id == first.id
         for page in range(2, 12):
@@ -188,13 +188,13 @@ def test_one_person_has_one_place_however_many_pages_they_say_they_are(held: Hel
     assert other.works and all_of_them.find("page 2", "pull") is None
     held.go.set()
     ended(all_of_them.wait("page 1", "pull"))
-    with acting(GUEST):
+    with using(GUEST):
         assert all_of_them.start("page 2", "pull", "c/d", held, counted="at 10.0.0.1").about == "c/d"
 
 
 def test_two_places_are_kept_for_the_owner(held: Held) -> None:
     all_of_them = Transfers()
-    with acting(GUEST):
+    with using(GUEST):
         for number in range(6):
             all_of_them.start(f"page {number}", "pull", "a/b", held, counted=f"at 10.0.0.{number}")
         with pytest.raises(ForbiddenError, match="6 other transfers are at work"):
@@ -205,7 +205,7 @@ def test_two_places_are_kept_for_the_owner(held: Held) -> None:
 
 def test_a_person_publishes_so_many_runs_at_once(held: Held) -> None:
     all_of_them = Transfers()
-    with acting(GUEST):
+    with using(GUEST):
         for number in range(transfers.MOST_EACH["push"]):
             all_of_them.start("u-ada", "push", f"run-{number}", held)
         with pytest.raises(ForbiddenError, match="4 of your runs are being published"):
@@ -218,7 +218,7 @@ def test_nobody_pushes_what_others_have_seen_end_out_of_the_list() -> None:
     all_of_them = Transfers()
     all_of_them.start("u-ada", "push", "run-1", lambda job: "there")
     ended(all_of_them.wait("u-ada", "push", "run-1"))
-    with acting(GUEST):
+    with using(GUEST):
         for page in range(2 * transfers.MOST_KEPT):
             all_of_them.start(f"page {page}", "pull", "a/b", lambda job: None, counted="at 10.0.0.1")
             ended(all_of_them.wait(f"page {page}", "pull"))

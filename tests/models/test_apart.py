@@ -19,8 +19,9 @@ import pytest
 from bertspace import models, runs
 from bertspace.data import Splits
 from bertspace.errors import DataError, ModelError, TimeLimitError
-from bertspace.hub.client import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 from bertspace.models import apart, evaluation, inference, wire
+from bertspace.processes import Deadline
 from bertspace.safety import confine
 from bertspace.schema import RunState, TrainConfig
 from bertspace.training import pace
@@ -295,10 +296,10 @@ def test_what_nobody_asks_ends_and_leaves_nothing(pool: apart.Pool, tiny_bert: P
 
 def test_one_person_never_has_all_the_places(pool: apart.Pool) -> None:
     pool._busy = {("a",): "one", ("b",): "one"}
-    with acting(Rights(who="one")):
+    with using(Credentials(who="one")):
         assert not pool._may_begin(("c",), "one")
         with pytest.raises(TimeLimitError):
-            pool._take(("c",), apart.TimeLimit(0.05))
+            pool._take(("c",), Deadline(0.05))
     assert pool._may_begin(("c",), "two")
     assert not pool._may_begin(("a",), "two")  # one call at a time
 

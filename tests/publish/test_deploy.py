@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bertspace.errors import ConfigError, HubError
-from bertspace.hub import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 from bertspace.publish import app_space, demo_space, requirements
 from bertspace.publish.demo_space import Companion
 from tests.support import ROOT
@@ -39,7 +39,7 @@ def copy(tmp_path: Path) -> Path:
 @pytest.fixture
 def alice(hub: Any) -> Iterator[str]:
     token = hub.user("alice")
-    with acting(Rights(token=token)):
+    with using(Credentials(token=token)):
         yield token
 
 

@@ -13,8 +13,8 @@ import pytest
 from bertspace import hub as client
 from bertspace import models, publish
 from bertspace.errors import BertspaceError, Cancelled, HubError, HubUnreachable, RunError
-from bertspace.hub import Rights, acting
 from bertspace.hub import commit as hub_commit
+from bertspace.hub.credentials import Credentials, using
 from bertspace.publish import Destination, RunFacts, pushing
 from bertspace.runs import Run
 from bertspace.schema import RunState
@@ -103,11 +103,11 @@ def test_who_may_not_write_is_told_before_anything_is_sent(hub: Any, run: Run) -
         (writer, "alice/x", "carol may not write to alice on the Hub."),
         ("hf_none", "carol/x", "does not accept the token"),
     ):
-        with acting(Rights(token=token)), pytest.raises(HubError) as caught:
+        with using(Credentials(token=token)), pytest.raises(HubError) as caught:
             publish.push(run, Destination(where))
         assert said in caught.value.message
     assert not hub.store.repos
-    with acting(Rights(token=writer)):
+    with using(Credentials(token=writer)):
         assert publish.push(run, Destination("team/x")).verified
 
 
@@ -171,14 +171,14 @@ def test_what_may_pass_is_tried_again_and_opens_one_pull_request(
     from huggingface_hub import CommitOperationAdd, HfApi
 
     hub.put(NAME, {"notes.txt": b"Of somebody else."})
-    token, wait = hub.user("bob"), hub_commit._wait
+    token, wait = hub.user("bob"), hub_commit.sleep
 
     def meanwhile(*given: Any) -> None:
         added = [CommitOperationAdd("a.txt", b"Bob's.")]
         HfApi(token=token).create_commit(NAME, added, commit_message="Bob's", create_pr=True)
         wait(*given)
 
-    monkeypatch.setattr(hub_commit, "_wait", meanwhile)
+    monkeypatch.setattr(hub_commit, "sleep", meanwhile)
     hub.fail(what, path="/commit/", method="POST", times=1)
     done = publish.push(run, Destination(NAME, pull_request=True))
     ours = 1 if what == "lost" else 2

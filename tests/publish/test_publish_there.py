@@ -8,7 +8,8 @@ import pytest
 
 from bertspace import publish
 from bertspace.errors import ConfigError, HubError, HubUnreachable, RunError
-from bertspace.hub import Rights, acting, reasons
+from bertspace.hub import reasons
+from bertspace.hub.credentials import Credentials, using
 from bertspace.publish import Destination, roundtrip
 from bertspace.publish.card import check_front, mark
 from bertspace.publish.model_files import is_model_file
@@ -201,7 +202,7 @@ def test_a_short_wait_is_waited_for_and_told(hub: Any, alice: str, run: Run) -> 
 
 @pytest.mark.parametrize("token", [None, False])
 def test_without_a_token_there_is_said_how_to_get_one(token: Any, hub: Any, run: Run) -> None:
-    with acting(Rights(token=token)), pytest.raises(HubError) as caught:
+    with using(Credentials(token=token)), pytest.raises(HubError) as caught:
         publish.check_access(Destination(NAME))
     assert "no token" in caught.value.message
     assert "hf auth login" in caught.value.hint and "HF_TOKEN" in caught.value.hint
@@ -230,13 +231,13 @@ def test_a_fine_grained_token_is_known_by_what_it_may_write_to(hub: Any, run: Ru
         (one, "alice/x", "may not write to alice/x"),
     ):
         with (
-            acting(Rights(token=hub.user("alice", orgs=orgs, grants=grants))),
+            using(Credentials(token=hub.user("alice", orgs=orgs, grants=grants))),
             pytest.raises(HubError) as caught,
         ):
             publish.check_access(Destination(name))
         assert said in caught.value.message
     for grants, name in ((account, "alice/x"), (one, "alice/there"), ({"team": ("repo.write",)}, "team/x")):
-        with acting(Rights(token=hub.user("alice", orgs=orgs, grants=grants))):
+        with using(Credentials(token=hub.user("alice", orgs=orgs, grants=grants))):
             publish.check_access(Destination(name))
             assert publish.push(run, Destination(name)).verified
 

@@ -22,7 +22,7 @@ from gradio.queueing import Queue
 
 from bertspace import policy
 from bertspace.errors import BertspaceError, DataError, ForbiddenError
-from bertspace.hub import client
+from bertspace.hub import credentials
 from bertspace.ui.access import files, who
 from bertspace.ui.access.admission import CALLS, OWNER, PATIENCE, URGENT_CALLS, Places
 from bertspace.ui.access.needs import needs_of
@@ -82,7 +82,7 @@ class Page(gr.Blocks):
                 super().process_api, event, inputs, state, request, event_data=event_data, **others
             )
             # The task and the thread that the handler runs in copy this context, and nobody else's does.
-            with client.acting(who.rights(asked)), files.kept_for(key):
+            with credentials.using(who.credentials_of(asked)), files.kept_for(key):
                 return await within(policy.limits(person).seconds, work, key, places)
         except BertspaceError as error:
             raise toast(error) from error

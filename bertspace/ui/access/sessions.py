@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import policy
 from bertspace.errors import HubError, HubUnreachable
-from bertspace.hub import client
-from bertspace.hub.client import Rights
+from bertspace.hub import credentials
+from bertspace.hub.credentials import Credentials
 from bertspace.policy import Person
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Login:
     def _ask(self) -> Account:
         from bertspace import hub
 
-        with client.acting(Rights(self.token)):
+        with credentials.using(Credentials(self.token)):
             found = hub.whoami()
         may = found.may_write and (self.scopes is None or bool(WRITING & self.scopes))
         return replace(found, may_write=may)

@@ -1,4 +1,4 @@
-"""Who is at the page: the owner, someone who signed in, or a visitor; and whose rights they have at the Hub.
+"""Who is at the page: the owner, someone who signed in, or a visitor; and their credentials at the Hub.
 
 The app is local (only this machine reaches it: who connects is the owner) or open (to a network, by --share,
 on a Space, or because a key is set): then the owner comes in with the key, on a Space people sign in, and
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from starlette.requests import HTTPConnection
 
-from bertspace import policy
+from bertspace import policy, runs
 from bertspace.errors import ConfigError
 from bertspace.hub import cache
-from bertspace.hub.client import Rights
+from bertspace.hub.credentials import Credentials
 from bertspace.policy import Person
 from bertspace.ui.access import sites
 from bertspace.ui.access.admission import OWNER
@@ -129,28 +129,29 @@ def is_signed_in(request: gr.Request | None) -> bool:
     return _known(request)[1] is not None
 
 
-def rights(request: gr.Request | None) -> Rights:
-    """With whose rights the Hub is asked for this request: the host's token serves the owner alone."""
+def credentials_of(request: gr.Request | None) -> Credentials:
+    """What the Hub is asked with for this request: the host's token serves the owner alone."""
     someone, session = _known(request)
     if someone.kind == "owner":
-        return Rights(_owners_token(session))
+        return Credentials(_owners_token(session))
     token, own = (session.login.token, cache.of_owner(someone.owner)) if session else (False, None)
     most = policy.limits(someone)
-    return Rights(
+    return Credentials(
         token,
         own,
         guest=True,
-        most_bytes=most.model_bytes,
+        max_bytes=most.model_bytes,
         cache_bytes=most.hub_bytes,
         own_bytes=most.stored_bytes,
         in_calls=False,
         who=key(request),
         seconds=most.seconds,
+        in_use=runs.models_in_use,
     )
 
 
 def account(request: gr.Request | None) -> Account | None:
-    """The Hub account with whose rights the person acts; None for who has none.
+    """The Hub account that the person acts with; None for who has none.
 
     Asked for once a sign-in, here and now: not for what is polled. Raises HubError.
     """

@@ -13,7 +13,7 @@ from bertspace.data import published
 from bertspace.data.hub_data import load_hub
 from bertspace.data.reading import READING
 from bertspace.errors import BertspaceError, DataError, Remedy
-from bertspace.hub.client import RIGHTS
+from bertspace.hub import credentials
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, samples
 from bertspace.ui.frame import remedies
@@ -103,9 +103,9 @@ def measure(model: str, train: pd.DataFrame) -> Lengths:
 
 def columns_of(config: TrainConfig) -> list[str]:
     """The columns that the config's training rows have, in their order; raises DataError or HubError."""
-    rights = RIGHTS.get()
+    caller = credentials.current()
     places = {name: getattr(config, name) for name in PLACES}
-    return list(_columns(TrainConfig(**places), rights.folder, rights.guest))
+    return list(_columns(TrainConfig(**places), caller.folder, caller.guest))
 
 
 @lru_cache(maxsize=64)  # names alone: choosing another column reads nothing anew
@@ -148,13 +148,13 @@ def load(config: TrainConfig) -> data.Splits:
     """
     if config.data_dir:
         raise DataError("The page takes no folder.", hint="Upload the files.")
-    rights = RIGHTS.get()
+    caller = credentials.current()
     return _loaded(
-        TrainConfig(**{name: getattr(config, name) for name in OF_DATA}), rights.folder, rights.guest
+        TrainConfig(**{name: getattr(config, name) for name in OF_DATA}), caller.folder, caller.guest
     )
 
 
 @lru_cache(maxsize=2)
 def _loaded(config: TrainConfig, folder: Path | None, guest: bool) -> data.Splits:
-    """The rows, for whose rights have this folder: what one may see on the Hub, another may not."""
+    """The rows, for those who have this folder: what one may see on the Hub, another may not."""
     return data.load_splits(config)

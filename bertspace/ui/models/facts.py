@@ -11,7 +11,7 @@ import gradio as gr
 
 from bertspace import hub, models
 from bertspace.errors import BertspaceError, HubError
-from bertspace.hub import RIGHTS, Facts, names, quota
+from bertspace.hub import Facts, credentials, names, quota
 from bertspace.jobs.transfers import TRANSFERS, Job, Transfer
 from bertspace.policy import Person
 from bertspace.safety import loadable
@@ -94,7 +94,7 @@ def facts_and_pull(name: str, task: str, request: gr.Request | None) -> tuple[st
 
 def pull_panel(facts: Facts, transfer: Transfer | None, person: Person) -> str:
     """The button that brings the model, unless the person's limit forbids it."""
-    most = RIGHTS.get().most_bytes
+    most = credentials.current().max_bytes
     if most and facts.size > most and not facts.is_here:
         return render_models.too_large(facts, most, person.more)
     return render_models.draw_pull(facts, transfer)

@@ -13,9 +13,9 @@ import pytest
 
 from bertspace import policy
 from bertspace.errors import HubError, HubUnreachable
-from bertspace.hub.client import RIGHTS, Rights, acting
+from bertspace.hub.credentials import Credentials, current, using
 from bertspace.jobs.transfers import Job, Transfers
-from bertspace.runs import folder
+from bertspace.runs import folder, models_in_use
 from bertspace.ui import header
 from bertspace.ui.access import account, sessions, sign_in, who
 from bertspace.ui.access.gate import Page
@@ -91,7 +91,7 @@ def test_no_id_leads_to_a_folder_that_is_anothers(odd: str) -> None:
 def test_the_owners_key_wins_over_a_sign_in(ada: Any) -> None:
     both = asked(ada.request.scope["session"], **with_key())
     assert who.person(both) == policy.OWNER and who.is_signed_in(both)
-    assert who.rights(both) == Rights(TOKEN)  # their own account, not the host's
+    assert who.credentials_of(both) == Credentials(TOKEN)  # their own account, not the host's
 
 
 def test_who_could_sign_in_is_told_so() -> None:
@@ -106,7 +106,7 @@ def test_who_could_sign_in_is_told_so() -> None:
 )
 def test_a_cookie_proves_nothing_but_the_id_of_a_session(cookie: dict[str, Any]) -> None:
     assert who.person(asked(cookie)) == policy.PASSER_BY
-    assert who.rights(asked(cookie)).token is False
+    assert who.credentials_of(asked(cookie)).token is False
 
 
 def test_where_nobody_can_sign_in_the_cookie_is_not_looked_at(
@@ -149,7 +149,8 @@ def test_sessions_are_bounded_and_their_ids_are_long_and_new(
 
 def test_nothing_that_is_printed_of_a_sign_in_shows_its_token(ada: Any, own_sessions: Sessions) -> None:
     [session] = own_sessions._open.values()
-    printed = [session, session.login, who.rights(ada), who.login_of(ada), own_sessions, own_sessions._open]
+    printed = [session, session.login, who.credentials_of(ada), who.login_of(ada)]
+    printed += [own_sessions, own_sessions._open]
     assert TOKEN not in " ".join(f"{each!r} {each!s}" for each in printed)
 
 
@@ -177,7 +178,7 @@ def test_the_cookie_gets_an_id_instead_of_the_answer(own_sessions: Sessions) -> 
     cookie: dict[str, Any] = {"_state_huggingface_x": {}}
     through(cookie, answer=ANSWER)
     assert TOKEN not in str(cookie) and "ada" not in str(cookie)
-    assert who.rights(asked(cookie)).token == TOKEN
+    assert who.credentials_of(asked(cookie)).token == TOKEN
 
 
 def test_every_sign_in_has_a_new_id_and_ends_the_one_before(own_sessions: Sessions) -> None:
@@ -212,7 +213,7 @@ def waiting_push(transfers: Transfers, token: str | None, run: str) -> None:
         while True:
             job.wait(0.01)
 
-    with acting(Rights(token)):
+    with using(Credentials(token)):
         transfers.start("whose", "push", run, wait)
 
 
@@ -249,25 +250,27 @@ def test_everybody_has_rights_of_their_own(ada: Any, home: Path, monkeypatch: py
     monkeypatch.setenv("HF_TOKEN", "hf_of-the-host")
     limits = policy.Limits()
     most = limits.model_bytes, limits.hub_bytes, limits.stored_bytes
+    bounds = {"in_calls": False, "seconds": limits.seconds, "in_use": models_in_use}
     assert (
-        who.rights(asked())
-        == who.rights(None)
-        == Rights(False, None, True, *most, in_calls=False, who="at ", seconds=limits.seconds)
+        who.credentials_of(asked())
+        == who.credentials_of(None)
+        == Credentials(False, None, True, *most, **bounds, who="at ")
     )
-    own = {"in_calls": False, "who": f"u-{ID}", "seconds": limits.seconds}
-    assert who.rights(ada) == Rights(TOKEN, home / f"u-{ID}" / "hub", True, *most, **own)
-    assert who.rights(asked(**with_key())) == Rights(True)
+    assert who.credentials_of(ada) == Credentials(
+        TOKEN, home / f"u-{ID}" / "hub", True, *most, **bounds, who=f"u-{ID}"
+    )
+    assert who.credentials_of(asked(**with_key())) == Credentials(True)
     monkeypatch.delenv("HF_TOKEN")
-    assert who.rights(asked(**with_key())) == Rights(False)
+    assert who.credentials_of(asked(**with_key())) == Credentials(False)
     monkeypatch.setattr(who, "_door", Door())
-    assert who.rights(None) == Rights(None)
+    assert who.credentials_of(None) == Credentials(None)
 
 
 @needs("try models")
 def whose() -> str:
     """The token with whose rights the handler acts, told once another call is in its handler too."""
     BOTH.wait(180)
-    return str(RIGHTS.get().token)
+    return str(current().token)
 
 
 BOTH = threading.Barrier(2)
@@ -290,9 +293,9 @@ def test_simultaneous_calls_act_with_their_own_rights(own_sessions: Sessions) ->
     async def together() -> list[str]:
         return [each for _ in range(5) for each in await asyncio.gather(*map(ask, requests))]
 
-    before = RIGHTS.get()
+    before = current()
     assert asyncio.run(together()) == ["token-of-ada", "token-of-bob"] * 5
-    assert RIGHTS.get() is before
+    assert current() is before
 
 
 def test_the_account_is_asked_for_once_a_sign_in(hub: Any, own_sessions: Sessions) -> None:
@@ -366,11 +369,11 @@ def test_a_pasted_token_serves_until_it_is_forgotten(
     box, fold, said, forget = account.use_token(f" {pasted}\n", asked())
     assert box == "" and fold.label.endswith("ada") and forget.visible
     assert "the token that you pasted. It may write to ada, team." in said
-    assert who.rights(None).token == pasted
+    assert who.credentials_of(None).token == pasted
     waiting_push(transfers, pasted, "run-1")
     waiting_push(transfers, None, "run-2")
     box, fold, *_ = account.forget_token(asked())
-    assert fold.label.endswith("machine") and who.rights(None).token is None
+    assert fold.label.endswith("machine") and who.credentials_of(None).token is None
     ends = [transfers.wait("whose", "push", run, seconds=1) for run in ("run-1", "run-2")]
     assert [each.state for each in ends if each] == ["failed", "working"]
     transfers.cancel("whose", "push", "run-2")
@@ -382,13 +385,13 @@ def test_a_pasted_token_serves_until_it_is_forgotten(
 def test_what_can_be_no_token_is_not_sent_anywhere(token: str, hub: Any, local: None) -> None:
     box, _, said, _ = account.use_token(token, asked())
     assert box == "" and "no access token" in said and (not token or token not in said)
-    assert hub.requests == [] and who.rights(None).token is None
+    assert hub.requests == [] and who.credentials_of(None).token is None
 
 
 def test_a_token_that_the_hub_does_not_know_is_not_kept(hub: Any, local: None) -> None:
     _, _, said, _ = account.use_token("hf_nobodys_token", asked())
     assert "does not accept the token" in said and "nobodys" not in said
-    assert who.rights(None).token is None
+    assert who.credentials_of(None).token is None
 
 
 def test_nobody_but_the_owner_gives_a_token(ada: Any) -> None:
@@ -413,14 +416,13 @@ def test_the_button_says_what_a_click_on_it_does(ada: Any) -> None:
 def test_the_rows_that_one_has_looked_at_are_not_given_to_another(
     ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bertspace.hub.client import acting
     from bertspace.schema import TrainConfig
     from bertspace.ui.fine_tune import preview
 
-    loads: list[Rights] = []
-    monkeypatch.setattr(preview.data, "load_splits", lambda config: loads.append(RIGHTS.get()) or len(loads))
-    config, mine = TrainConfig(dataset="ada/secret"), who.rights(ada)
-    for rights in (mine, mine, replace(mine, folder=Path("/another")), Rights()):
-        with acting(rights):
+    loads: list[Credentials] = []
+    monkeypatch.setattr(preview.data, "load_splits", lambda config: loads.append(current()) or len(loads))
+    config, mine = TrainConfig(dataset="ada/secret"), who.credentials_of(ada)
+    for rights in (mine, mine, replace(mine, folder=Path("/another")), Credentials()):
+        with using(rights):
             preview.load(config)
     assert [each.folder for each in loads] == [mine.folder, Path("/another"), None]

@@ -14,7 +14,8 @@ import pytest
 from bertspace import hub as client
 from bertspace import policy, publish
 from bertspace.errors import DataError, ForbiddenError, HubError, HubUnreachable
-from bertspace.hub import Facts, Found, Rights, acting, quota, repositories
+from bertspace.hub import Facts, Found, quota, repositories
+from bertspace.hub.credentials import Credentials, using
 from bertspace.jobs import queue
 from bertspace.jobs.transfers import Transfer, Transfers
 from bertspace.models import inference
@@ -62,7 +63,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_snippet: None) -> 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(repositories, "_PUBLIC", repositories.Public())
-    with acting(Rights(token=False)):
+    with using(Credentials(token=False)):
         yield folder
 
 
@@ -80,7 +81,7 @@ def alice(server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Her token, as the owner's, with whose rights the test acts."""
     token = server.user("alice", orgs=("team",))
     monkeypatch.setattr(who.OWNERS, "_pasted", Login(token))
-    with acting(Rights(token=token)):
+    with using(Credentials(token=token)):
         yield token
 
 
@@ -244,19 +245,19 @@ def test_a_pull_is_begun_followed_and_brings_an_answer(server: Any, transfers: T
 
 
 def test_the_owners_pull_makes_what_a_guest_brought_theirs(server: Any, transfers: Transfers) -> None:
-    with acting(Rights(token=False, guest=True)):
+    with using(Credentials(token=False, guest=True)):
         folder = client.snapshot("alice/tiny")
         assert pulled(transfers).state == "done" and not quota.is_trusted(folder)
     assert pulled(transfers).state == "done" and quota.is_trusted(folder)
 
 
-CALLING = Rights(token=False, guest=True, in_calls=False)  # as who.rights gives them to a guest
+CALLING = Credentials(token=False, guest=True, in_calls=False)  # as who.credentials_of gives them to a guest
 
 
 def test_a_guests_call_says_how_a_model_gets_here_and_brings_none(
     server: Any, transfers: Transfers, cache: Path
 ) -> None:
-    with acting(CALLING):
+    with using(CALLING):
         for call in (
             lambda: page_of("fill-mask").fill("The [MASK].", "alice/tiny"),
             lambda: page_of("text-classification").ask("A text.", "alice/tiny"),
@@ -285,7 +286,7 @@ def test_pulls_are_counted_by_the_address_and_looked_at_by_the_page(
 
     monkeypatch.setattr(who, "_door", who.Door("a-key-for-the-tests-0123456789"))
     server.fail("hang", path="/model.safetensors", times=0)
-    with acting(CALLING):
+    with using(CALLING):
         model_facts.begin_pull("alice/tiny", "", page(1, "10.0.0.1"))
         for number in (2, 3):
             with pytest.raises(ForbiddenError, match="at your address"):
@@ -304,7 +305,7 @@ def test_whether_a_folder_is_there_is_no_visitors_to_know(
     shutil.copytree(tiny_bert, tmp_path / "data" / "tiny")
     monkeypatch.chdir(tmp_path)
     said = {}
-    with acting(CALLING):
+    with using(CALLING):
         for name in ("data/tiny", "data/none"):
             assert catalogue.checked_model(name, policy.VISITOR) == name
             with pytest.raises(HubError) as caught:
@@ -353,7 +354,7 @@ def test_a_failed_pull_keeps_its_error_and_hint(server: Any, transfers: Transfer
 
 
 def test_a_visitors_limit_is_told_instead_of_the_button(server: Any, transfers: Transfers) -> None:
-    with acting(Rights(token=False, guest=True, most_bytes=1000)):
+    with using(Credentials(token=False, guest=True, max_bytes=1000)):
         pull = look("alice/tiny")[-1][1]
         assert "may take 1.0 kB here" in pull and "data-act" not in pull
         assert pulled(transfers).state == "failed"
@@ -529,7 +530,7 @@ def test_another_account_is_refused_and_pulls_what_is_shared_to_compare(
 ) -> None:
     assert published_run(transfers, run).state == "done"
     bob = server.user("bob")
-    with acting(Rights(token=bob)):
+    with using(Credentials(token=bob)):
         with pytest.raises(HubError, match="bob may not write to alice"):
             hub_publish.begin_push(run, policy.LOCAL, Destination("alice/greetings"))
         assert "The Hub has no model alice/greetings" in look("alice/greetings")[-1][0]
@@ -561,7 +562,7 @@ def test_what_may_not_be_written_to_is_told_before_anything_is_sent(
     server: Any, run: Run, transfers: Transfers
 ) -> None:
     reader = server.user("carol", role="read")
-    with acting(Rights(token=reader)), pytest.raises(HubError, match="may read only"):
+    with using(Credentials(token=reader)), pytest.raises(HubError, match="may read only"):
         hub_publish.start(run.id, "end", "", PAGE, **form(namespace="carol"))
     assert transfers.find("local", "push", run.id) is None
 
