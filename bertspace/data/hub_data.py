@@ -21,10 +21,10 @@ from bertspace.data import hub_confined
 from bertspace.data.tables import Table
 from bertspace.errors import DataError, HubError, HubUnreachable, without_paths
 from bertspace.hub import cache as hub_cache
-from bertspace.hub import credentials, quota
+from bertspace.hub import credentials, download, quota
 from bertspace.hub import names as hub_names
-from bertspace.hub.cache import RemoteFile
 from bertspace.hub.client import ANSWER_SECONDS, answered, api, readable, with_or_without_login
+from bertspace.hub.download import RemoteFile
 from bertspace.hub.names import HubName
 from bertspace.schema import TrainConfig
 
@@ -71,8 +71,8 @@ class _Commit:
         quota.check_size(repo_id, total)
         quota.make_room(self.cache, total, repo_id, self.oid, "dataset")
         with _shown(total, repo_id) as tell:
-            progress = hub_cache.Progress(total, repo_id, tell, kind=KIND)
-            hub_cache.bring(repo_id, self.oid, self.oid, files, self.cache, progress, kind="dataset")
+            progress = download.Progress(total, repo_id, tell, kind=KIND)
+            download.bring(repo_id, self.oid, self.oid, files, self.cache, progress, kind="dataset")
 
     def keep(self) -> None:
         """Note that what was brought of the commit can be read without the Hub, as the revision's newest."""
@@ -114,7 +114,7 @@ def _asked(name: HubName) -> _Commit:
     info = answered(lambda: readable(about, repo_id), repo_id, revision=name.revision, kind=KIND)
     most = MOST_OF_GUESTS if caller.guest else MOST_FILES
     files = answered(
-        lambda: hub_cache.listed(repo_id, info.sha, most, "dataset", recursive=True),
+        lambda: download.listed(repo_id, info.sha, most, "dataset", recursive=True),
         repo_id,
         LISTING_SECONDS,
         kind=KIND,

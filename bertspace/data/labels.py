@@ -15,7 +15,7 @@ from bertspace.data.alike import NAMED
 from bertspace.data.columns import is_missing
 from bertspace.data.tables import Table, row_words, shortened
 from bertspace.errors import DataError, Remedy
-from bertspace.safety.layout import LONGEST_LABEL
+from bertspace.safety.json_values import MAX_LABEL
 from bertspace.tasks.base import distinct
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def parse_names(text: str) -> tuple[str, ...]:
         raise DataError(
             f"label_names has an empty name: {shortened(text)}.", hint="Write a name for every label."
         )
-    if long := next((name for name in names if len(name) > LONGEST_LABEL), ""):
+    if long := next((name for name in names if len(name) > MAX_LABEL), ""):
         raise DataError(
-            f"label_names has a name of {len(long):,} characters; the limit is {LONGEST_LABEL}.",
+            f"label_names has a name of {len(long):,} characters; the limit is {MAX_LABEL}.",
             hint="Write a shorter one.",
         )
     if doubles := [name for name, count in Counter(names).items() if count > 1]:
@@ -179,10 +179,10 @@ def _read(table: Table, column: str, findings: list[str], known: Sequence[str]) 
                 f"(column {column!r}): {shortened(value)}.",
                 hint="Give every row one label, a word or a number: only one a row can be learned here.",
             )
-        if isinstance(value, str) and len(value) > LONGEST_LABEL:
+        if isinstance(value, str) and len(value) > MAX_LABEL:
             raise DataError(
                 f"The label in row {row + 1:,} of {table.name} has {len(value):,} characters (column "
-                f"{column!r}); the limit is {LONGEST_LABEL}.",
+                f"{column!r}); the limit is {MAX_LABEL}.",
                 hint="Pick the column with the classes as label_column.",
             )
         plain = value.strip() if isinstance(value, str) and value not in as_written else value

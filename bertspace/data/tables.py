@@ -25,7 +25,7 @@ from bertspace.data.decoding import Text, decode
 from bertspace.data.delimited import FEWER_COLUMNS, MAX_COLUMNS, read_cells
 from bertspace.data.reading import AUTO, Reading, row_words, shortened, written
 from bertspace.errors import DataError, Remedy, without_paths
-from bertspace.safety.layout import LONGEST_LABEL, bounded_json
+from bertspace.safety.json_values import MAX_LABEL, bounded_json
 from bertspace.words import size
 
 if TYPE_CHECKING:
@@ -381,7 +381,7 @@ def _are_names(names: Any) -> bool:
     """Whether it is a list of different names, not too long."""
     return (
         isinstance(names, list)
-        and all(isinstance(name, str) and name.strip() and len(name) <= LONGEST_LABEL for name in names)
+        and all(isinstance(name, str) and name.strip() and len(name) <= MAX_LABEL for name in names)
         and len(set(names)) == len(names)
     )
 

@@ -1,21 +1,11 @@
 """The Hugging Face Hub: search, look at and pull models, the cache of what was pulled, and commits."""
 
+from bertspace.hub.account import Account, whoami
 from bertspace.hub.card_text import LARGEST_TEXT
 from bertspace.hub.client import answered, check_id, check_revision
-from bertspace.hub.repositories import (
-    Account,
-    Facts,
-    Found,
-    Public,
-    check_files,
-    facts,
-    folder_on_disk,
-    on_disk,
-    pulled_fresh,
-    search,
-    snapshot,
-    whoami,
-)
+from bertspace.hub.look import Facts, Found, facts, search
+from bertspace.hub.pull import folder_on_disk, on_disk, pulled_fresh, snapshot
+from bertspace.hub.remote import Public
 
 __all__ = [
     "Account",
@@ -26,12 +16,12 @@ __all__ = [
     "answered",
     "cache",
     "card_text",
-    "check_files",
     "check_id",
     "check_revision",
     "client",
     "commit",
     "credentials",
+    "download",
     "facts",
     "folder_on_disk",
     "names",

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Mapping
@@ -20,9 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import HubError, ModelError
 from bertspace.hub import names as hub_names
-from bertspace.hub.cache import ADAPTER, MERGED, MODEL, NEEDED, OF_ADAPTER, PROBE, WEIGHTS
-from bertspace.safety.layout import CONFIG, INDEX, MOST_COUNTED, laid_out, library, read_json
-from bertspace.safety.loadable import HEADS, OF_HEAD, TOKENIZERS
+from bertspace.hub.cache import MERGED, NEEDED, PROBE
+from bertspace.safety.config import MAX_COUNT, library
+from bertspace.safety.json_values import CONFIG, read_json
+from bertspace.safety.layout import ADAPTER, ADAPTER_CONFIG, INDEX, SAFETENSORS, WEIGHTS, laid_out
+from bertspace.safety.loadable import TOKENIZERS
+from bertspace.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +60,7 @@ class Adapter:
 
 def is_adapter(names: Collection[str]) -> bool:
     """Whether a folder with these files is an adapter alone."""
-    return {ADAPTER, OF_ADAPTER} <= set(names) and MODEL not in names and INDEX not in names
+    return {ADAPTER, ADAPTER_CONFIG} <= set(names) and WEIGHTS not in names and INDEX not in names
 
 
 def read(config: Mapping[str, Any], name: str) -> Adapter:
@@ -79,7 +83,7 @@ def read(config: Mapping[str, Any], name: str) -> Adapter:
 
 def read_folder(snapshot: Path, name: str) -> Adapter:
     """The same of the folder that it lies in."""
-    return read(read_json(snapshot / OF_ADAPTER), name)
+    return read(read_json(snapshot / ADAPTER_CONFIG), name)
 
 
 def _base(config: Mapping[str, Any], name: str) -> str:
@@ -94,6 +98,13 @@ def _base(config: Mapping[str, Any], name: str) -> str:
             f"The adapter {name} names {named[-80:]!r} as its base, which is no model of the Hub.", hint=_HINT
         ) from error
     return str(found)
+
+
+def two_adapters(repo_id: str, base_id: str) -> ModelError:
+    return ModelError(
+        f"The base of {repo_id}, {base_id}, is an adapter itself.",
+        hint="Merge it into its base by peft's merge_and_unload first.",
+    )
 
 
 def place(snapshot: Path, base: Path) -> Path:
@@ -136,14 +147,14 @@ def _write(adapter: Adapter, snapshot: Path, base: Path, folder: Path, name: str
         added = load_file(snapshot / ADAPTER)
         with safe_open(snapshot / ADAPTER, "pt") as opened:
             told = opened.metadata() or {}
-        files = sorted(laid_out(base, name).glob(f"*{WEIGHTS}"))
+        files = sorted(laid_out(base, name).glob(f"*{SAFETENSORS}"))
         tensors = {key: tensor for file in files for key, tensor in load_file(file).items()}
     except (OSError, SafetensorError) as error:
         raise ModelError(f"The weights of {name} or of its base cannot be read.", hint=_HINT) from error
     tensors = merged(tensors, added, adapter, name)
     config = merged_config(read_json(base / CONFIG), shapes(added), told.get(LABELS, ""))
     (folder / CONFIG).write_text(json.dumps(config), encoding="utf-8")
-    save_file({key: each.contiguous() for key, each in tensors.items()}, folder / MODEL, {"format": "pt"})
+    save_file({key: each.contiguous() for key, each in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
     own = any((snapshot / file).is_file() for file in TOKENIZERS) or any(snapshot.glob("*.model"))
     for file in NEEDED - {CONFIG, INDEX, "README.md"}:
         if (source := (snapshot if own else base) / file).is_file():
@@ -200,7 +211,7 @@ def _sum(weight: Tensor, left: Tensor, right: Tensor, adapter: Adapter, called: 
 
 def _replace(tensors: dict[str, Tensor], key: str, tensor: Tensor, name: str) -> None:
     older = key.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
-    is_head = any(pattern.search(key) for pattern in OF_HEAD.values()) or ".pooler." in f".{key}"
+    is_head = any(task.head_weights.search(key) for task in TASKS.values()) or ".pooler." in f".{key}"
     place = older if older in tensors else key
     fits = place in tensors and tensors[place].shape == tensor.shape
     if ".lora_" in key or ".original_module." in key or not (fits or is_head):
@@ -213,11 +224,11 @@ def merged_config(
 ) -> dict[str, Any]:
     """The base's config.json with the head that the adapter brings, and the names of its labels."""
     config = dict(base)
-    task = next((task for task in HEADS if any(OF_HEAD[task].search(key) for key in heads)), "")
+    task = next((each for each in TASKS.values() if any(map(each.head_weights.search, heads))), None)
     if task:
         config["architectures"] = [_architecture(str(config.get("model_type")), task)]
     last = next((heads[key] for key in LAST_LAYERS if key in heads), ())
-    if task == "text-classification" and len(last) == 2 and 1 <= last[0] <= MOST_COUNTED:
+    if task and task.has_labels and len(last) == 2 and 1 <= last[0] <= MAX_COUNT:
         names = _labels(labels, last[0]) or _named(base, last[0])
         config["id2label"] = {str(number): label for number, label in enumerate(names)}
         config["label2id"] = {label: number for number, label in enumerate(names)}
@@ -226,15 +237,14 @@ def merged_config(
     return config
 
 
-def _architecture(model_type: str, task: str) -> str:
+def _architecture(model_type: str, task: Task) -> str:
+    """transformers' class for a model of this type with the task's head."""
     library()
     from transformers.models.auto import modeling_auto as auto
 
-    known = {
-        "fill-mask": auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-        "text-classification": auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
-    }
-    return str(known[task].get(model_type) or HEADS[task])
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", task.head).upper()
+    known: dict[str, str] = getattr(auto, f"MODEL_FOR_{words}_MAPPING_NAMES")
+    return str(known.get(model_type) or f"For{task.head}")
 
 
 def _labels(told: str, count: int) -> list[str]:

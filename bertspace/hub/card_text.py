@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from bertspace.safety.layout import bounded_json
+from bertspace.safety.json_values import bounded_json
 
 FIRST_LINES = 600  # characters of a card
 LARGEST_TEXT = 1024 * 1024  # bytes of a card or a configuration that are read for a look

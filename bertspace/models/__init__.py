@@ -15,13 +15,15 @@ from bertspace.models.loading import (
     load_model,
     load_tokenizer,
     locate,
-    misfit,
     named,
     of_run,
     of_run_or_base,
     pinned,
     quiet,
     run_called,
+    run_why_not,
+    starter_why_not,
+    why_not,
 )
 
 __all__ = [
@@ -46,7 +48,6 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "locate",
-    "misfit",
     "named",
     "of_run",
     "of_run_or_base",
@@ -54,6 +55,9 @@ __all__ = [
     "probe",
     "quiet",
     "run_called",
+    "run_why_not",
+    "starter_why_not",
     "tuning",
     "unknown",
+    "why_not",
 ]

@@ -62,7 +62,7 @@ def _forked(control: socket.socket, pipes: list[int]) -> int:
 def _load_libraries() -> None:
     """What every work needs; no computation, which would start threads that a fork does not have."""
     from bertspace.models import evaluation, inference  # noqa: F401
-    from bertspace.safety.layout import encoder_types
+    from bertspace.safety.config import encoder_types
 
     encoder_types()
     import transformers.models.auto.tokenization_auto

@@ -84,7 +84,7 @@ def _needs_probe(base: str, tuned: str, task: str) -> bool:
     if TASKS[task].baseline != "probe":
         return False
     located = loading.locate(base)
-    if loading.misfit(located, task) or TASKS[task].unscorable(located.config):
+    if loading.why_not(located, task) or TASKS[task].unscorable(located.config):
         return True
     return bool(_unshared(base, tuned)) and _is_base(base, tuned) and _probe_file(tuned).is_file()
 
@@ -128,7 +128,7 @@ def _probe(base: str, tuned: str, task: str) -> Probe:
     """The probe that was fitted on the tuned model's base; raises ModelError where there is none."""
     file = _probe_file(tuned)
     if not file.is_file() or not _is_base(base, tuned):
-        if not loading.misfit(located := loading.locate(base), task):
+        if not loading.why_not(located := loading.locate(base), task):
             loading.check_scorable(located, task)
         raise ModelError(
             f"{base} has no classifier, and {tuned} has no probe of it.",

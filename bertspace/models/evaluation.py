@@ -92,7 +92,7 @@ def table(
     task = TASKS[settings.task]
     with loading.named(located.name):
         tokenizer = loading.load_tokenizer(located)
-        model = loading.load_model(located, "features" if features else task.name).to(hardware.device())
+        model = loading.load_model(located, loading.FEATURES if features else task.name).to(hardware.device())
         tuning.choose_attention(model, settings)  # as in training: the figures are to be the same
         encoded = task.encode(tokenizer, pd.DataFrame(rows), settings, settings.max_train_rows)
         batches = sorted_batches(encoded.lengths, settings.batch_size)

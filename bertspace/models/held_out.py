@@ -28,7 +28,7 @@ from bertspace.data.labels import code_known
 from bertspace.data.tables import Table, guesses_in_errors, shortened
 from bertspace.errors import DataError, ModelError, Remedy
 from bertspace.models import loading
-from bertspace.safety.layout import CONFIG, read_json
+from bertspace.safety.json_values import CONFIG, read_json
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 

@@ -19,7 +19,7 @@ from bertspace.models import apart, loading, unknown
 from bertspace.models.probe import Probe
 from bertspace.processes import Deadline
 from bertspace.safety import loadable
-from bertspace.safety.layout import heads
+from bertspace.safety.config import heads
 from bertspace.tasks import TASKS, Answer, task_with_head
 from bertspace.tasks.base import encodings, text_inputs
 
@@ -270,7 +270,7 @@ def features(
     from bertspace.models.probe import mean_pooled
 
     deadline = Deadline(seconds)
-    loaded = _CACHE.get(located, "features", deadline)
+    loaded = _CACHE.get(located, loading.FEATURES, deadline)
     features_by_text: list[np.ndarray] = [np.empty(0)] * len(texts)
     for places in _by_length(texts, pairs, texts_at_once(loaded.model)):
         own = [texts[place] for place in places]

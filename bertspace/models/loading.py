@@ -25,18 +25,11 @@ from bertspace.files import home
 from bertspace.hub import credentials, names
 from bertspace.models import tokens, weights
 from bertspace.processes import Deadline
-from bertspace.safety.layout import CONFIG, counts_from_padding, laid_out, library, model_config, read_json
-from bertspace.safety.loadable import (
-    HEADS,
-    checked_folder,
-    lacking_head,
-    no_larger_than_files,
-    shapes_of,
-    telling_weights,
-    weight_names,
-    why_not,
-    wrapper,
-)
+from bertspace.safety import loadable
+from bertspace.safety.config import counts_from_padding, library, model_config
+from bertspace.safety.json_values import CONFIG, read_json
+from bertspace.safety.layout import laid_out
+from bertspace.safety.room import no_larger_than_files, shapes_of
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 
@@ -48,6 +41,7 @@ STARTER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 LONGEST = 8192  # tokens of a text, TrainConfig's most: attention takes their square
+FEATURES = "features"  # in the place of a task: the encoder without a head
 STARTER_HEAD = "MaskedLM"  # what its adapter adds
 STARTER_ADAPTER = Path(__file__).parents[1] / "starter" / "adapter.safetensors"
 
@@ -121,7 +115,7 @@ def locate(
     if name.startswith("run:"):
         return _locate_run(name)
     if (folder := _folder(name)) is not None:
-        return Located(name, checked_folder(folder, folder.name), "folder")
+        return Located(name, loadable.checked_folder(folder, folder.name), "folder")
     if Path(name).is_absolute() or name.startswith((".", "~")):
         raise ModelError(
             f"There is no folder {name}.", hint="Give a folder that holds config.json and model.safetensors."
@@ -130,15 +124,8 @@ def locate(
     from bertspace.hub import cache
 
     repo_id, _, revision = name.partition("@")
-    snapshot = hub.snapshot(
-        repo_id,
-        revision or None,
-        progress=progress,
-        stopped=stopped,
-        check=lambda folder: _check_before_weights(folder, name, task),
-        check_base=lambda folder: _check_before_weights(folder, f"The base of {name}", ""),
-    )
-    return Located(name, checked_folder(snapshot, name), "hub", cache.commit_of(snapshot))
+    snapshot = hub.snapshot(repo_id, revision or None, task=task, progress=progress, stopped=stopped)
+    return Located(name, loadable.checked_folder(snapshot, name), "hub", cache.commit_of(snapshot))
 
 
 def pinned(name: str, *, seconds: float = 0) -> str:
@@ -154,9 +141,7 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     from bertspace.hub import cache, quota
 
     facts = hub.facts(name)
-    hub.check_files(facts.repo_id, facts.files)
-    if why := why_not(name, facts.config, list(facts.files), ""):
-        raise ModelError(why, hint="Choose another model.")
+    loadable.check(facts.repo_id, facts.config, facts.files)
     fixed = f"{facts.repo_id}@{facts.revision}"
     if not facts.is_here:
         quota.check_size(facts.repo_id, facts.size)
@@ -175,15 +160,6 @@ def pinned(name: str, *, seconds: float = 0) -> str:
 def is_local(name: str) -> bool:
     """Whether the name is none of a model of the Hub."""
     return name == "starter" or name.startswith(("run:", ".", "~", "/")) or _folder(name) is not None
-
-
-def _check_before_weights(folder: Path, name: str, task: str) -> None:
-    """Raises ModelError where a model's small files say that its weights would be of no use."""
-    files = [path.name for path in folder.iterdir()]
-    config = read_json(folder / CONFIG)
-    if why := why_not(name, config, files, task, weight_names(folder)):
-        raise ModelError(why, hint="Choose another model.")
-    model_config(config, name)
 
 
 def _folder(name: str) -> Path | None:
@@ -249,12 +225,10 @@ def run_called(name: str) -> runs.Run:
 
 def _locate_run(name: str) -> Located:
     run = run_called(name)
-    if not run.has_model:
-        raise ModelError(
-            f"The run {run.id} has no model yet.", hint="Wait for its first epoch, or choose another."
-        )
+    if why := run_why_not(run):
+        raise ModelError(f"The run {run.id} {why}.", hint="Wait for its first epoch, or choose another.")
     called = name if _OWNED_RUN.fullmatch(name) else f"run:{run.id}"
-    checked_folder(run.path / "model", name)
+    loadable.checked_folder(run.path / "model", name)
     return replace(of_run(run), name=called)
 
 
@@ -281,18 +255,33 @@ def is_here(run: runs.Run) -> bool:
     return run.has_model or is_local(name) or hub.folder_on_disk(name) is not None
 
 
-def misfit(located: Located, task: str) -> str:
-    """Why this model cannot predict for the task; empty where it can."""
-    if task == "features":
+def run_why_not(run: runs.Run, task: str = "") -> str:
+    """Why a run's model cannot be used for the task ("" for any), as what follows its name; else ""."""
+    if not run.has_model:
+        return (
+            "has no model yet"
+            if (status := run.state().status) not in runs.ENDED
+            else f"{status} without a model"
+        )
+    own = TASKS[run.config().task]
+    return f"{own.does} and does not {TASKS[task].to_do}" if task and own.name != task else ""
+
+
+def starter_why_not(task: str) -> str:
+    """The same of the starter, which has one head."""
+    if not task or TASKS[task].head == STARTER_HEAD:
+        return ""
+    return f"has no head that {TASKS[task].does} yet: fine-tune it first"
+
+
+def why_not(located: Located, task: str) -> str:
+    """`loadable.why_not` of a model whose files are here; "" for FEATURES, which need no head."""
+    if task == FEATURES:
         return ""
     if located.kind == "starter":
-        return (
-            ""
-            if TASKS[task].head == STARTER_HEAD
-            else "The starter has no such head yet: fine-tune it first."
-        )
+        return starter_why_not(task)
     config = located.config
-    return lacking_head(located.name, config, task, telling_weights(config, located.path))
+    return loadable.lacks_head(config, TASKS[task], loadable.telling_weights(config, located.path))
 
 
 def check_scorable(located: Located, task: str) -> None:
@@ -342,17 +331,17 @@ def load_model(located: Located, task: str, *, new_head: bool = False, **options
     """The model in fp32 on the CPU, in evaluation mode; raises ModelError.
 
     new_head: a head that the checkpoint lacks is made at random (seed first!), as fine-tuning wants it;
-    otherwise a missing head is an error. task "features" means the bare encoder. options go to the model's
+    otherwise a missing head is an error. task FEATURES means the bare encoder. options go to the model's
     config: num_labels, id2label, hidden_dropout_prob …
     """
-    if not new_head and (why := misfit(located, task)):
-        raise ModelError(why, hint="Choose another model.")
-    auto = getattr(library(), f"AutoModel{HEADS.get(task, '')}")
+    if not new_head and (why := why_not(located, task)):
+        raise ModelError(f"{located.name} {why}.", hint="Choose another model.")
+    auto = getattr(library(), "AutoModel" if task == FEATURES else TASKS[task].auto_class)
     with LOADING, quiet(), named(located.name):
         model, report = _built(auto, located, options)
-    adapted = located.kind == "starter" and task in TASKS and TASKS[task].head == STARTER_HEAD
+    adapted = located.kind == "starter" and task != FEATURES and TASKS[task].head == STARTER_HEAD
     if not (adapted and STARTER_ADAPTER.is_file()):
-        if not new_head and task != "features":
+        if not new_head and task != FEATURES:
             weights.check_head(report, located.name)
         model.new_weights = tuple(report.new)  # for tuning.save_adapter
     else:
@@ -367,7 +356,7 @@ def _built(auto: Any, located: Located, options: dict[str, Any]) -> tuple[PreTra
     """
     model, report = _read(auto, located, options)
     held = shapes_of(laid_out(located.path, located.name))
-    if prefix := wrapper(model, held):
+    if prefix := weights.wrapper(model, held):
         kind = str(model.config.model_type)
         if other := weights.foreign(prefix, kind):
             raise ModelError(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ModelError
-from bertspace.safety.layout import TOKENIZER, read_json
+from bertspace.safety.json_values import read_json
+from bertspace.safety.tokenizer import TOKENIZER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase

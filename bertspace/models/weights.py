@@ -8,12 +8,12 @@ had been. All is judged by names and shapes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bertspace.errors import ModelError
-from bertspace.safety.layout import counts_from_padding, encoder_types
+from bertspace.safety.config import counts_from_padding, encoder_types
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,6 +44,22 @@ class Report:
     def new(self) -> list[str]:
         """The weights that are drawn at random."""
         return sorted(self.missing | self.mismatched.keys())
+
+
+def wrapper(model: PreTrainedModel, names: Iterable[str]) -> str:
+    """What stands in front of all the encoder's names, as "module." of one that was trained in parallel, or
+    "0.auto_model." of sentence-transformers; "" where nothing does.
+
+    It is looked for at the embeddings; where two encoders have some, none of them is the model.
+    """
+    inner = model.base_model
+    embeddings = inner.get_input_embeddings().weight
+    tail = next((name for name, each in inner.named_parameters() if each is embeddings), "")
+    found = {name.removesuffix(tail) for name in names if f".{name}".endswith(f".{tail}")} if tail else set()
+    own = f"{model.base_model_prefix}."
+    if len(found) != 1 or found & {"", own}:
+        return ""
+    return found.pop().removesuffix(own)
 
 
 def foreign(prefix: str, model_type: str) -> str:

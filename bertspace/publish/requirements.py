@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bertspace.safety.loadable import SENTENCEPIECE
+
 RANGES = {  # as requirements.txt has them
     "torch": ">=2.8,<2.14",
     "transformers": ">=5.23,<6",
@@ -15,9 +17,8 @@ RANGES = {  # as requirements.txt has them
     "sentencepiece": ">=0.2,<1",
     "protobuf": ">=5,<8",
 }
-TOKENIZERS = ("sentencepiece", "protobuf")
 
 
 def requirements(*names: str) -> str:
     """A requirements.txt of these and of what tokenizers of any of our families need."""
-    return "".join(f"{name}{RANGES[name]}\n" for name in (*names, *TOKENIZERS))
+    return "".join(f"{name}{RANGES[name]}\n" for name in (*names, *SENTENCEPIECE))

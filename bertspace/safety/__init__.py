@@ -2,4 +2,4 @@
 that loads them is confined.
 """
 
-__all__ = ["confine", "layout", "loadable"]
+__all__ = ["config", "confine", "json_values", "layout", "loadable", "room", "tokenizer"]

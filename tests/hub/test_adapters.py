@@ -15,7 +15,6 @@ from bertspace.hub import adapters, quota
 from bertspace.hub.credentials import Credentials, using
 from bertspace.models import apart, comparison, tuning
 from bertspace.models.probe import Probe
-from bertspace.safety import loadable
 from bertspace.schema import TrainConfig
 
 BASE, NAME = "alice/base", "alice/adapter"
@@ -119,8 +118,8 @@ def test_an_adapter_is_a_model_that_says_what_it_said_when_it_was_trained(
     folder, expected = request.getfixturevalue(whose)
     put(hub, tiny_bert if whose == "own" else pooled, folder)
     facts = looked(NAME)
-    assert loadable.task_of(facts.config, facts.weights) == "text-classification"
-    assert not loadable.why_not(NAME, facts.config, facts.files, "text-classification", facts.weights)
+    assert facts.does == "text-classification"
+    assert facts.why_not("text-classification") == ""
     assert (facts.base_model, facts.is_here) == (BASE, False)
     located = models.locate(NAME, "text-classification")
     assert (located.name, located.revision) == (NAME, facts.revision)

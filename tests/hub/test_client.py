@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from bertspace import hub, models
 from bertspace.errors import HubError
-from bertspace.hub import repositories
+from bertspace.hub import pull
 from tests.support import ROOT
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
@@ -165,7 +165,7 @@ def test_a_revision_is_looked_up_by_its_own_name(cache: Path, tiny_bert: Path) -
 def test_what_is_no_model_name_is_refused_before_anything_is_asked(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repositories, "_remote", lambda *_: pytest.fail("asked the Hub"))
+    monkeypatch.setattr(pull, "remote_of", lambda *_: pytest.fail("asked the Hub"))
     with pytest.raises(HubError) as caught:
         hub.snapshot(name)
     assert caught.value.message == f"{name!r} is no model name."

@@ -11,7 +11,6 @@ import pytest
 from bertspace import models
 from bertspace.errors import HubError, ModelError
 from bertspace.hub.credentials import Credentials, using
-from bertspace.safety import loadable
 
 
 @pytest.fixture(autouse=True)
@@ -53,11 +52,9 @@ def test_a_model_is_what_its_weights_are_where_its_configuration_does_not_say(
     facts = looked("alice/both")
     asked = [each for each in hub.requests if "storage" in each.path or "resolve" in each.path]
     assert not [each for each in asked if each.path.endswith("model.safetensors") and not each.range]
-    assert loadable.task_of(facts.config, facts.weights) == "fill-mask"
-    assert not loadable.why_not("x", facts.config, facts.files, "fill-mask", facts.weights)
-    assert "no weights of a head that could classify" in loadable.why_not(
-        "x", facts.config, facts.files, "text-classification", facts.weights
-    )
+    assert facts.does == "fill-mask"
+    assert not facts.why_not("fill-mask")
+    assert "no weights of a head that could classify" in facts.why_not("text-classification")
     assert models.load_model(models.locate("alice/both", "fill-mask"), "fill-mask") is not None
     with pytest.raises(ModelError, match="no weights of a head that could classify"):
         models.load_model(models.locate("alice/both"), "text-classification")
@@ -72,9 +69,9 @@ def test_a_bare_encoder_is_none_for_either(hub: Any, tiny_bert: Path, tmp_path: 
         BertModel.from_pretrained(tiny_bert).save_pretrained(folder)
     put(hub, folder, "alice/bare", architectures=None)
     facts = looked("alice/bare")
-    assert facts.weights and loadable.task_of(facts.config, facts.weights) == ""
+    assert facts.weights and facts.does == ""
     located = models.locate("alice/bare", "fill-mask")  # known once its weights are here
-    assert "no weights of a head" in models.misfit(located, "fill-mask")
+    assert "no weights of a head" in models.why_not(located, "fill-mask")
     assert models.load_model(located, "fill-mask", new_head=True) is not None
 
 

@@ -7,6 +7,7 @@ import shutil
 import socket
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,11 +19,11 @@ import pytest
 from bertspace import hub, models
 from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable, ModelError, TokenRefused
 from bertspace.hub import cache as hub_cache
-from bertspace.hub import client, quota, repositories
+from bertspace.hub import client, quota, remote
 from bertspace.hub.credentials import Credentials, using
 from bertspace.jobs import worker
 from bertspace.runs import Run, models_in_use
-from bertspace.safety import loadable
+from bertspace.safety import layout, loadable
 from bertspace.schema import RunState, TrainConfig
 from tests.support import until
 
@@ -37,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(repositories, "_PUBLIC", repositories.Public())
+    monkeypatch.setattr(remote.PUBLIC, "_seen", OrderedDict())
     with using(Credentials(token=False)):
         yield folder
 
@@ -49,7 +50,7 @@ def contents(folder: Path, **more: bytes) -> dict[str, bytes]:
 def needed(folder: Path) -> dict[str, bytes]:
     """What a pull brings of alice/tiny."""
     files = contents(folder)
-    kept = {name: files[name] for name in files if name in {*hub_cache.NEEDED, hub_cache.MODEL}}
+    kept = {name: files[name] for name in files if name in {*hub_cache.NEEDED, layout.WEIGHTS}}
     return kept | {"README.md": CARD.encode()}
 
 
@@ -100,7 +101,7 @@ def test_the_facts_of_a_model_are_known_before_its_weights_are_here(
     assert found.size == sum(map(len, needed(tiny_bert).values()))
     assert (found.here, found.is_here) == (0, False)
     assert not list(cache.rglob("*.safetensors"))
-    assert not loadable.why_not(model, found.config, found.files)
+    assert not loadable.why_not(found.config, found.files)
     hub.snapshot(model)
     assert hub.facts(model).is_here
 
@@ -171,7 +172,7 @@ def test_a_pull_tells_its_bytes_and_is_what_the_client_would_have_brought(
     assert contents(folder) == needed(tiny_bert)
     asked = len(hub_server.requests)
     assert snapshot_download(
-        model, allow_patterns=[*hub_cache.NEEDED, hub_cache.MODEL], local_files_only=True
+        model, allow_patterns=[*hub_cache.NEEDED, layout.WEIGHTS], local_files_only=True
     ) == str(folder)
     assert len(hub_server.requests) == asked
     assert hub.snapshot(model) == folder
@@ -289,7 +290,7 @@ def test_what_the_owners_tools_brought_is_not_for_guests_while_the_hub_is_away(
     hub_server.put("alice/open", contents(tiny_bert))
     with using(Credentials(token=alice)):
         secret, public = hub.snapshot("alice/secret"), hub.snapshot("alice/open")
-    repositories._PUBLIC.forget("alice/open")  # as after a restart
+    remote.PUBLIC.forget("alice/open")  # as after a restart
     with using(Credentials(token=False, guest=True)):
         assert hub.snapshot("alice/open") == public
         hub_server.fail(503, path="/api/", times=0)
@@ -427,7 +428,7 @@ def test_a_model_of_pickles_only_is_refused_with_what_to_do(hub_server: Any, tin
     there = contents(tiny_bert)
     there["pytorch_model.bin"] = there.pop("model.safetensors")
     hub_server.put("alice/pickled", there)
-    with pytest.raises(HubError, match="no safetensors weights, only pytorch_model.bin") as caught:
+    with pytest.raises(ModelError, match="no safetensors weights, only pytorch_model.bin") as caught:
         models.locate("alice/pickled")
     assert "python -m bertspace import" in caught.value.hint
 
@@ -475,7 +476,7 @@ def test_weights_of_another_library_are_not_brought(hub_server: Any, tiny_bert: 
     there = contents(tiny_bert)
     there["diffusion_pytorch_model.safetensors"] = there.pop("model.safetensors")
     hub_server.put("alice/other", there)
-    with pytest.raises(HubError, match="alice/other has no safetensors weights"):
+    with pytest.raises(ModelError, match="alice/other has no safetensors weights"):
         models.locate("alice/other")
 
 

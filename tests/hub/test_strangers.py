@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,8 +18,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from bertspace import hub, models
 from bertspace.errors import BertspaceError, HubError, HubUnreachable
 from bertspace.hub import cache as hub_cache
-from bertspace.hub import client, repositories
+from bertspace.hub import card_text, client, remote
 from bertspace.hub.credentials import Credentials, using
+from bertspace.safety import layout
 from bertspace.ui.models.facts import unfit
 from bertspace.ui.models.render_models import draw_facts, draw_results
 from tests.support import until
@@ -33,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(repositories, "_PUBLIC", repositories.Public())
+    monkeypatch.setattr(remote.PUBLIC, "_seen", OrderedDict())
     with using(Credentials(token=False)):
         yield folder
 
@@ -217,7 +219,7 @@ def test_a_configuration_may_say_anything_and_is_told_in_a_line(
         drawn = draw_facts(name, found, unfit(found, "fill-mask")).encode()
         assert time.process_time() - began < 3
         assert len(drawn) < 20_000 and len(unfit(found)) < 600, unfit(found)
-        assert len(told) < 3 * repositories.LARGEST_TEXT and b"Infinity" not in told
+        assert len(told) < 3 * card_text.LARGEST_TEXT and b"Infinity" not in told
         assert max((abs(each) for each in found.config.values() if isinstance(each, int)), default=0) < 2**53
         with pytest.raises(BertspaceError):  # nor is it found out with a traceback what it is
             models.load_model(models.locate(name, "fill-mask"), "fill-mask")
@@ -279,7 +281,7 @@ def test_an_index_that_names_anything_else_is_not_looked_for(
     files = contents(tiny_bert)
     weights = files.pop("model.safetensors")
     files |= {"model-00001-of-00001.safetensors": weights}
-    files |= {hub_cache.INDEX: json.dumps({"weight_map": {"a": named}}).encode()}
+    files |= {layout.INDEX: json.dumps({"weight_map": {"a": named}}).encode()}
     server.put("alice/odd", files)
     said = []
     for rights in (VISITOR, Credentials(token=False)):
@@ -311,7 +313,7 @@ def test_an_index_that_names_anything_else_is_not_looked_for(
 def test_an_absurd_index_is_no_model_in_no_time(tiny_bert: Path, tmp_path: Path, index: bytes) -> None:
     for name, content in contents(tiny_bert).items():
         (tmp_path / name.replace("model.safetensors", "m1.safetensors")).write_bytes(content)
-    (tmp_path / hub_cache.INDEX).write_bytes(index)
+    (tmp_path / layout.INDEX).write_bytes(index)
     began = time.process_time()
     assert not hub_cache.is_complete(tmp_path)
     assert time.process_time() - began < 0.5
@@ -320,7 +322,7 @@ def test_an_absurd_index_is_no_model_in_no_time(tiny_bert: Path, tmp_path: Path,
 def test_real_shards_are_whole_when_all_are_there(server: Any, tiny_bert: Path) -> None:
     files = contents(tiny_bert)
     files["model-00001-of-00001.safetensors"] = files.pop("model.safetensors")
-    files[hub_cache.INDEX] = b'{"weight_map": {"a": "model-00001-of-00001.safetensors"}}'
+    files[layout.INDEX] = b'{"weight_map": {"a": "model-00001-of-00001.safetensors"}}'
     server.put("alice/shards", files)
     folder = hub.snapshot("alice/shards")
     assert hub_cache.is_complete(folder) and hub.on_disk() == ["alice/shards"]
@@ -613,4 +615,4 @@ def test_odd_facts_are_told_in_words(liar: Liar, change: dict[str, Any]) -> None
         except HubError as error:
             assert len(str(error)) < 400
     if "private" in change:
-        assert "alice/odd" not in repositories._PUBLIC
+        assert "alice/odd" not in remote.PUBLIC

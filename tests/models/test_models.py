@@ -13,7 +13,7 @@ import pytest
 from bertspace import models, runs
 from bertspace.errors import BertspaceError, HubError, ModelError
 from bertspace.models import Located
-from bertspace.safety import loadable
+from bertspace.safety import room
 from bertspace.schema import RunState, TrainConfig
 
 
@@ -81,7 +81,7 @@ def test_a_starter_with_the_right_sum_is_taken_and_a_later_change_is_noticed(
 
     weights = copy / "model.safetensors"
     packaged(copy, monkeypatch)
-    monkeypatch.setattr(models.loading, "STARTER_SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
+    monkeypatch.setattr(models.sources, "STARTER_SHA256", hashlib.sha256(weights.read_bytes()).hexdigest())
     assert models.locate("starter").path.resolve() == copy.resolve()
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -140,7 +140,7 @@ def test_pickled_weights_beside_safetensors_are_not_looked_at(copy: Path) -> Non
 
 def test_a_folder_without_a_config_is_refused(copy: Path) -> None:
     (copy / "config.json").unlink()
-    assert refusal(copy) == "copy has no config.json. Choose a folder saved by save_pretrained."
+    assert refusal(copy) == "copy has no config.json. Choose another model."
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "~/nowhere-at-all"])
@@ -231,20 +231,20 @@ def test_an_unknown_name_is_asked_of_the_hub() -> None:
     [
         (["BertForMaskedLM"], "fill-mask", ""),
         (["BertForSequenceClassification"], "text-classification", ""),
-        (["BertForMaskedLM"], "text-classification", "tiny is a BertForMaskedLM and does not classify."),
-        (["BertModel"], "fill-mask", "tiny is a BertModel and does not fill masks."),
+        (["BertForMaskedLM"], "text-classification", "is a BertForMaskedLM and does not classify"),
+        (["BertModel"], "fill-mask", "is a BertModel and does not fill masks"),
         ([], "fill-mask", ""),
         (["BertForPreTraining"], "fill-mask", ""),
         (
             ["BertForPreTraining"],
             "text-classification",
-            "tiny has no weights of a head that could classify.",
+            "has no weights of a head that could classify",
         ),
         (["MyOwnBert"], "fill-mask", ""),
         (
             None,
             "text-classification",
-            "tiny has no weights of a head that could classify.",
+            "has no weights of a head that could classify",
         ),
     ],
 )
@@ -252,7 +252,7 @@ def test_a_model_that_does_not_fit_the_task_is_told_in_words(
     architectures: list[str] | None, task: str, said: str, copy: Path
 ) -> None:
     edit_config(copy, architectures=architectures)
-    assert models.misfit(Located("tiny", copy, "folder"), task) == said
+    assert models.why_not(Located("tiny", copy, "folder"), task) == said
 
 
 def test_a_checkpoint_of_several_heads_answers_by_those_that_its_weights_have(
@@ -292,16 +292,16 @@ def test_a_head_is_told_by_its_weights_in_every_architecture(kind: str, tmp_path
     for name in ("masked", "classes", "bare"):
         edit_config(tmp_path / name, architectures=None)
         located = Located(name, tmp_path / name, "folder")
-        found[name] = [models.misfit(located, task) == "" for task in ("fill-mask", "text-classification")]
+        found[name] = [models.why_not(located, task) == "" for task in ("fill-mask", "text-classification")]
     assert found == {"masked": [True, False], "classes": [False, True], "bare": [False, False]}
 
 
 def test_the_starter_fills_masks_and_cannot_classify_yet(copy: Path) -> None:
     starter = Located("starter", copy, "starter")
-    assert models.misfit(starter, "fill-mask") == ""
+    assert models.why_not(starter, "fill-mask") == ""
     assert (
-        models.misfit(starter, "text-classification")
-        == "The starter has no classifier yet: fine-tune it first."
+        models.why_not(starter, "text-classification")
+        == "has no head that classifies yet: fine-tune it first"
     )
 
 
@@ -352,7 +352,7 @@ def test_a_config_with_countless_labels_or_layers_is_not_even_read_by_transforme
 ) -> None:
     edit_config(copy, **{key: 10_000_000})
     assert refusal(copy) == (
-        f"The config.json of copy says {key}: 10,000,000; the limit is 10,000. Choose another model."
+        f"copy cannot be loaded: its config.json says {key}: 10,000,000; the limit is 10,000. Choose another model."
     )
 
 
@@ -383,7 +383,7 @@ def test_what_shares_or_lacks_weights_is_no_larger_than_its_files(
     kind: str, slack: bool, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not slack:  # as for a model of hundreds of millions, of which these values are next to nothing
-        monkeypatch.setattr(loadable, "MORE_VALUES", 5000)
+        monkeypatch.setattr(room, "MORE_VALUES", 5000)
     folder = lightened(tiny_bert, tmp_path / "light", kind)
     for task in ("fill-mask", "text-classification"):
         assert models.load_model(models.locate(str(folder)), task, new_head=True)
@@ -401,6 +401,7 @@ def test_a_head_of_another_size_is_replaced_and_one_of_the_same_size_is_kept(
     from transformers import BertForSequenceClassification
 
     BertForSequenceClassification.from_pretrained(tiny_bert, num_labels=3).save_pretrained(tmp_path / "three")
+    shutil.copy(tiny_bert / "tokenizer.json", tmp_path / "three")
     located = models.locate(str(tmp_path / "three"))
     first, again = (
         models.load_model(located, "text-classification", new_head=True, num_labels=3) for _ in "ab"

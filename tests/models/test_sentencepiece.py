@@ -88,5 +88,5 @@ def test_a_package_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: p
     assert "SentencePiece" in caught.value.message
     assert caught.value.hint == "Run: pip install sentencepiece protobuf"
     files = ["config.json", "model.safetensors", "spiece.model"]
-    assert "sentencepiece and protobuf" in loadable.why_not("some/one", {"model_type": "albert"}, files)
-    assert not loadable.why_not("some/one", {"model_type": "albert"}, [*files, "tokenizer.json"])
+    assert "sentencepiece and protobuf" in loadable.why_not({"model_type": "albert"}, files)
+    assert not loadable.why_not({"model_type": "albert"}, [*files, "tokenizer.json"])

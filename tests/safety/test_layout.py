@@ -10,7 +10,7 @@ import pytest
 
 from bertspace import models
 from bertspace.errors import ModelError
-from bertspace.safety import layout
+from bertspace.safety import config, layout, tokenizer
 from tests.support.models import ARCHITECTURES, TEXTS, made
 
 
@@ -55,16 +55,16 @@ def test_the_configuration_of_every_encoder_says_the_same_afterwards() -> None:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     changed = {}
-    for kind in layout.encoder_types():
+    for kind in config.encoder_types():
         if CONFIG_MAPPING[kind].sub_configs_defaults:
             with pytest.raises(ModelError, match="made of several models"):
-                layout.model_config({"model_type": kind}, kind)
+                config.model_config({"model_type": kind}, kind)
             continue
         before = json.loads(CONFIG_MAPPING[kind](architectures=["A"]).to_json_string(use_diff=False))
-        laid = layout.model_config(before | {"model_type": kind}, kind)
+        laid = config.model_config(before | {"model_type": kind}, kind)
         del laid["model_type"]
         after = json.loads(CONFIG_MAPPING[kind](**laid).to_json_string(use_diff=False))
-        names = set(before) - layout.LEFT_OUT - {"_name_or_path", "dtype"}
+        names = set(before) - config.LEFT_OUT - {"_name_or_path", "dtype"}
         changed[kind] = {name for name in names if before[name] != after.get(name)}
     assert len(changed) > 40 and not any(changed.values()), changed
 
@@ -248,7 +248,7 @@ REFUSED: list[tuple[str, Any]] = [
     ("config.json", b"\xff\xfe"),
     ("tokenizer.json", b'{"model": [' + b"[]," * 2_000_000 + b"[]]}"),
     ("tokenizer.json", b'{"a": ' + b"[" * 100_000),
-    ("tokenizer.json", b" " * (layout.LARGE_BYTES + 1)),
+    ("tokenizer.json", b" " * (tokenizer.LARGE_BYTES + 1)),
     ("tokenizer.json", {"model": {"type": "Evil"}}),
     ("tokenizer.json", {"normalizer": {"type": "Evil", "file": "/etc/passwd"}}),
     ("tokenizer.json", {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a" * 5000}}}),
@@ -306,7 +306,7 @@ def test_a_word_piece_vocabulary_looks_up_short_words_alone(hostile: Path) -> No
     content["model"]["max_input_chars_per_word"] = 10**9
     path.write_text(json.dumps(content))
     laid = json.loads((layout.laid_out(hostile, "evil") / "tokenizer.json").read_text())
-    assert laid["model"]["max_input_chars_per_word"] == layout.LONGEST_WORD
+    assert laid["model"]["max_input_chars_per_word"] == tokenizer.MAX_WORD
 
 
 def test_labels_keep_their_names_and_lose_halves_of_characters(hostile: Path) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bertspace.errors import ModelError
 from bertspace.models.loading import quiet
 from bertspace.models.tokens import is_cased
-from bertspace.safety.layout import library, read_json
+from bertspace.safety.config import library
+from bertspace.safety.json_values import read_json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -20,9 +20,9 @@ from bertspace.errors import ModelError
 from bertspace.models import weights
 from bertspace.models.legacy import bert, tensorflow
 from bertspace.models.loading import LOADING, quiet
-from bertspace.safety import layout
-from bertspace.safety.layout import library, read_json
-from bertspace.safety.loadable import why_not
+from bertspace.safety import layout, loadable
+from bertspace.safety.config import library, model_config
+from bertspace.safety.json_values import CONFIG, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -232,8 +232,8 @@ def _copy_texts(folder: Path, made: Path, scratch: Path) -> None:
 
 def _check(folder: Path, made: Path, config: dict[str, Any]) -> None:
     """Raises ModelError where the model would not load, or only by running code of its own."""
-    if why := why_not(folder.name, config, [path.name for path in made.iterdir()]):
-        raise ModelError(why, hint="It cannot be imported.")
+    written = (CONFIG, layout.WEIGHTS)  # next
+    loadable.check(folder.name, config, [*written, *(path.name for path in made.iterdir())])
 
 
 def _configuration(read: _Read) -> PreTrainedConfig:
@@ -241,7 +241,7 @@ def _configuration(read: _Read) -> PreTrainedConfig:
     from huggingface_hub.errors import StrictDataclassError
 
     kind = read.config["model_type"]
-    plain = layout.model_config(read.config, "the checkpoint")
+    plain = model_config(read.config, "the checkpoint")
     settings = {key: value for key, value in plain.items() if key not in ("model_type", "torch_dtype")}
     try:
         config = library().AutoConfig.for_model(kind, **settings)

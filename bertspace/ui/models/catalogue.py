@@ -78,29 +78,19 @@ def headline(run: Run) -> str:
 
 
 def misfit(model: str, task: str) -> str:
-    """Why a model cannot be used for the task ("" for any), as far as that is known without loading it."""
+    """Why a model cannot be used for the task ("" for any), as what follows its name; else "".
+
+    What brought it here has checked all but its head."""
     if model == STARTER:
-        lacks = bool(task) and TASKS[task].baseline != "model"
-        return f"does not {TASKS[task].to_do} yet: fine-tune it first" if lacks else ""
-    if not (run := _run(model)):
-        return _hub_misfit(model, task) if task and is_hub(model) else ""
-    if not run.has_model:
-        status = run.state().status
-        return f"{status}: no model yet" if status in ("queued", "running") else f"{status}: it left no model"
-    own = run.config().task
-    return f"{TASKS[own].does}, does not {TASKS[task].to_do}" if task and own != task else ""
-
-
-def _hub_misfit(model: str, task: str) -> str:
-    """The same for a model of the Hub that lies here; of another one nothing is known yet."""
-    if not (folder := _folder(model)):
-        return ""
-    if not (config := cached(folder / "config.json", lambda: config_of(folder))):
-        return "its config.json cannot be read"
-    if not loadable.lacking_head(model, config, task, loadable.telling_weights(config, folder)):
-        return ""
-    heads = config["architectures"]
-    return f"{heads[0] if heads else 'it has no head'}, does not {TASKS[task].to_do}"
+        return models.starter_why_not(task)
+    if run := _run(model):
+        return models.run_why_not(run, task)
+    if not task or not (folder := _folder(model)):
+        return ""  # of a model of the Hub that is not here nothing is known yet
+    config = cached(folder / "config.json", lambda: config_of(folder))
+    if not config:
+        return loadable.UNREADABLE
+    return loadable.lacks_head(config, TASKS[task], loadable.telling_weights(config, folder))
 
 
 def newest_run(task: str, person: Person) -> str:

@@ -14,7 +14,6 @@ from bertspace.errors import BertspaceError, HubError
 from bertspace.hub import Facts, credentials, names, quota
 from bertspace.jobs.transfers import TRANSFERS, Job, Transfer
 from bertspace.policy import Person
-from bertspace.safety import loadable
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame.errors import told
@@ -88,7 +87,7 @@ def facts_and_pull(name: str, task: str, request: gr.Request | None) -> tuple[st
     transfer = TRANSFERS.find(puller(request), "pull", name)
     going = bool(transfer and transfer.works)
     pull = "" if why else pull_panel(facts, transfer, who.person(request))
-    known = name, task_of(facts), not why
+    known = name, facts.does, not why
     return render_models.draw_facts(name, facts, why), pull, gr.Timer(active=going), known
 
 
@@ -101,19 +100,8 @@ def pull_panel(facts: Facts, transfer: Transfer | None, person: Person) -> str:
 
 
 def unfit(facts: Facts, task: str = "") -> str:
-    """Why a model cannot be used for the task ("" for any), found out without its weights."""
-    try:
-        hub.check_files(facts.repo_id, facts.files)
-    except HubError as error:
-        return error.message
-    if not facts.config:
-        return f"The config.json of {facts.repo_id} cannot be read: it is broken, or far too large."
-    return loadable.why_not(facts.repo_id, facts.config, facts.files, task, facts.weights)
-
-
-def task_of(facts: Facts) -> str:
-    """What the model can do here, by its architecture; "" for a bare encoder."""
-    return loadable.task_of(facts.config, facts.weights)
+    """Why a model cannot be used for the task ("" for any), in a sentence; "" where it can."""
+    return f"{facts.repo_id} {why}." if (why := facts.why_not(task)) else ""
 
 
 def _act(task: str) -> Callable[[str | None, gr.EventData, gr.Request], tuple[str, Any]]:

@@ -61,9 +61,9 @@ def test_the_picker_lists_the_starter_and_the_runs_and_says_why_one_does_not_fit
     waiting = make_run(TrainConfig(), "later", ROWS, status="queued")
     words = {value: words for words, value in catalogue.picker_choices("text-classification", LOCAL)}
     assert set(words) == {"starter", masked, f"run:{waiting.id}"}
-    assert words["starter"] == "starter — does not classify yet: fine-tune it first"
-    assert words[masked].endswith("— fills masks, does not classify")
-    assert words[f"run:{waiting.id}"].endswith("— queued: no model yet")
+    assert words["starter"] == "starter — has no head that classifies yet: fine-tune it first"
+    assert words[masked].endswith("— fills masks and does not classify")
+    assert words[f"run:{waiting.id}"].endswith("— has no model yet")
     assert catalogue.picker_choices("fill-mask", LOCAL)[0] == ("starter", "starter")
 
 
@@ -213,7 +213,7 @@ def test_classify_draws_every_label(classifier: str) -> None:
 
 def test_classify_says_calmly_that_there_is_no_classifier_and_how_to_get_one(masked: str) -> None:
     assert "No classifier yet" in CLASSIFY.answer("x", "starter", "", False)[0]
-    assert "fills masks, does not classify" in CLASSIFY.answer("x", masked, "", False)[0]
+    assert "fills masks and does not classify" in CLASSIFY.answer("x", masked, "", False)[0]
     *_, button = CLASSIFY.model_changed("starter", "", "")
     assert button.visible
 
