@@ -20,7 +20,7 @@ from typing import Any
 from bertspace import processes
 from bertspace.errors import BertspaceError, without_paths
 from bertspace.models import wire
-from bertspace.models.apart import COMMAND, END, START, Order
+from bertspace.models.children import COMMAND, END, START, Order
 from bertspace.safety import confine
 
 CORES_BESIDE = 1  # a call may use the processor for its seconds on every core, and on one more
@@ -106,7 +106,7 @@ def _confine(order: Order) -> None:
 def _answer(order: Order) -> dict[str, Any]:
     from bertspace import hardware
     from bertspace.models import apart
-    from bertspace.models.loading import Located
+    from bertspace.models.sources import Located
 
     located = Located.from_dict(order["model"])
     confine.processor(order["arguments"]["seconds"] * (hardware.cores() + CORES_BESIDE))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace.data.labels import label_name, listed, model_labels
 from bertspace.errors import ModelError, Remedy
-from bertspace.models import apart, evaluation, held_out, inference, loading
+from bertspace.models import apart, evaluation, held_out, inference, loading, sources
 from bertspace.models.probe import Probe, answers
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Answer, verdict
@@ -66,8 +66,8 @@ class FileComparison:
 def base_of(tuned: str) -> str:
     """The model that a run was trained from, also where it came back from the Hub; raises BertspaceError."""
     if tuned.startswith("run:"):
-        return loading.run_called(tuned).config().model
-    if base := Probe.base_of(loading.locate(tuned).path / PROBE):
+        return sources.run_called(tuned).config().model
+    if base := Probe.base_of(sources.locate(tuned).path / PROBE):
         return base
     raise ModelError(f"{tuned} is no run, so its base is not known.", hint="Name the base model.")
 
@@ -83,8 +83,8 @@ def _needs_probe(base: str, tuned: str, task: str) -> bool:
     """Whether the base has no such head, or one of other labels while there is a probe of these."""
     if TASKS[task].baseline != "probe":
         return False
-    located = loading.locate(base)
-    if loading.why_not(located, task) or TASKS[task].unscorable(located.config):
+    located = sources.locate(base)
+    if sources.why_not(located, task) or TASKS[task].unscorable(located.config):
         return True
     return bool(_unshared(base, tuned)) and _is_base(base, tuned) and _probe_file(tuned).is_file()
 
@@ -93,7 +93,7 @@ def _is_base(base: str, tuned: str) -> bool:
     """Whether the tuned model was trained from this one; a name of the Hub means the commit that it is at."""
     if (known := base_known(tuned)) == base:
         return True
-    located = loading.locate(base)
+    located = sources.locate(base)
     return located.kind == "hub" and known == "@".join(located.on_hub)
 
 
@@ -121,15 +121,15 @@ def _unshared(base: str, tuned: str) -> str:
 
 def _probe_file(tuned: str) -> Path:
     own = tuned.startswith("run:")
-    return (loading.run_called(tuned).path if own else loading.locate(tuned).path) / PROBE
+    return (sources.run_called(tuned).path if own else sources.locate(tuned).path) / PROBE
 
 
 def _probe(base: str, tuned: str, task: str) -> Probe:
     """The probe that was fitted on the tuned model's base; raises ModelError where there is none."""
     file = _probe_file(tuned)
     if not file.is_file() or not _is_base(base, tuned):
-        if not loading.why_not(located := loading.locate(base), task):
-            loading.check_scorable(located, task)
+        if not sources.why_not(located := sources.locate(base), task):
+            sources.check_scorable(located, task)
         raise ModelError(
             f"{base} has no classifier, and {tuned} has no probe of it.",
             hint="Compare a run with the model that it was trained from, or two models that classify.",
@@ -142,9 +142,9 @@ def compare(
 ) -> list[Compared]:
     """Both models' answers to the same texts; raises BertspaceError."""
     task = inference.task_of(tuned)
-    loading.check_scorable(loading.locate(tuned), task)
+    sources.check_scorable(sources.locate(tuned), task)
     after = inference.predict(tuned, texts, task=task, pairs=pairs, top_k=top_k)
-    length = loading.locate(tuned).max_length  # both read as much of a text
+    length = sources.locate(tuned).max_length  # both read as much of a text
     if _needs_probe(base, tuned, task):
         before = inference.predict_with_probe(
             base, _probe(base, tuned, task), _label_names(tuned), texts, pairs, task=task, max_length=length
@@ -159,7 +159,7 @@ def compare(
 
 def _label_names(name: str) -> tuple[str, ...]:
     """The labels of a finished classifier, in the order of its outputs."""
-    return model_labels(loading.locate(name).config)
+    return model_labels(sources.locate(name).config)
 
 
 def evaluate_file(
@@ -171,12 +171,12 @@ def evaluate_file(
     settings: of TrainConfig, how the file is read.
     """
     task = task or inference.task_of(model)
-    loading.check_scorable(loading.locate(model), task)
+    sources.check_scorable(sources.locate(model), task)
     config = reading_config(model, task, settings)
     read = held_out.read(model, Path(file), config, _label_names(model))
     frame = read.frame.head(max_rows) if max_rows else read.frame
     config = evaluation.as_in_the_run(model, frame, config)
-    metrics, table = evaluation.evaluate(loading.locate(model), frame, config)
+    metrics, table = evaluation.evaluate(sources.locate(model), frame, config)
     rows = len(next(iter(table.values())))
     about = {"model": model, "task": task, "file": Path(file).name, "rows": rows}
     about |= {"max_length": inference.longest(model)} if TASKS[task].text_length(config) else {}
@@ -191,7 +191,7 @@ def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingP
     """
     known: dict[str, Any] = {"max_length": loading.LONGEST}
     if model.startswith("run:"):
-        own = loading.run_called(model).config()
+        own = sources.run_called(model).config()
         names = ("max_length", "chunk_size", "mask_probability", "whole_words", "batch_size", "precision")
         known = {name: getattr(own, name) for name in (*names, "seed")}
     return TrainConfig(**{"task": task, "model": model} | known | dict(settings))
@@ -200,7 +200,7 @@ def reading_config(model: str, task: str, settings: Mapping[str, str] = MappingP
 def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComparison:
     """Both models on the same held-out rows; raises BertspaceError. settings: how the file is read."""
     task = inference.task_of(tuned)
-    loading.check_scorable(loading.locate(tuned), task)
+    sources.check_scorable(sources.locate(tuned), task)
     config = reading_config(tuned, task, settings)
     words, by_probe = base_words(base, tuned), _needs_probe(base, tuned, task)
     labelled, names = TASKS[task].has_labels, _label_names(tuned)
@@ -211,7 +211,7 @@ def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComp
     rows = held_out.read(tuned, Path(file), config, names)
     frame, notes = rows.frame, (rows.findings, rows.table.remedies)
     config = evaluation.as_in_the_run(tuned, frame, config)
-    after, tuned_table = evaluation.evaluate(loading.locate(tuned), frame, config)
+    after, tuned_table = evaluation.evaluate(sources.locate(tuned), frame, config)
     if by_probe:
         before, base_table = _probe_on(base, tuned, frame, config)
     elif labelled:
@@ -259,7 +259,7 @@ def _trained_on(model: str, names: Sequence[str]) -> list[int]:
     """The training rows of each label, where the model is a run; [] where they are not known."""
     if not model.startswith("run:"):
         return []
-    counts = loading.run_called(model).source().get("labels", {}).get("train", {})
+    counts = sources.run_called(model).source().get("labels", {}).get("train", {})
     return [int(counts.get(name, 0)) for name in names]
 
 
@@ -275,15 +275,15 @@ def _probe_on(
     return TASKS[config.task].score(table), table
 
 
-def _base(base: str, tuned: str) -> loading.Located:
+def _base(base: str, tuned: str) -> sources.Located:
     """The base, which reads as much of a text as the tuned model."""
-    located = loading.locate(base)
-    return replace(located, max_length=loading.locate(tuned).max_length or located.max_length)
+    located = sources.locate(base)
+    return replace(located, max_length=sources.locate(tuned).max_length or located.max_length)
 
 
 def _check_vocabularies(base: str, tuned: str) -> None:
     """Raises ModelError: a perplexity is a token's, and other tokens have another."""
-    digests = [apart.compute(loading.locate(name), "vocabulary", {}) for name in (base, tuned)]
+    digests = [apart.compute(sources.locate(name), "vocabulary", {}) for name in (base, tuned)]
     if digests[0] != digests[1]:
         raise ModelError(
             f"{base} and {tuned} have different vocabularies: their losses are not of the same words.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bertspace import hardware
 from bertspace.errors import ModelError
 from bertspace.files import whole_file
-from bertspace.models import apart, loading, tuning
+from bertspace.models import apart, loading, sources, tuning
 from bertspace.models.batching import sorted_batches
 from bertspace.processes import Deadline
 from bertspace.schema import TrainConfig
@@ -35,7 +35,7 @@ Part = tuple["np.ndarray", dict[str, "np.ndarray"]]  # row numbers, and their re
 
 
 def evaluate(
-    located: loading.Located, frame: pd.DataFrame, config: TrainConfig
+    located: sources.Located, frame: pd.DataFrame, config: TrainConfig
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """A finished model's metrics and table on a frame with the task's columns."""
     results = tabulate(located, frame, config)
@@ -43,11 +43,11 @@ def evaluate(
 
 
 def tabulate(
-    located: loading.Located, frame: pd.DataFrame, config: TrainConfig, features: bool = False
+    located: sources.Located, frame: pd.DataFrame, config: TrainConfig, features: bool = False
 ) -> dict[str, np.ndarray]:
     """What the model's head gives for each row, or the mean-pooled features of its bare encoder."""
     if not features:
-        loading.check_scorable(located, config.task)
+        sources.check_scorable(located, config.task)
     rows = {str(name): frame[name].tolist() for name in frame.columns}
     asked = {"rows": rows, "config": config.to_dict(), "features": features}
     results = apart.compute(located, "table", asked)
@@ -62,7 +62,7 @@ def as_in_the_run(model: str, frame: pd.DataFrame, config: TrainConfig) -> Train
     So the run's own rows give its own figures, chunk for chunk; of any other file all rows are scored.
     """
     if model.startswith("run:"):
-        run = loading.run_called(model)
+        run = sources.run_called(model)
         limit = TASKS[config.task].held_out_limit(run.config())
         if limit and any(_same_texts(frame, run.path / "data" / f"{part}.parquet") for part in HELD_OUT):
             return replace(config, max_train_rows=limit)
@@ -78,7 +78,7 @@ def _same_texts(frame: pd.DataFrame, path: Path) -> bool:
 
 
 def table(
-    located: loading.Located,
+    located: sources.Located,
     *,
     rows: dict[str, list[Any]],
     config: dict[str, Any],
@@ -92,7 +92,7 @@ def table(
     task = TASKS[settings.task]
     with loading.named(located.name):
         tokenizer = loading.load_tokenizer(located)
-        model = loading.load_model(located, loading.FEATURES if features else task.name).to(hardware.device())
+        model = loading.load_model(located, sources.FEATURES if features else task.name).to(hardware.device())
         tuning.choose_attention(model, settings)  # as in training: the figures are to be the same
         encoded = task.encode(tokenizer, pd.DataFrame(rows), settings, settings.max_train_rows)
         batches = sorted_batches(encoded.lengths, settings.batch_size)

@@ -27,7 +27,7 @@ from bertspace.data.columns import (
 from bertspace.data.labels import code_known
 from bertspace.data.tables import Table, guesses_in_errors, shortened
 from bertspace.errors import DataError, ModelError, Remedy
-from bertspace.models import loading
+from bertspace.models import sources
 from bertspace.safety.json_values import CONFIG, read_json
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
@@ -77,11 +77,11 @@ def trained(model: str) -> Trained:
     if model == "starter":
         return Trained()
     if model.startswith("run:"):
-        run = loading.run_called(model)
+        run = sources.run_called(model)
         config, columns = run.config(), run_data.columns(run.source())
         return Trained(columns, bool(config.pair_column) and TASKS[config.task].takes_pairs)
     with suppress(ModelError):
-        recorded = read_json(loading.locate(model).path / CONFIG).get(KEY)
+        recorded = read_json(sources.locate(model).path / CONFIG).get(KEY)
         if isinstance(recorded, dict):
             columns = run_data.columns({"columns": recorded})
             return Trained(columns, bool(columns.pair))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import hardware
 from bertspace.errors import ConfigError, DataError, ModelError
-from bertspace.models import apart, loading, unknown
+from bertspace.models import apart, loading, sources, unknown
 from bertspace.models.probe import Probe
 from bertspace.processes import Deadline
 from bertspace.safety import loadable
@@ -38,7 +38,7 @@ SHARE_OF_MEMORY = 0.25  # of the machine's, or of the GPU's: what the kept model
 class Loaded:
     """A model and its tokenizer, ready to predict; the lock keeps one thread at a time in the model."""
 
-    located: loading.Located
+    located: sources.Located
     task: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -64,7 +64,7 @@ class ModelCache:
         self.lock = threading.Lock()  # for a look at `models` only
         self.loading = threading.Lock()
 
-    def get(self, located: loading.Located, task: str, deadline: Deadline) -> Loaded:
+    def get(self, located: sources.Located, task: str, deadline: Deadline) -> Loaded:
         """The model out of the cache or from disk; raises ModelError or TimeLimitError."""
         written = _written(located)
         if loaded := self._find(located, task, written):
@@ -76,7 +76,7 @@ class ModelCache:
             self._keep(loaded)
         return loaded
 
-    def _find(self, located: loading.Located, task: str, written: int) -> Loaded | None:
+    def _find(self, located: sources.Located, task: str, written: int) -> Loaded | None:
         key = (located.path, task, located.max_length)
         with self.lock:
             loaded = self.models.get(key)
@@ -106,13 +106,13 @@ _CACHE = ModelCache()
 def most_bytes() -> int:
     """What the kept models may take: BERTSPACE_MODEL_CACHE_BYTES, else a share of the memory there is."""
     if not (given := os.environ.get("BERTSPACE_MODEL_CACHE_BYTES", "").strip()):
-        return int(SHARE_OF_MEMORY * hardware.memory_there_bytes())
+        return int(SHARE_OF_MEMORY * hardware.device_memory_bytes())
     if not given.isdecimal():
         raise ConfigError(f"BERTSPACE_MODEL_CACHE_BYTES is {given!r}.", hint="Give a whole number of bytes.")
     return int(given)
 
 
-def _written(located: loading.Located) -> int:
+def _written(located: sources.Located) -> int:
     """When the weights were written; raises ModelError while they are being replaced."""
     try:
         return max(path.stat().st_mtime_ns for path in located.path.glob("*.safetensors"))
@@ -120,16 +120,16 @@ def _written(located: loading.Located) -> int:
         raise ModelError(f"{located.name} is being saved.", hint="Try again in a moment.") from error
 
 
-def _load(located: loading.Located, task: str, written: int) -> Loaded:
+def _load(located: sources.Located, task: str, written: int) -> Loaded:
     model = loading.load_model(located, task)
     return Loaded(located, task, model.to(hardware.device()), loading.load_tokenizer(located), written)
 
 
 def task_of(name: str) -> str:
     """What the model can predict, as `loadable.task_of` has it; raises ModelError."""
-    located = loading.locate(name)
+    located = sources.locate(name)
     if located.kind == "starter":
-        return task_with_head(loading.STARTER_HEAD)
+        return task_with_head(sources.STARTER_HEAD)
     config = located.config
     if task := loadable.task_of(config, loadable.telling_weights(config, located.path)):
         return task
@@ -159,18 +159,18 @@ def predict(
     return predict_by(_reading(name, task, max_length), texts, task, pairs, top_k, seconds)
 
 
-def _reading(name: str, task: str, max_length: int) -> loading.Located:
-    located = loading.locate(name, task)
+def _reading(name: str, task: str, max_length: int) -> sources.Located:
+    located = sources.locate(name, task)
     return replace(located, max_length=max_length or located.max_length)
 
 
 def longest(name: str) -> int:
     """Tokens that the model reads of a text: its run's max_length, else as many as it can."""
-    return int(apart.compute(loading.locate(name), "longest_text", {}))
+    return int(apart.compute(sources.locate(name), "longest_text", {}))
 
 
 def predict_by(
-    located: loading.Located,
+    located: sources.Located,
     texts: Sequence[str],
     task: str,
     pairs: Sequence[str] | None = None,
@@ -234,7 +234,7 @@ def checked_array(array: Any, rows: int, dimensions: int = 2) -> np.ndarray:
 
 
 def answers(
-    located: loading.Located,
+    located: sources.Located,
     *,
     task: str,
     texts: list[str],
@@ -261,7 +261,7 @@ def answers(
 
 
 def features(
-    located: loading.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
+    located: sources.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
 ) -> np.ndarray:
     """The encoder's mean-pooled last hidden states of the texts, (N, H) in fp32."""
     import numpy as np
@@ -270,7 +270,7 @@ def features(
     from bertspace.models.probe import mean_pooled
 
     deadline = Deadline(seconds)
-    loaded = _CACHE.get(located, loading.FEATURES, deadline)
+    loaded = _CACHE.get(located, sources.FEATURES, deadline)
     features_by_text: list[np.ndarray] = [np.empty(0)] * len(texts)
     for places in _by_length(texts, pairs, texts_at_once(loaded.model)):
         own = [texts[place] for place in places]
@@ -283,7 +283,7 @@ def features(
 
 
 def token_counts(
-    located: loading.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
+    located: sources.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
 ) -> list[int]:
     """How many tokens each text has, special ones counted."""
     with loading.named(located.name):
@@ -292,7 +292,7 @@ def token_counts(
 
 
 def unknown_share(
-    located: loading.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
+    located: sources.Located, *, texts: list[str], pairs: list[str] | None, seconds: float
 ) -> float:
     """Of the texts' tokens, those that stand for what the model's vocabulary does not have."""
     with loading.named(located.name):
@@ -300,13 +300,13 @@ def unknown_share(
         return unknown.share(tokenizer, (each.ids for each in encodings(tokenizer, texts, pairs, None)))
 
 
-def vocabulary(located: loading.Located, *, seconds: float) -> str:
+def vocabulary(located: sources.Located, *, seconds: float) -> str:
     """A digest of the tokens and their numbers: equal where two tokenizers have the same."""
     tokens = sorted(loading.load_tokenizer(located).get_vocab().items())
     return sha256(json.dumps(tokens).encode()).hexdigest()
 
 
-def longest_text(located: loading.Located, *, seconds: float) -> int:
+def longest_text(located: sources.Located, *, seconds: float) -> int:
     """Tokens that the model reads of a text."""
     return int(loading.load_tokenizer(located).model_max_length)
 

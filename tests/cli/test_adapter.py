@@ -10,7 +10,7 @@ from bertspace import models
 from bertspace.cli import adapter
 from bertspace.errors import DataError
 from bertspace.jobs import engine
-from bertspace.models import loading
+from bertspace.models import loading, sources
 from bertspace.schema import TrainConfig
 
 pytestmark = pytest.mark.slow
@@ -131,7 +131,7 @@ def test_training_anew_starts_from_the_encoder_and_not_from_the_adapter_that_is_
     base, tuned = changed_by_lora(tiny_bert, rank=3)
     save_file(adapter.difference(base, tuned, rank=3), tmp_path / "adapter.safetensors")
     monkeypatch.setattr(loading, "STARTER_ADAPTER", tmp_path / "adapter.safetensors")
-    monkeypatch.setattr(loading, "_locate_starter", lambda: models.Located("starter", tiny_bert, "starter"))
+    monkeypatch.setattr(sources, "_locate_starter", lambda: models.Located("starter", tiny_bert, "starter"))
     seen: list[TrainConfig] = []
     monkeypatch.setattr(adapter, "prepare", lambda config, *_: seen.append(config) or _stop())
     with pytest.raises(_Enough):

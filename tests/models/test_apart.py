@@ -20,7 +20,7 @@ from bertspace import models, runs
 from bertspace.data import Splits
 from bertspace.errors import DataError, ModelError, TimeLimitError
 from bertspace.hub.credentials import Credentials, using
-from bertspace.models import apart, evaluation, inference, wire
+from bertspace.models import apart, children, evaluation, inference, wire
 from bertspace.processes import Deadline
 from bertspace.safety import confine
 from bertspace.schema import RunState, TrainConfig
@@ -326,7 +326,7 @@ def test_children_end_with_what_they_are_forked_from_and_come_again(
     located = guests_run(tiny_bert)
     expected = inference.predict_by(located, [TEXT], "fill-mask")
     (pid,) = pool.processes
-    process = apart._SERVER._process
+    process = children.SERVER._process
     assert process is not None
     process.kill()
     until(lambda: not Path(f"/proc/{pid}/cmdline").exists())

@@ -352,7 +352,8 @@ def test_a_config_with_countless_labels_or_layers_is_not_even_read_by_transforme
 ) -> None:
     edit_config(copy, **{key: 10_000_000})
     assert refusal(copy) == (
-        f"copy cannot be loaded: its config.json says {key}: 10,000,000; the limit is 10,000. Choose another model."
+        f"copy cannot be loaded: its config.json says {key}: 10,000,000; the limit is 10,000. "
+        "Choose another model."
     )
 
 
