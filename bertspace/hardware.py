@@ -112,7 +112,7 @@ def memory_limit_bytes() -> int:
     return limit
 
 
-def memory_there_bytes() -> int:
+def device_memory_bytes() -> int:
     """The memory in which models are kept: the GPU's, or what this process may take."""
     if device() != "cuda":
         return memory_limit_bytes()

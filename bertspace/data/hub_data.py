@@ -23,7 +23,7 @@ from bertspace.errors import DataError, HubError, HubUnreachable, without_paths
 from bertspace.hub import cache as hub_cache
 from bertspace.hub import credentials, download, quota
 from bertspace.hub import names as hub_names
-from bertspace.hub.client import ANSWER_SECONDS, answered, api, readable, with_or_without_login
+from bertspace.hub.client import ANSWER_SECONDS, api, call_hub, readable, with_or_without_login
 from bertspace.hub.download import RemoteFile
 from bertspace.hub.names import HubName
 from bertspace.schema import TrainConfig
@@ -111,9 +111,9 @@ def _asked(name: HubName) -> _Commit:
     def about() -> Any:
         return api().dataset_info(repo_id, revision=name.revision or None, timeout=ANSWER_SECONDS - 1)
 
-    info = answered(lambda: readable(about, repo_id), repo_id, revision=name.revision, kind=KIND)
+    info = call_hub(lambda: readable(about, repo_id), repo_id, revision=name.revision, kind=KIND)
     most = MOST_OF_GUESTS if caller.guest else MOST_FILES
-    files = answered(
+    files = call_hub(
         lambda: download.listed(repo_id, info.sha, most, "dataset", recursive=True),
         repo_id,
         LISTING_SECONDS,

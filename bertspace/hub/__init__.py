@@ -1,19 +1,18 @@
 """The Hugging Face Hub: search, look at and pull models, the cache of what was pulled, and commits."""
 
 from bertspace.hub.account import Account, whoami
-from bertspace.hub.card_text import LARGEST_TEXT
-from bertspace.hub.client import answered, check_id, check_revision
+from bertspace.hub.card_text import MAX_TEXT_BYTES
+from bertspace.hub.client import call_hub, check_id, check_revision
 from bertspace.hub.look import Facts, Found, facts, search
-from bertspace.hub.pull import folder_on_disk, on_disk, pulled_fresh, snapshot
-from bertspace.hub.remote import Public
+from bertspace.hub.pull import Public, folder_on_disk, on_disk, pulled_fresh, snapshot
 
 __all__ = [
     "Account",
     "Facts",
     "Found",
-    "LARGEST_TEXT",
+    "MAX_TEXT_BYTES",
     "Public",
-    "answered",
+    "call_hub",
     "cache",
     "card_text",
     "check_id",

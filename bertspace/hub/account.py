@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bertspace.hub.client import answered, api
+from bertspace.hub.client import api, call_hub
 
 WRITERS = ("admin", "write", "contributor")  # roles in an organisation
 
@@ -32,7 +32,7 @@ class Account:
 
 def whoami() -> Account:
     """The account of the token at hand; raises HubError where there is none, or the Hub does not know it."""
-    found = answered(lambda: api().whoami(), "your account")
+    found = call_hub(lambda: api().whoami(), "your account")
     token = (found.get("auth") or {}).get("accessToken") or {}
     organisations = tuple(
         str(each["name"])
@@ -50,11 +50,11 @@ def whoami() -> Account:
 
 def _granted(token: dict[str, Any]) -> tuple[str, ...] | None:
     """The names that a fine-grained token may write to; None for a token of another kind."""
-    told = token.get("fineGrained")
-    if token.get("role") != "fineGrained" or not isinstance(told, dict):
+    grants = token.get("fineGrained")
+    if token.get("role") != "fineGrained" or not isinstance(grants, dict):
         return None
     return tuple(
         str((each.get("entity") or {}).get("name") or "")
-        for each in told.get("scoped") or ()
+        for each in grants.get("scoped") or ()
         if "repo.write" in (each.get("permissions") or ())
     )

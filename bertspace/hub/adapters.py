@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MADE_OF = "made_of.json"  # the two folders that a merged model is made of
-MOST_RANK = 512
+MAX_RANK = 512
 PREFIX = "base_model.model."
 LEFT, RIGHT = ".lora_B.weight", ".lora_A.weight"  # (out, rank) and (rank, in)
 # Settings that do not change what is added, whatever they say; any other one has to be empty.
@@ -42,7 +42,7 @@ HARMLESS = {
     *("layers_pattern", "layers_to_transform", "peft_type", "peft_version", "megatron_core", "loftq_config"),
     *("qalora_group_size", "ensure_weight_tying", "init_lora_weights"),
 }
-PLAIN_BEGINNINGS = (True, False, None, "gaussian", "orthogonal")  # others change the base as well
+PLAIN_INITS = (True, False, None, "gaussian", "orthogonal")  # others change the base as well
 # Where transformers' classifiers have their last layer.
 LAST_LAYERS = ("classifier.out_proj.weight", "classifier.weight", "score.weight")
 LABELS = "labels"  # in the file's metadata: bertspace's own adapters name them
@@ -68,13 +68,13 @@ def read(config: Mapping[str, Any], name: str) -> Adapter:
     if (kind := config.get("peft_type")) != "LORA":
         raise ModelError(f"{name} is an adapter by {str(kind)[:40]!r}; LoRA is read here.", hint=_HINT)
     odd = [key for key in sorted(config) if key not in HARMLESS and config[key]]
-    if config.get("init_lora_weights") not in PLAIN_BEGINNINGS:
+    if config.get("init_lora_weights") not in PLAIN_INITS:
         odd.append("init_lora_weights")
     if odd:
         raise ModelError(f"The adapter {name} sets {odd[0][:60]}, which is not read here.", hint=_HINT)
     rank, alpha = config.get("r"), config.get("lora_alpha")
-    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= MOST_RANK:
-        raise ModelError(f"The adapter {name} has the rank {str(rank)[:20]}: not in 1 to {MOST_RANK}.", _HINT)
+    if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= MAX_RANK:
+        raise ModelError(f"The adapter {name} has the rank {str(rank)[:20]}: not in 1 to {MAX_RANK}.", _HINT)
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not abs(alpha) < 1e6:
         raise ModelError(f"The adapter {name} has the lora_alpha {str(alpha)[:20]!r}.", hint=_HINT)
     scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
@@ -107,12 +107,12 @@ def two_adapters(repo_id: str, base_id: str) -> ModelError:
     )
 
 
-def place(snapshot: Path, base: Path) -> Path:
+def merged_place(snapshot: Path, base: Path) -> Path:
     """Where the adapter lies merged into the base of this folder."""
     return snapshot / f"{MERGED}{hashlib.sha256(str(base.resolve()).encode()).hexdigest()[:16]}"
 
 
-def parts(folder: Path) -> list[Path]:
+def made_of(folder: Path) -> list[Path]:
     """The two folders that a merged model was made of; none of any other folder."""
     if not (folder.name.startswith(MERGED) and (folder / MADE_OF).is_file()):
         return []
@@ -122,7 +122,7 @@ def parts(folder: Path) -> list[Path]:
 
 def merge(snapshot: Path, base: Path, name: str) -> Path:
     """The folder of the model that the adapter and its base make; raises ModelError where they do not fit."""
-    if (target := place(snapshot, base)).is_dir():
+    if (target := merged_place(snapshot, base)).is_dir():
         return target
     adapter = read_folder(snapshot, name)
     fresh = Path(tempfile.mkdtemp(dir=snapshot, prefix=".merging-"))
@@ -203,8 +203,10 @@ def _prefixed(tensors: dict[str, Tensor], targets: Collection[str]) -> dict[str,
 
 
 def _sum(weight: Tensor, left: Tensor, right: Tensor, adapter: Adapter, called: str) -> Tensor:
-    fits = left.dim() == right.dim() == weight.dim() == 2 and left.shape[1] == right.shape[0] == adapter.rank
-    if not fits or (left.shape[0], right.shape[1]) != tuple(weight.shape):
+    matches = (
+        left.dim() == right.dim() == weight.dim() == 2 and left.shape[1] == right.shape[0] == adapter.rank
+    )
+    if not matches or (left.shape[0], right.shape[1]) != tuple(weight.shape):
         raise ModelError(f"The adapter's update does not fit {called}.", hint=_HINT)
     return weight.float() + adapter.scale * (left.float() @ right.float())
 
@@ -213,8 +215,8 @@ def _replace(tensors: dict[str, Tensor], key: str, tensor: Tensor, name: str) ->
     older = key.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
     is_head = any(task.head_weights.search(key) for task in TASKS.values()) or ".pooler." in f".{key}"
     place = older if older in tensors else key
-    fits = place in tensors and tensors[place].shape == tensor.shape
-    if ".lora_" in key or ".original_module." in key or not (fits or is_head):
+    matches = place in tensors and tensors[place].shape == tensor.shape
+    if ".lora_" in key or ".original_module." in key or not (matches or is_head):
         raise ModelError(f"The adapter {name} holds {key[:80]}, which its base has no place for.", hint=_HINT)
     tensors[place] = tensor.float() if tensor.is_floating_point() else tensor
 

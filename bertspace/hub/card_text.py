@@ -12,9 +12,9 @@ from typing import Any
 from bertspace.safety.json_values import bounded_json
 
 FIRST_LINES = 600  # characters of a card
-LARGEST_TEXT = 1024 * 1024  # bytes of a card or a configuration that are read for a look
-MOST_VALUES, DEEPEST, LARGEST_NUMBER = 50_000, 20, 2**53  # of a configuration
-MOST_LABELS, LONGEST = 1000, 300  # names of labels; characters of one, and of any other value that is shown
+MAX_TEXT_BYTES = 1024 * 1024  # bytes of a card or a configuration that are read for a look
+MAX_VALUES, MAX_DEPTH, MAX_NUMBER = 50_000, 20, 2**53  # of a configuration
+MAX_LABELS, MAX_SHOWN = 1000, 300  # names of labels; characters of one, and of any other value that is shown
 READ = 6000  # of them: some patterns take the square of a hostile card's length, in which nothing else moves
 
 
@@ -42,23 +42,23 @@ def labels(config: dict[str, Any]) -> tuple[str, ...]:
     named = config.get("id2label")
     if not isinstance(named, dict) or not all(re.fullmatch("[0-9]{1,9}", key) for key in named):
         return ()
-    return tuple(shortened(named[key]) for key in sorted(named, key=int)[:MOST_LABELS])
+    return tuple(shortened(named[key]) for key in sorted(named, key=int)[:MAX_LABELS])
 
 
 def config_of(folder: Path) -> dict[str, Any]:
     """A model's configuration as it lies on disk; {} as `parsed`, and where it is large or not there."""
     try:
         with (folder / "config.json").open("rb") as file:
-            content = file.read(LARGEST_TEXT + 1)
+            content = file.read(MAX_TEXT_BYTES + 1)
     except OSError:
         return {}
-    return parsed(content.decode(errors="replace")) if len(content) <= LARGEST_TEXT else {}
+    return parsed(content.decode(errors="replace")) if len(content) <= MAX_TEXT_BYTES else {}
 
 
 def parsed(text: str) -> dict[str, Any]:
     """A configuration's JSON object, without what no answer can carry; {} where it is none, or absurd."""
     with suppress(ValueError):
-        found = _plain(bounded_json(text.encode(errors="replace")), itertools.count(1), DEEPEST)
+        found = _plain(bounded_json(text.encode(errors="replace")), itertools.count(1), MAX_DEPTH)
         if isinstance(found, dict):
             return found | _named(found)
     return {}
@@ -67,7 +67,7 @@ def parsed(text: str) -> dict[str, Any]:
 def _named(config: dict[str, Any]) -> dict[str, Any]:
     """What it says of its type and its heads, which is shown, as texts of a line."""
     kind, heads = config.get("model_type"), config.get("architectures")
-    heads = heads[:MOST_LABELS] if isinstance(heads, list) else []
+    heads = heads[:MAX_LABELS] if isinstance(heads, list) else []
     return {
         "model_type": shortened(kind) if isinstance(kind, str) else None,
         "architectures": [shortened(head) for head in heads if isinstance(head, str)],
@@ -76,7 +76,7 @@ def _named(config: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any, counted: Iterator[int], depth: int) -> Any:
     """The value with None for a number that is none or too large; raises ValueError for too many of them."""
-    if depth < 0 or next(counted) > MOST_VALUES:
+    if depth < 0 or next(counted) > MAX_VALUES:
         raise ValueError("nested too deeply, or too many values")
     if isinstance(value, dict):
         return {clean(key): _plain(each, counted, depth - 1) for key, each in value.items()}
@@ -84,19 +84,19 @@ def _plain(value: Any, counted: Iterator[int], depth: int) -> Any:
         return [_plain(each, counted, depth - 1) for each in value]
     if isinstance(value, str):
         return clean(value)
-    return None if isinstance(value, int | float) and not abs(value) < LARGEST_NUMBER else value
+    return None if isinstance(value, int | float) and not abs(value) < MAX_NUMBER else value
 
 
-def one(value: Any) -> str:
+def joined(value: Any) -> str:
     """A front matter's value that may be one text or a list of them."""
-    values = value[:MOST_LABELS] if isinstance(value, list) else [value or ""]
+    values = value[:MAX_LABELS] if isinstance(value, list) else [value or ""]
     return shortened(", ".join(str(each) for each in values if isinstance(each, str | int | float)))
 
 
 def shortened(value: Any) -> str:
     """The value as a text that fits into a line or two."""
     words = clean(str(value))
-    return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
+    return words if len(words) <= MAX_SHOWN else f"{words[:MAX_SHOWN]}…"
 
 
 def clean(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from bertspace.errors import HubError, HubUnreachable, TimeLimitError, TokenRefused, without_paths
 from bertspace.hub import credentials
-from bertspace.hub.reasons import about_storage, because, no_token, seconds_asked, wait_aloud
+from bertspace.hub.reasons import about_storage, because, no_token, refuse_long_wait, seconds_to_wait
 from bertspace.processes import Deadline, call_in_thread
 
 T = TypeVar("T")
@@ -29,22 +29,22 @@ XET_PATIENCE = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_RETRY_MA
 # Seconds without a byte after which a request that names no time-out of its own fails; commits may be slow.
 SILENCE = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 10.0}
 OFFLINE = "Use the model named starter, which needs no network, or check the connection."
-LARGEST_ANSWER = 32 * 1024 * 1024  # bytes of one that is waited for: a listing, a model's facts
-LONGEST_REVISION = 200  # characters
+MAX_ANSWER_BYTES = 32 * 1024 * 1024  # bytes of one that is waited for: a listing, a model's facts
+MAX_REVISION = 200  # characters
 _FIRST = threading.Lock()
 _NAME = r"\w(?:[\w.-]{0,94}\w)?"
 _REPO_ID = re.compile(rf"(?:{_NAME}/)?{_NAME}", re.ASCII)
 
 
 @dataclass
-class _Question:
+class _Call:
     """What somebody waits for an answer to. refused: the last refusal, after which the client tries again."""
 
     deadline: Deadline = field(default_factory=Deadline)
     refused: BaseException | None = None
 
 
-_QUESTION: ContextVar[_Question] = ContextVar("_QUESTION", default=_Question())  # noqa: B039 - never written to
+_CALL: ContextVar[_Call] = ContextVar("_CALL", default=_Call())  # noqa: B039 - never written to
 
 
 def api(token: str | bool | None = None) -> Any:
@@ -74,7 +74,7 @@ def _set_factory() -> None:
         hooks = client.event_hooks
         client.event_hooks = {
             "request": [*hooks["request"], _bound_silence],
-            "response": [*hooks["response"], _bound_answer, wait_aloud],
+            "response": [*hooks["response"], _bound_answer, refuse_long_wait],
         }
         return client
 
@@ -86,7 +86,7 @@ def _bound_silence(request: Any) -> None:
 
     Raises HubUnreachable after that: the client would try five times more.
     """
-    left = _QUESTION.get().deadline.left
+    left = _CALL.get().deadline.left
     if not left:
         raise HubUnreachable("The Hub did not answer in time.", hint=OFFLINE)
     asked = request.extensions.get("timeout") or {}
@@ -96,16 +96,16 @@ def _bound_silence(request: Any) -> None:
 
 
 def _bound_answer(response: Any) -> None:
-    """Let an answer that somebody waits for end in that time, and hold no more than LARGEST_ANSWER: it is
+    """Let an answer that somebody waits for end in that time, and hold no more than MAX_ANSWER_BYTES: it is
     read into memory, also by a thread that nobody waits for any more."""
-    question = _QUESTION.get()
-    if question.deadline.seconds:
+    waiting = _CALL.get()
+    if waiting.deadline.seconds:
         response.stream = _bounded()(response.stream)
         if response.status_code == 429 or response.status_code >= 500:
-            _note_refusal(question, response)
+            _note_refusal(waiting, response)
 
 
-def _note_refusal(question: _Question, response: Any) -> None:
+def _note_refusal(waiting: _Call, response: Any) -> None:
     """Keep what the Hub says before the client tries again; raises it where that would be too late.
 
     The client (2.4) sleeps as long as the Hub asks for, whoever waits.
@@ -117,8 +117,8 @@ def _note_refusal(question: _Question, response: Any) -> None:
     try:
         hf_raise_for_status(response)
     except HfHubHTTPError as error:
-        question.refused = error
-        if retry_after(error) > question.deadline.left:
+        waiting.refused = error
+        if retry_after(error) > waiting.deadline.left:
             raise
 
 
@@ -134,7 +134,7 @@ def _bounded() -> Any:
             count = 0
             for chunk in self.stream:
                 count += len(chunk)
-                if count > LARGEST_ANSWER or not _QUESTION.get().deadline.left:
+                if count > MAX_ANSWER_BYTES or not _CALL.get().deadline.left:
                     raise HubUnreachable("The Hub's answer does not end.", hint=OFFLINE)
                 yield chunk
 
@@ -160,7 +160,7 @@ def check_revision(repo_id: str, revision: str | None) -> None:
     """Raises HubError for what cannot name a branch, a tag or a commit."""
     if revision is None:
         return
-    odd = len(revision) > LONGEST_REVISION or not revision.isprintable()
+    odd = len(revision) > MAX_REVISION or not revision.isprintable()
     if odd or any(part in ("", ".", "..") for part in revision.split("/")):
         raise HubError(f"{repo_id} has no revision {revision[:80]!r}.", hint="Leave the part after @ away.")
 
@@ -192,7 +192,7 @@ def readable(call: Callable[[], T], about: str) -> T:
         ) from error
 
 
-def answered(
+def call_hub(
     call: Callable[[], T],
     about: str,
     seconds: float = ANSWER_SECONDS,
@@ -204,22 +204,22 @@ def answered(
 
     kind: what `about` is, in words. Raises HubError.
     """
-    question = _Question(Deadline(seconds))
-    before = _QUESTION.set(question)
+    waiting = _Call(Deadline(seconds))
+    before = _CALL.set(waiting)
     try:
-        return call_in_thread(call, question.deadline)
+        return call_in_thread(call, waiting.deadline)
     except TimeLimitError:
-        if (refused := question.refused) is not None:
-            raise told(refused, about, revision, kind) from refused
+        if (refused := waiting.refused) is not None:
+            raise hub_error(refused, about, revision, kind) from refused
         said = f"The Hub did not answer about {about} in {seconds:g} seconds."
         raise HubUnreachable(said, hint=OFFLINE) from None
-    except faults() as error:
-        raise told(error, about, revision, kind) from error
+    except client_errors() as error:
+        raise hub_error(error, about, revision, kind) from error
     finally:
-        _QUESTION.reset(before)
+        _CALL.reset(before)
 
 
-def faults() -> tuple[type[Exception], ...]:
+def client_errors() -> tuple[type[Exception], ...]:
     """What a call of the client may raise: its own errors, httpx2's, hf_xet's plain OSErrors, its checks'."""
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError
@@ -234,10 +234,10 @@ def status_of(error: BaseException) -> int:
 
 def retry_after(error: BaseException) -> float:
     """The seconds that the Hub asks to wait for; 0 where it does not say."""
-    return seconds_asked(getattr(getattr(error, "response", None), "headers", {}))
+    return seconds_to_wait(getattr(getattr(error, "response", None), "headers", {}))
 
 
-def told(error: BaseException, about: str, revision: str = "", kind: str = "model") -> HubError:
+def hub_error(error: BaseException, about: str, revision: str = "", kind: str = "model") -> HubError:
     """The client's error in words: what happened with `about`, and what to do. HubUnreachable may pass."""
     from huggingface_hub import errors
 

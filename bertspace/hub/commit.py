@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bertspace.errors import Cancelled, HubError, HubUnreachable
-from bertspace.hub.client import OFFLINE, api, faults, told
+from bertspace.hub.client import OFFLINE, api, client_errors, hub_error
 from bertspace.processes import Deadline, call_in_thread, sleep
 from bertspace.words import size
 
@@ -21,8 +21,8 @@ T = TypeVar("T")
 Tell = Callable[[str], None]
 Stopped = Callable[[], bool]
 TRIES = 5
-LONGEST_WAIT = 60  # seconds; the Hub's wish for more is told instead
-LONGEST_TEXT = 1024 * 1024  # bytes of a file that is looked at
+MAX_WAIT = 60  # seconds; the Hub's wish for more is told instead
+MAX_TEXT_BYTES = 1024 * 1024  # bytes of a file that is looked at
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def commit(
             return _once(folder, target, message, gone, begun, tell, stopped)
         except HubUnreachable as error:
             wait = error.seconds or 2.0**attempt
-            if attempt == TRIES - 1 or wait > LONGEST_WAIT:
+            if attempt == TRIES - 1 or wait > MAX_WAIT:
                 away = "Check the connection." if error.hint == OFFLINE else error.hint
                 hint = f"{away} {kept}".strip()
                 raise HubUnreachable(error.message, hint=hint, seconds=error.seconds) from error
@@ -195,7 +195,7 @@ def _text(client: Any, target: Target, commit: str, name: str, sizes: Mapping[st
 
     if name not in sizes:
         return ""
-    if sizes[name] > LONGEST_TEXT:
+    if sizes[name] > MAX_TEXT_BYTES:
         return None
     where = {"repo_type": target.kind, "revision": commit, "endpoint": client.endpoint}
     response = get_session().get(
@@ -249,11 +249,11 @@ def _asked(call: Callable[[], T], about: str, revision: str, stopped: Stopped | 
     try:
         return call_in_thread(call, Deadline(), partial(_check, stopped) if stopped else None)
     except RuntimeError as error:
-        if isinstance(error.__cause__, faults()):  # so the client wraps what an upload without Xet met
-            raise told(error.__cause__, about, revision) from error
+        if isinstance(error.__cause__, client_errors()):  # so the client wraps what an upload without Xet met
+            raise hub_error(error.__cause__, about, revision) from error
         raise
-    except faults() as error:
-        raise told(error, about, revision) from error
+    except client_errors() as error:
+        raise hub_error(error, about, revision) from error
 
 
 def _check(stopped: Stopped) -> None:

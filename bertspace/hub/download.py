@@ -21,7 +21,7 @@ from typing import Any
 from bertspace.errors import FULL, Cancelled, HubError, HubUnreachable
 from bertspace.hub import credentials
 from bertspace.hub.cache import WORDS, refer, repo_folder
-from bertspace.hub.client import api, faults, told
+from bertspace.hub.client import api, client_errors, hub_error
 from bertspace.processes import sleep
 from bertspace.safety.json_values import bounded_json
 from bertspace.safety.layout import INDEX, SAFETENSORS
@@ -47,9 +47,9 @@ class RemoteFile:
     def __post_init__(self) -> None:
         """Raises HubError for what would be no place of its own in a cache."""
         parts = str(self.path).split("/")
-        fits = all(part not in ("", ".", "..") and len(part.encode()) <= 255 for part in parts)
+        is_inside = all(part not in ("", ".", "..") and len(part.encode()) <= 255 for part in parts)
         known = isinstance(self.size, int) and self.size >= 0 and _DIGEST.fullmatch(str(self.digest))
-        if not (fits and known and self.path.isprintable() and len(self.path) <= MAX_PATH):
+        if not (is_inside and known and self.path.isprintable() and len(self.path) <= MAX_PATH):
             raise HubError(
                 f"What the Hub says of the file {str(self.path)[:80]!r} cannot be right.",
                 hint="Choose another model or data set.",
@@ -74,7 +74,7 @@ class RemoteFile:
 
 @dataclass
 class Progress:
-    """Bytes so far and in all, told to whoever asked; raises Cancelled where they want no more."""
+    """Bytes so far and in all, reported to `tell`; raises Cancelled where `stopped` says so."""
 
     total: int
     name: str
@@ -87,9 +87,9 @@ class Progress:
         self.done += count
         if self.tell:
             self.tell(self.done, self.total)
-        self.look()
+        self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         if self.stopped and self.stopped():
             raise Cancelled(f"The download of {self.name} was cancelled.", hint="What has arrived is kept.")
 
@@ -143,7 +143,7 @@ def bring(
         if check and file is first_weights:
             check(snapshot)
         url = hf_hub_url(repo_id, file.path, repo_type=kind, revision=commit)
-        _link(_brought(url, file, folder / "blobs", progress), snapshot / file.path)
+        _link(_blob_of(url, file, folder / "blobs", progress), snapshot / file.path)
     if revision != commit:
         refer(snapshot, revision)
     return snapshot
@@ -156,7 +156,7 @@ def _tag(cache: Path) -> None:
         tag.write_text("Signature: 8a477f597d28d172789f06886806bc55\n# Of huggingface_hub's layout\n")
 
 
-def _brought(url: str, file: RemoteFile, blobs: Path, progress: Progress) -> Path:
+def _blob_of(url: str, file: RemoteFile, blobs: Path, progress: Progress) -> Path:
     """The file's blob, from disk where it is there."""
     from filelock import FileLock, Timeout
 
@@ -168,7 +168,7 @@ def _brought(url: str, file: RemoteFile, blobs: Path, progress: Progress) -> Pat
         while not lock.is_locked:
             with suppress(Timeout):
                 lock.acquire(timeout=0.5)
-            progress.look()  # someone else is at this file
+            progress.check()  # someone else is at this file
         if blob.is_file():
             progress.add(file.size)
             return blob
@@ -206,7 +206,7 @@ def _read(url: str, file: RemoteFile, partial: Path, progress: Progress) -> None
                 return  # it is not what it should be, whatever follows
             if arrived < file.size:
                 raise ConnectionError("the answer ended early")
-        except faults() as error:
+        except client_errors() as error:
             if _is_full(error):
                 raise HubError(
                     f"The disk is full: {progress.name} does not fit.", hint="Free some space and try again."
@@ -214,7 +214,7 @@ def _read(url: str, file: RemoteFile, partial: Path, progress: Progress) -> None
             arrived = partial.stat().st_size if partial.exists() else 0
             failed = 1 if arrived > have else failed + 1
             _wait_or_raise(
-                told(error, progress.name, kind=progress.kind), failed, begin + arrived, progress, error
+                hub_error(error, progress.name, kind=progress.kind), failed, begin + arrived, progress, error
             )
 
 
@@ -222,7 +222,7 @@ def _wait_or_raise(why: HubError, failed: int, done: int, progress: Progress, er
     """Wait before a further try where one may help; else raise what happened, and what is kept."""
     wait = getattr(why, "seconds", 0.0) or 2.0 ** (failed - 1)
     if isinstance(why, HubUnreachable) and failed < TRIES and wait <= MAX_WAIT:
-        sleep(wait, progress.look)
+        sleep(wait, progress.check)
         return
     if not isinstance(why, HubUnreachable):
         raise why from error
@@ -245,7 +245,7 @@ def _append(url: str, file: RemoteFile, partial: Path, have: int, progress: Prog
             target.seek(have)
             for chunk in response.iter_raw():  # as it arrives: what waits for more is lost by a cut
                 target.write(chunk)
-                target.flush()  # what is told as arrived is on disk when this process is killed
+                target.flush()  # what is reported as arrived is on disk when this process is killed
                 progress.add(len(chunk))
                 if target.tell() > file.size:
                     return  # an answer without an end would fill the disk

@@ -11,10 +11,10 @@ from typing import Any
 
 from bertspace.errors import HubError, HubUnreachable, ModelError
 from bertspace.hub import adapters, cache, download
-from bertspace.hub.card_text import LARGEST_TEXT, config_of, day, first_lines, labels, one, parsed
-from bertspace.hub.client import answered, api, readable, with_or_without_login
+from bertspace.hub.card_text import MAX_TEXT_BYTES, config_of, day, first_lines, joined, labels, parsed
+from bertspace.hub.client import api, call_hub, readable, with_or_without_login
 from bertspace.hub.download import RemoteFile
-from bertspace.hub.remote import PUBLIC, on_disk_of, parts, places, remote_of, usable
+from bertspace.hub.pull import PUBLIC, on_disk_of, places, remote_of, split_name, usable
 from bertspace.safety import loadable
 from bertspace.safety.layout import ADAPTER_CONFIG, INDEX, weights_of
 
@@ -42,19 +42,19 @@ class Facts:
 
     repo_id: str
     revision: str
-    task: str
-    labels: tuple[str, ...]
-    license: str
-    language: str
-    base_model: str
-    changed: str
     size: int
     here: int
     words: str
-    private: bool
-    gated: bool
     files: tuple[str, ...]
     config: dict[str, Any]
+    labels: tuple[str, ...]
+    task: str = ""
+    license: str = ""
+    language: str = ""
+    base_model: str = ""
+    changed: str = ""
+    private: bool = False
+    gated: bool = False
     weights: tuple[str, ...] = ()
     is_adapter: bool = False
 
@@ -82,7 +82,7 @@ def search(text: str, task: str = "", limit: int = 20) -> list[Found]:
         return [
             Found(
                 each.id,
-                one(each.pipeline_tag),
+                joined(each.pipeline_tag),
                 each.downloads or 0,
                 day(each.last_modified),
                 bool(each.private),
@@ -91,7 +91,7 @@ def search(text: str, task: str = "", limit: int = 20) -> list[Found]:
             for each in itertools.islice(found, limit)
         ]
 
-    models = with_or_without_login(lambda: answered(lambda: readable(ask, "the search"), "the search"))
+    models = with_or_without_login(lambda: call_hub(lambda: readable(ask, "the search"), "the search"))
     for each in models:
         if each.private or each.gated:
             PUBLIC.forget(each.repo_id)
@@ -103,7 +103,7 @@ def facts(name: str) -> Facts:
 
     Where the Hub does not answer, what is on disk is looked at.
     """
-    repo_id, revision = parts(name)
+    repo_id, revision = split_name(name)
     try:
         return with_or_without_login(lambda: _facts(repo_id, revision))
     except HubUnreachable as why:
@@ -116,7 +116,7 @@ def _facts(repo_id: str, revision: str | None) -> Facts:
     found, adapter = _own_facts(repo_id, revision)
     if adapter is None:
         return found
-    base, other = _own_facts(*parts(adapter.base))
+    base, other = _own_facts(*split_name(adapter.base))
     if other is not None:
         raise adapters.two_adapters(repo_id, base.repo_id)
     return _with_base(found, base)
@@ -138,19 +138,19 @@ def _own_facts(repo_id: str, revision: str | None) -> tuple[Facts, adapters.Adap
     found = Facts(
         repo_id,
         remote.commit,
-        one(info.pipeline_tag),
-        labels(config),
-        one(card.get("license")),
-        one(card.get("language")),
-        one(card.get("base_model")),
-        day(info.last_modified),
         sum(file.size for file in files),
         cache.size_on_disk(repo_id, files, places(not remote.is_restricted)),
         first_lines(read("README.md")),
-        bool(info.private),
-        bool(info.gated),
         tuple(there),
         config,
+        labels(config),
+        joined(info.pipeline_tag),
+        joined(card.get("license")),
+        joined(card.get("language")),
+        joined(card.get("base_model")),
+        day(info.last_modified),
+        bool(info.private),
+        bool(info.gated),
         () if loadable.tells_head(config) else _weights(repo_id, remote.commit, there),
     )
     return found, adapter
@@ -183,7 +183,7 @@ def _weights(repo_id: str, commit: str, there: dict[str, RemoteFile]) -> tuple[s
     with suppress(HubError, ValueError, ModelError):
         for name in [INDEX] if INDEX in there else weights_of(there)[:1]:
             url = hf_hub_url(repo_id, name, revision=commit)
-            found |= set(answered(partial(download.tensors, url, there[name]), repo_id))
+            found |= set(call_hub(partial(download.tensors, url, there[name]), repo_id))
     return tuple(sorted(found))
 
 
@@ -193,30 +193,14 @@ def _facts_on_disk(repo_id: str, found: Path, why: HubUnreachable) -> Facts:
     config = config_of(found)
     names = tuple(path.name for path in files)
     words = f"Seen as it lies on this machine. {why.message}"
-    return Facts(
-        repo_id,
-        cache.commit_of(found),
-        "",
-        labels(config),
-        "",
-        "",
-        "",
-        "",
-        taken,
-        taken,
-        words,
-        False,
-        False,
-        names,
-        config,
-    )
+    return Facts(repo_id, cache.commit_of(found), taken, taken, words, names, config, labels(config))
 
 
 def _text(repo_id: str, commit: str, there: dict[str, RemoteFile], name: str) -> str:
     """A small file of the repository as text; "" where it is not there or not small."""
     from huggingface_hub import hf_hub_url
 
-    if (file := there.get(name)) is None or file.size > LARGEST_TEXT:
+    if (file := there.get(name)) is None or file.size > MAX_TEXT_BYTES:
         return ""
     url = hf_hub_url(repo_id, name, revision=commit)
-    return answered(lambda: download.small(url, file), repo_id).decode(errors="replace")
+    return call_hub(lambda: download.small(url, file), repo_id).decode(errors="replace")

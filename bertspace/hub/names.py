@@ -15,7 +15,7 @@ from bertspace.hub.client import check_id, check_revision
 HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
 KINDS = {"datasets": "data set", "models": "model", "spaces": "Space"}  # by the word before the name
 PAGES = ("tree", "blob", "resolve", "raw", "commit")  # of a repository, before a revision
-LONGEST = 1000  # characters
+MAX_CHARACTERS = 1000  # characters
 _ADDRESS = re.compile(rf"(?:https?|hf)://|(?:{'|'.join(map(re.escape, HOSTS))}|{'|'.join(KINDS)})/", re.I)
 _REFS = re.compile(r"refs/(?:pr/\d+|convert/\w+|heads/[^/]+|tags/[^/]+)")  # revisions that have slashes
 
@@ -41,7 +41,7 @@ def plain(text: str, kind: str = "model") -> str:
 def parse(text: str, kind: str = "model") -> HubName:
     """owner/name[@revision], or an address of the Hub's; raises HubError for what is no `kind` as a whole."""
     text = text.strip()
-    found = _of_address(text[:LONGEST], kind) if _ADDRESS.match(text) else _of_name(text, kind)
+    found = _of_address(text[:MAX_CHARACTERS], kind) if _ADDRESS.match(text) else _of_name(text, kind)
     if found.kind != kind:
         raise HubError(
             f"{found.repo_id} is a {found.kind} by its address, and a {kind} is wanted here.",
@@ -75,8 +75,8 @@ def _of_address(text: str, kind: str) -> HubName:
             f"{address.netloc[:80]!r} is not the Hub.", hint=f"Write the {kind}'s owner/name as on the Hub."
         )
     parts = [part for part in where.split("/") if part]
-    told = KINDS[parts.pop(0)] if parts and parts[0] in KINDS else "model"
-    if told == kind == "data set" and parts[1:2] == ["viewer"]:
+    found_kind = KINDS[parts.pop(0)] if parts and parts[0] in KINDS else "model"
+    if found_kind == kind == "data set" and parts[1:2] == ["viewer"]:
         parts = parts[:1]
     length = 1 if len(parts) < 2 or parts[1] in PAGES else 2
     repo_id, revision = "/".join(parts[:length]).removesuffix(".git"), ""
@@ -88,9 +88,9 @@ def _of_address(text: str, kind: str) -> HubName:
     elif address.scheme != "hf":  # its viewer, its discussions
         rest = []
     folder = unquote("/".join(rest))
-    if parts[length : length + 1] and parts[length] in PAGES[1:4] and told == "model":
+    if parts[length : length + 1] and parts[length] in PAGES[1:4] and found_kind == "model":
         folder = folder.rpartition("/")[0]  # a model's file stands for what is beside it
-    return HubName(repo_id, "" if revision == "main" else unquote(revision), folder, told)
+    return HubName(repo_id, "" if revision == "main" else unquote(revision), folder, found_kind)
 
 
 def _has_host(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""How much may be brought from the Hub by whom, and what makes room for it. The owner has no bounds.
+"""Quotas of what is brought from the Hub, and what is removed to make room. The owner has no quota.
 
 The cache that everybody shares is also the machine's own people's, who have models and data sets there of
 other programs: only what guests brought is counted, and only that is removed.
@@ -39,7 +39,7 @@ def make_room(cache: Path, wanted: int, name: str, commit: str, kind: str = "mod
     if most and not _made_room(own, wanted, most, folder, commit):
         _refuse_size(name, wanted, most)
     if not caller.is_owner and not own:
-        _note(folder, commit)
+        _mark_guest(folder, commit)
 
 
 def take_over(snapshot: Path, *, asked: bool = False) -> None:
@@ -48,27 +48,29 @@ def take_over(snapshot: Path, *, asked: bool = False) -> None:
     asked: by a pull. What a guest brought becomes the owner's by that alone: it may be used because somebody
     sent them a link.
     """
-    if both := adapters.parts(snapshot):
+    if both := adapters.made_of(snapshot):
         for part in both:
             take_over(part, asked=asked)
         return
     folder = snapshot.parent.parent
     if not (credentials.current().is_owner and _is_common(folder)):
         return
-    notes = _notes(folder, snapshot.name)
-    if asked or not notes.exists():
-        _mark(folder, snapshot.name).parent.mkdir(parents=True, exist_ok=True)
-        _mark(folder, snapshot.name).touch()
-        notes.unlink(missing_ok=True)
+    mark = _guest_mark(folder, snapshot.name)
+    if asked or not mark.exists():
+        _owner_mark(folder, snapshot.name).parent.mkdir(parents=True, exist_ok=True)
+        _owner_mark(folder, snapshot.name).touch()
+        mark.unlink(missing_ok=True)
 
 
 def is_trusted(snapshot: Path) -> bool:
     """Whether the owner pulled or used this commit; what others left in the cache is not until then."""
-    if both := adapters.parts(snapshot):
+    if both := adapters.made_of(snapshot):
         return all(map(is_trusted, both))
     folder = snapshot.parent.parent
     return (
-        snapshot.parent.name == "snapshots" and _is_common(folder) and _mark(folder, snapshot.name).exists()
+        snapshot.parent.name == "snapshots"
+        and _is_common(folder)
+        and _owner_mark(folder, snapshot.name).exists()
     )
 
 
@@ -84,20 +86,22 @@ def _made_room(own: bool, wanted: int, most: int, folder: Path, commit: str) -> 
     plan = _Plan(scan_cache_dir(folder.parent))
     brought = [
         _Revision(repo, revision.commit_hash)
-        for repo in sorted(plan.found.repos, key=lambda each: each.last_accessed)
+        for repo in sorted(plan.cache.repos, key=lambda each: each.last_accessed)
         for revision in sorted(repo.revisions, key=lambda each: each.last_modified)
         if (repo.repo_path.name, revision.commit_hash) != (folder.name, commit)
-        and (own or _notes(repo.repo_path, revision.commit_hash).exists())
+        and (own or _guest_mark(repo.repo_path, revision.commit_hash).exists())
     ]
-    parts = _parts(folder.parent, own)
+    parts = _partials(folder.parent, own)
     ours = [each for each in parts if each.is_of(folder)]  # may be what this pull goes on with: last
     elsewhere = [each for each in parts if each not in ours]
-    in_order: list[_Revision | _Part] = [*elsewhere, *brought, *ours]
-    over = _Plan(plan.found, in_order).size + wanted - most
+    in_order: list[_Revision | _Partial] = [*elsewhere, *brought, *ours]
+    over = _Plan(plan.cache, in_order).size + wanted - most
     in_use = credentials.current().in_use() if over > 0 else set()
     for each in in_order:
-        if plan.size < over and not (each.is_arriving() if isinstance(each, _Part) else each.name in in_use):
-            plan.doomed.append(each)
+        if plan.size < over and not (
+            each.is_arriving() if isinstance(each, _Partial) else each.name in in_use
+        ):
+            plan.removed.append(each)
     if plan.size < over:
         return False
     plan.execute()
@@ -118,7 +122,7 @@ class _Revision:
 
 
 @dataclass(frozen=True)
-class _Part:
+class _Partial:
     """A file that has not arrived whole, named after its hash as hub_cache names it."""
 
     path: Path
@@ -145,13 +149,13 @@ class _Part:
         return FileLock(_locks(self.path.parent.parent) / f"{self.path.stem}.lock", timeout=0)
 
 
-def _parts(cache: Path, own: bool) -> list[_Part]:
+def _partials(cache: Path, own: bool) -> list[_Partial]:
     """What has not arrived whole, of the repositories that guests' pulls brought something of."""
     found = []
     for path in cache.glob("*--*/blobs/*.incomplete"):
         if "." not in path.stem and (own or any(_locks(path.parent.parent).glob("*.guest"))):
             with suppress(FileNotFoundError):  # it is whole by now
-                found.append(_Part(path, path.stat().st_size))
+                found.append(_Partial(path, path.stat().st_size))
     return found
 
 
@@ -159,42 +163,42 @@ def _parts(cache: Path, own: bool) -> list[_Part]:
 class _Plan:
     """What is to be removed, a repository at a time: forks have commits in common, and are not each other."""
 
-    found: HFCacheInfo
-    doomed: list[_Revision | _Part] = field(default_factory=list)
+    cache: HFCacheInfo
+    removed: list[_Revision | _Partial] = field(default_factory=list)
 
     @property
     def size(self) -> int:
         """Bytes that this frees."""
-        parts = sum(each.size for each in self.doomed if isinstance(each, _Part))
+        parts = sum(each.size for each in self.removed if isinstance(each, _Partial))
         return parts + sum(each.expected_freed_size for each in self._strategies())
 
     def _strategies(self) -> list[DeleteCacheStrategy]:
         commits: dict[CachedRepoInfo, list[str]] = {}
-        for each in self.doomed:
+        for each in self.removed:
             if isinstance(each, _Revision):
                 commits.setdefault(each.repo, []).append(each.commit)
         return [
-            replace(self.found, repos=frozenset([repo])).delete_revisions(*those)
+            replace(self.cache, repos=frozenset([repo])).delete_revisions(*those)
             for repo, those in commits.items()
         ]
 
     def execute(self) -> None:
         for strategy in self._strategies():
             strategy.execute()
-        for each in self.doomed:
-            if isinstance(each, _Part):
+        for each in self.removed:
+            if isinstance(each, _Partial):
                 each.remove()
             else:
-                _notes(each.repo.repo_path, each.commit).unlink(missing_ok=True)
+                _guest_mark(each.repo.repo_path, each.commit).unlink(missing_ok=True)
 
 
-def _notes(folder: Path, commit: str) -> Path:
+def _guest_mark(folder: Path, commit: str) -> Path:
     """The file that says that a guest's pull brought a repository's commit; among the client's locks, which
     nobody takes for a model's files."""
     return _locks(folder) / f"{commit}.guest"
 
 
-def _mark(folder: Path, commit: str) -> Path:
+def _owner_mark(folder: Path, commit: str) -> Path:
     """The file beside it that says that the owner uses the commit."""
     return _locks(folder) / f"{commit}.owner"
 
@@ -203,10 +207,10 @@ def _locks(folder: Path) -> Path:
     return folder.parent / ".locks" / folder.name
 
 
-def _note(folder: Path, commit: str) -> None:
+def _mark_guest(folder: Path, commit: str) -> None:
     """Note it unless the commit is there already: then it is the machine's own people's, or noted."""
     if not (folder / "snapshots" / commit).exists():
-        place = _notes(folder, commit)
+        place = _guest_mark(folder, commit)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from bertspace.errors import HubError
 
-LONGEST = 400  # characters of a reason
+MAX_CHARACTERS = 400  # characters of a reason
 PATIENCE = 8.0  # seconds that the client may wait by itself, which it does without a word
 _RATE_LIMIT = re.compile(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d{1,6})")  # none left, for so many seconds
 _STORAGE = re.compile(r"storage|quota|too much space", re.IGNORECASE)
@@ -20,7 +20,7 @@ def reason(error: BaseException) -> str:
     """The Hub's own words in one line; "" where it says none."""
     words = " ".join(str(getattr(error, "server_message", None) or "").split())
     plain = "".join(char for char in words if char.isprintable())
-    return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}…"
+    return plain if len(plain) <= MAX_CHARACTERS else f"{plain[:MAX_CHARACTERS]}…"
 
 
 def because(error: BaseException) -> str:
@@ -34,7 +34,7 @@ def about_storage(error: BaseException) -> bool:
     return bool(_STORAGE.search(reason(error)))
 
 
-def seconds_asked(headers: Mapping[str, Any]) -> float:
+def seconds_to_wait(headers: Mapping[str, Any]) -> float:
     """The seconds that an answer asks to wait for, by Retry-After or RateLimit; 0 where it does not say."""
     value = str(headers.get("Retry-After", "")).strip()
     if re.fullmatch(r"\d{1,6}(\.\d+)?", value):
@@ -47,9 +47,9 @@ def seconds_asked(headers: Mapping[str, Any]) -> float:
         return 0.0
 
 
-def wait_aloud(response: Any) -> None:
+def refuse_long_wait(response: Any) -> None:
     """Raise at once what asks for a long wait: the client would sleep through it, up to five times."""
-    if response.status_code == 429 and seconds_asked(response.headers) > PATIENCE:
+    if response.status_code == 429 and seconds_to_wait(response.headers) > PATIENCE:
         from huggingface_hub.utils import hf_raise_for_status
 
         response.read()

@@ -19,7 +19,7 @@ from bertspace.models import tokens, weights
 from bertspace.models.sources import FEATURES, STARTER_HEAD, Located, why_not
 from bertspace.safety.config import counts_from_padding, library
 from bertspace.safety.layout import laid_out
-from bertspace.safety.room import no_larger_than_files, shapes_of
+from bertspace.safety.room import no_larger_than, shapes_of
 from bertspace.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _built(auto: Any, located: Located, options: dict[str, Any]) -> tuple[PreTra
 def _read(auto: Any, located: Located, options: dict[str, Any]) -> tuple[PreTrainedModel, weights.Report]:
     import torch
 
-    with no_larger_than_files(located.path, located.name):
+    with no_larger_than(shapes_of(located.path), located.name):
         model, said = auto.from_pretrained(
             laid_out(located.path, located.name),
             dtype=torch.float32,

@@ -128,7 +128,7 @@ def pinned(name: str, *, seconds: float = 0) -> str:
     if facts.private or facts.gated:
         deadline = Deadline(seconds)
         try:
-            locate(fixed, stopped=lambda: not deadline.left)
+            locate(fixed, stopped=(lambda: not deadline.left) if seconds else None)
         except Cancelled as error:
             said = f"{facts.repo_id} did not arrive within {seconds:g} seconds. What has arrived is kept."
             raise ModelError(said, hint="Pull it in the Hub tab first.") from error

@@ -1,4 +1,4 @@
-"""The tokenizer that goes with a model: what its files leave unsaid, and whether the two fit."""
+"""A tokenizer made ready for its model: what its files leave out is added, and the two are checked."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CASED_SHARE = 0.01  # of a vocabulary with capital letters, from which on it is 
 PADDING = ("[PAD]", "<pad>", "<PAD>", "PAD")
 
 
-def unsaid(folder: Path) -> dict[str, Any]:
-    """What a vocab.txt tells where no other file says whether letters are lowered."""
+def missing_settings(folder: Path) -> dict[str, Any]:
+    """Whether letters are lowered, by the words of a vocab.txt, where no other file says."""
     said = folder / "tokenizer_config.json"
     if (folder / TOKENIZER).is_file() or not (folder / "vocab.txt").is_file():
         return {}
@@ -35,7 +35,7 @@ def is_cased(words: Iterable[str]) -> bool:
     return capitals > CASED_SHARE * len(plain)
 
 
-def fit(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, name: str) -> None:
+def prepare(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, name: str) -> None:
     """Make it pad on the right, so that no text's answer depends on those beside it; raises ModelError where
     it knows no words, or has tokens that the model has no embeddings for.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Parts that may be new or left over: a pooler is a head's, and the others are computed, not learnt.
 POOLER = re.compile(r"(^|\.)pooler\.")
 COMPUTED = re.compile(r"(^|\.)(position_ids|token_type_ids|inv_freq|masked_bias|num_batches_tracked)$")
-SHOWN, LONGEST = 3, 80  # names in a message, and characters of one
+MAX_SHOWN, MAX_NAME = 3, 80  # names in a message, and characters of one
 OTHER = "Put back the config.json that came with these weights, or choose another model."
 
 
@@ -62,7 +62,7 @@ def wrapper(model: PreTrainedModel, names: Iterable[str]) -> str:
     return found.pop().removesuffix(own)
 
 
-def foreign(prefix: str, model_type: str) -> str:
+def other_type(prefix: str, model_type: str) -> str:
     """The model type whose name the prefix is, where it counts positions otherwise: its weights have the same
     names and shapes as this type's, and are read at other places.
     """
@@ -102,7 +102,7 @@ def misshapen(name: str, weight: str, held: Sequence[int], wanted: Sequence[int]
 
 def shown(names: Sequence[str]) -> str:
     """The first names, and how many more there are."""
-    few = [each if len(each) <= LONGEST else f"{each[: LONGEST - 1]}…" for each in names[:SHOWN]]
+    few = [each if len(each) <= MAX_NAME else f"{each[: MAX_NAME - 1]}…" for each in names[:MAX_SHOWN]]
     more = len(names) - len(few)
     return ", ".join(few) + (f" and {more:,} more" if more else "")
 

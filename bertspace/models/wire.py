@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 HEAD = struct.Struct(">QQ")  # bytes of the message behind this, and of its JSON
-MOST_BYTES = 128 * 1024**2  # a csv of 10 MiB with every label's score is a few
+MAX_BYTES = 128 * 1024**2  # a csv of 10 MiB with every label's score is a few
 DIMENSIONS = 4
 _ARRAY = "\0array"  # a key that no table of ours has
 _TYPES = ("float32", "float64", "int8", "int32", "int64", "bool")
@@ -47,7 +47,7 @@ def _escaped(key: Any) -> Any:
 def lengths(head: bytes) -> tuple[int, int]:
     """The two numbers of a message's head; raises ValueError for what cannot be one."""
     whole, text = HEAD.unpack(head)
-    if not text <= whole <= MOST_BYTES:
+    if not text <= whole <= MAX_BYTES:
         raise ValueError("a message of this length cannot be")
     return whole, text
 
@@ -83,10 +83,10 @@ class _Arrays:
     def _next(self, kind: str, shape: list[int]) -> np.ndarray:
         import numpy as np
 
-        fits = len(shape) <= DIMENSIONS and all(
-            isinstance(size, int) and 0 <= size <= MOST_BYTES for size in shape
+        is_valid = len(shape) <= DIMENSIONS and all(
+            isinstance(size, int) and 0 <= size <= MAX_BYTES for size in shape
         )
-        if kind not in _TYPES or not fits:
+        if kind not in _TYPES or not is_valid:
             raise ValueError("a message has an array of another kind")
         count = math.prod(shape)
         size = count * np.dtype(kind).itemsize

@@ -16,7 +16,7 @@ from typing import Any
 
 from bertspace.errors import ConfigError
 from bertspace.hub import commit as hub_commit
-from bertspace.hub.client import answered, api, check_id
+from bertspace.hub.client import api, call_hub, check_id
 from bertspace.hub.commit import Committed, Target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def deploy(
         )
     for key, value in (variables or {}).items():
         tell(f"Setting {key}")
-        answered(lambda key=key, value=value: api().add_space_variable(repo_id, key, value), repo_id)  # type: ignore[misc]
+        call_hub(lambda key=key, value=value: api().add_space_variable(repo_id, key, value), repo_id)  # type: ignore[misc]
     return Deployed(repo_id, done.url, done.commit, done.changed, done.private, count)
 
 

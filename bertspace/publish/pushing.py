@@ -21,7 +21,7 @@ from bertspace.errors import Cancelled, HubError, HubUnreachable, ModelError, Ru
 from bertspace.files import write_atomically
 from bertspace.hub import commit as hub_commit
 from bertspace.hub import credentials
-from bertspace.hub.client import answered, api, check_id
+from bertspace.hub.client import api, call_hub, check_id
 from bertspace.hub.commit import There
 from bertspace.hub.reasons import no_token
 from bertspace.models.probe import Probe
@@ -114,7 +114,7 @@ def check_access(destination: Destination) -> hub.Account:
         raise no_token()
     account, repo_id = hub.whoami(), destination.repo_id
     _check_account(account, destination)
-    private = answered(lambda: _private(repo_id), repo_id)
+    private = call_hub(lambda: _private(repo_id), repo_id)
     if private is False and destination.private:
         raise hub_commit.is_public(repo_id)
     owner = repo_id.partition("/")[0]
@@ -451,7 +451,7 @@ def _refused(card: str) -> str:
     from huggingface_hub import ModelCard
 
     try:
-        hub.answered(lambda: ModelCard(card).validate(), "the card")
+        hub.call_hub(lambda: ModelCard(card).validate(), "the card")
     except HubUnreachable:
         return ""  # the commit will tell
     except HubError as error:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-MOST_FILE_BYTES = 512 * 1024**2  # of one file that is written: a laid-out vocabulary, at most
+MAX_FILE_BYTES = 512 * 1024**2  # of one file that is written: a laid-out vocabulary, at most
 # System calls by their numbers: what reaches other machines, programs and processes.
 _REFUSED = {
     "x86_64": (
@@ -82,7 +82,7 @@ def reach(readable: Iterable[Path], scratch: Path) -> tuple[str, ...]:
 
     To be called while there is one thread. Gives what holds of "files", "signals" and "calls" on this system.
     """
-    for which, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, MOST_FILE_BYTES)):
+    for which, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, MAX_FILE_BYTES)):
         with suppress(ValueError, OSError):
             resource.setrlimit(which, (most, most))
     if sys.platform != "linux" or platform.machine() not in _REFUSED:

@@ -49,13 +49,6 @@ class _Room:
 
 
 @contextmanager
-def no_larger_than_files(folder: Path, name: str) -> Iterator[None]:
-    """`no_larger_than` the weights of this folder."""
-    with no_larger_than(shapes_of(folder), name):
-        yield
-
-
-@contextmanager
 def no_larger_than(shapes: Shapes, name: str) -> Iterator[None]:
     """In the block, a model that this thread builds is refused as soon as it is far larger than weights of
     these shapes: by ModelError, and before it takes memory.

@@ -15,7 +15,7 @@ import pytest
 
 from bertspace.data import Splits, hub_confined, load_splits
 from bertspace.errors import BertspaceError, DataError, ForbiddenError, HubError
-from bertspace.hub import cache
+from bertspace.hub import cache, download
 from bertspace.hub.credentials import Credentials, using
 from bertspace.schema import TrainConfig
 
@@ -287,7 +287,7 @@ def test_a_guest_brings_no_more_than_they_may_and_what_was_brought_long_ago_make
 def test_a_download_that_goes_wrong_is_told_and_goes_through_later(
     what: int | str, hub: Any, messages: str, rights: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "TRIES", 2)
+    monkeypatch.setattr(download, "TRIES", 2)
     hub.fail(what, path="/resolve/.*train", method="GET", times=0)
     with pytest.raises((HubError, DataError), match=NAME):
         loaded()

@@ -183,8 +183,8 @@ def test_the_base_is_the_one_of_its_revision_and_another_makes_another_model(
     newest = models.locate(NAME).path
     put(hub, tiny_bert, own[0], revision=first)
     pinned = models.locate(NAME).path
-    assert {path.parent.name for path in adapters.parts(newest)} == {"snapshots"}
-    assert adapters.parts(newest)[1].name != first == adapters.parts(pinned)[1].name
+    assert {path.parent.name for path in adapters.made_of(newest)} == {"snapshots"}
+    assert adapters.made_of(newest)[1].name != first == adapters.made_of(pinned)[1].name
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 from bertspace import hub, models
 from bertspace.errors import Cancelled, ForbiddenError, HubError, HubUnreachable, ModelError, TokenRefused
 from bertspace.hub import cache as hub_cache
-from bertspace.hub import client, quota, remote
+from bertspace.hub import client, download, pull, quota
 from bertspace.hub.credentials import Credentials, using
 from bertspace.jobs import worker
 from bertspace.runs import Run, models_in_use
@@ -38,7 +38,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(remote.PUBLIC, "_seen", OrderedDict())
+    monkeypatch.setattr(pull.PUBLIC, "_seen", OrderedDict())
     with using(Credentials(token=False)):
         yield folder
 
@@ -146,7 +146,7 @@ def test_a_hub_that_says_nothing_keeps_no_thread_and_no_connection(silent: list[
     with using(Credentials("hf_a")):
         for call in (lambda: client.api().list_models(), lambda: client.api().whoami()):
             with pytest.raises(HubUnreachable):
-                client.answered(lambda call=call: list(call()), "the search", 0.4)
+                client.call_hub(lambda call=call: list(call()), "the search", 0.4)
         with pytest.raises(httpx2.ReadTimeout):
             client.api().repo_info("alice/tiny")
     until(lambda: threading.active_count() <= before, "a thread goes on")
@@ -204,7 +204,7 @@ def test_a_download_that_is_cut_goes_on_where_it_was_cut(
 def test_a_line_that_goes_silent_is_given_up_and_gone_on_with(
     hub_server: Any, model: str, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_cache, "READ_SECONDS", 0.5)  # 12, for users
+    monkeypatch.setattr(download, "READ_SECONDS", 0.5)  # 12, for users
     hub_server.fail("stall", path="/storage/", times=1, seconds=60)
     begun = time.monotonic()
     folder = hub.snapshot(model)
@@ -290,7 +290,7 @@ def test_what_the_owners_tools_brought_is_not_for_guests_while_the_hub_is_away(
     hub_server.put("alice/open", contents(tiny_bert))
     with using(Credentials(token=alice)):
         secret, public = hub.snapshot("alice/secret"), hub.snapshot("alice/open")
-    remote.PUBLIC.forget("alice/open")  # as after a restart
+    pull.PUBLIC.forget("alice/open")  # as after a restart
     with using(Credentials(token=False, guest=True)):
         assert hub.snapshot("alice/open") == public
         hub_server.fail(503, path="/api/", times=0)
@@ -347,7 +347,7 @@ def guests() -> Credentials:
 def test_a_commit_is_trusted_once_the_owner_has_brought_it(hub_server: Any, model: str, cache: Path) -> None:
     folder = hub.snapshot(model)
     assert quota.is_trusted(folder)
-    quota._mark(folder.parent.parent, folder.name).unlink()  # as another program left it
+    quota._owner_mark(folder.parent.parent, folder.name).unlink()  # as another program left it
     assert not quota.is_trusted(folder)
     for revision in (None, folder.name):
         with using(guests()):
@@ -376,7 +376,7 @@ def test_what_a_guest_brought_is_not_trusted_because_the_owner_looks_at_it(
 
 def test_the_worker_of_a_guests_run_makes_nothing_trusted(hub_server: Any, model: str, home: Path) -> None:
     folder = hub.snapshot(model)
-    quota._mark(folder.parent.parent, folder.name).unlink()
+    quota._owner_mark(folder.parent.parent, folder.name).unlink()
     run = Run.create(TrainConfig(model=f"{model}@{folder.name}"), owner="u-bob")
     with using(worker.credentials_of(run)):
         assert models.locate(run.config().model).path == folder

@@ -90,7 +90,7 @@ def test_a_limit_in_the_middle_is_not_slept_through(server: Any, path: str) -> N
 def test_trouble_that_outlasts_the_clients_own_tries_is_named(
     server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client.answered, "__defaults__", (1.5, ""))
+    monkeypatch.setattr(client.call_hub, "__defaults__", (1.5, ""))
     server.fail(503, path="/tree/", times=0, said="being moved")
     assert "being moved" in refusal(lambda: hub.snapshot("alice/tiny")).message
 

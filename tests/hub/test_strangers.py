@@ -16,9 +16,9 @@ import pytest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from bertspace import hub, models
-from bertspace.errors import BertspaceError, HubError, HubUnreachable
+from bertspace.errors import BertspaceError, HubError, HubUnreachable, ModelError
 from bertspace.hub import cache as hub_cache
-from bertspace.hub import card_text, client, remote
+from bertspace.hub import card_text, client, download, pull
 from bertspace.hub.credentials import Credentials, using
 from bertspace.safety import layout
 from bertspace.ui.models.facts import unfit
@@ -35,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(remote.PUBLIC, "_seen", OrderedDict())
+    monkeypatch.setattr(pull.PUBLIC, "_seen", OrderedDict())
     with using(Credentials(token=False)):
         yield folder
 
@@ -119,7 +119,7 @@ def test_a_search_that_shows_a_model_as_gated_forgets_it(server: Any, tiny_bert:
 def test_a_model_that_becomes_gated_while_its_files_cannot_be_had_is_not_served_from_disk(
     server: Any, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_cache, "TRIES", 1)
+    monkeypatch.setattr(download, "TRIES", 1)
     bob = server.user("bob")
     server.put("alice/tiny", contents(tiny_bert))
     hub.snapshot("alice/tiny")
@@ -153,7 +153,7 @@ def test_what_was_public_serves_for_a_while_when_the_hub_is_away_and_not_for_eve
 
 def test_what_was_public_is_remembered_of_so_many() -> None:
     seen = hub.Public()
-    seen.MOST = 3
+    seen.MAX = 3
     for name in ("a/1", "a/2", "a/1", "a/3", "a/4"):
         seen.add(name)
     assert [name for name in ("a/1", "a/2", "a/3", "a/4") if name in seen] == ["a/1", "a/3", "a/4"]
@@ -219,7 +219,7 @@ def test_a_configuration_may_say_anything_and_is_told_in_a_line(
         drawn = draw_facts(name, found, unfit(found, "fill-mask")).encode()
         assert time.process_time() - began < 3
         assert len(drawn) < 20_000 and len(unfit(found)) < 600, unfit(found)
-        assert len(told) < 3 * card_text.LARGEST_TEXT and b"Infinity" not in told
+        assert len(told) < 3 * card_text.MAX_TEXT_BYTES and b"Infinity" not in told
         assert max((abs(each) for each in found.config.values() if isinstance(each, int)), default=0) < 2**53
         with pytest.raises(BertspaceError):  # nor is it found out with a traceback what it is
             models.load_model(models.locate(name, "fill-mask"), "fill-mask")
@@ -285,7 +285,7 @@ def test_an_index_that_names_anything_else_is_not_looked_for(
     server.put("alice/odd", files)
     said = []
     for rights in (VISITOR, Credentials(token=False)):
-        with using(rights), pytest.raises(HubError) as caught:
+        with using(rights), pytest.raises(ModelError) as caught:
             models.locate("alice/odd")
         said.append(str(caught.value))
     assert (
@@ -365,7 +365,7 @@ class Liar:
 @pytest.fixture
 def liar(server: Any, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Liar:
     """Of alice/odd."""
-    monkeypatch.setattr(hub_cache, "TRIES", 1)
+    monkeypatch.setattr(download, "TRIES", 1)
     put(server, tiny_bert)
     return Liar(server, monkeypatch)
 
@@ -463,7 +463,7 @@ def test_a_listing_whose_pages_go_round_in_a_circle_ends(
         return JSONResponse(body, headers={"Link": rest})
 
     liar.ways.append(("/tree/", around))
-    monkeypatch.setattr(client.answered, "__defaults__", (1.5, ""))
+    monkeypatch.setattr(client.call_hub, "__defaults__", (1.5, ""))
     with (
         using(VISITOR),
         pytest.raises(HubError, match=r"more than 5,000 files|did not answer|does not end"),
@@ -497,7 +497,7 @@ def endless() -> Response:
 def test_an_answer_without_an_end_takes_no_memory_without_one(
     liar: Liar, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LARGEST_ANSWER", 4 * 1024 * 1024)
+    monkeypatch.setattr(client, "MAX_ANSWER_BYTES", 4 * 1024 * 1024)
     liar.says(path, endless)
     before = threading.active_count()
     with using(VISITOR), pytest.raises(HubUnreachable):
@@ -615,4 +615,4 @@ def test_odd_facts_are_told_in_words(liar: Liar, change: dict[str, Any]) -> None
         except HubError as error:
             assert len(str(error)) < 400
     if "private" in change:
-        assert "alice/odd" not in remote.PUBLIC
+        assert "alice/odd" not in pull.PUBLIC

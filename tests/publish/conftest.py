@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bertspace.hub import Rights, acting
+from bertspace.hub.credentials import Credentials, using
 from bertspace.publish import pushing
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
@@ -33,7 +33,7 @@ def cache(on_hub: Path, monkeypatch: pytest.MonkeyPatch, no_snippet: None) -> It
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(on_hub))
-    with acting(Rights(token=False)):
+    with using(Credentials(token=False)):
         yield
 
 
@@ -75,5 +75,5 @@ def run(classified: Run) -> Iterator[Run]:
 @pytest.fixture
 def alice(hub: Any) -> Iterator[str]:
     token = hub.user("alice", orgs=("team",))
-    with acting(Rights(token=token)):
+    with using(Credentials(token=token)):
         yield token

@@ -209,7 +209,7 @@ def test_without_a_token_there_is_said_how_to_get_one(token: Any, hub: Any, run:
 
 
 def test_the_wait_that_is_asked_for_is_read_from_either_header() -> None:
-    asked = reasons.seconds_asked
+    asked = reasons.seconds_to_wait
     assert asked({"Retry-After": "30"}) == 30
     assert asked({"RateLimit": '"api";r=0;t=207'}) == 207
     assert asked({"RateLimit": '"api";r=12;t=207'}) == asked({}) == asked({"Retry-After": "soon"}) == 0

@@ -106,7 +106,7 @@ def read(prefix: Path, file: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """
     import numpy as np
 
-    copy_apart(prefix, file)
+    copy_in_child(prefix, file)
     with np.load(file, allow_pickle=False) as variables:
         return translated(variables)
 
@@ -131,7 +131,7 @@ def translated(variables: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarra
     return weights, sorted(others)
 
 
-def copy_apart(prefix: Path, file: Path) -> None:
+def copy_in_child(prefix: Path, file: Path) -> None:
     """The checkpoint's weights as a .npz file, by a process that imports TensorFlow; raises ModelError."""
     if importlib.util.find_spec("tensorflow") is None:
         raise ModelError(

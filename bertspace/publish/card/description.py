@@ -12,7 +12,7 @@ from bertspace.data import PARTS, SAMPLE_PREFIX, origin
 from bertspace.data.run_data import coded
 from bertspace.drawing import Point
 from bertspace.errors import HubError
-from bertspace.hub.client import answered, api
+from bertspace.hub.client import api, call_hub
 from bertspace.models.evaluation import read_tables
 from bertspace.publish import repeat
 from bertspace.publish.card import scores
@@ -96,7 +96,7 @@ def shows_rows(facts: RunFacts) -> bool:
     if not data.hub_id:
         return data.dataset.startswith(SAMPLE_PREFIX)
     try:
-        return answered(lambda: _is_open(data.hub_id), data.hub_id)
+        return call_hub(lambda: _is_open(data.hub_id), data.hub_id)
     except HubError:
         return False
 

@@ -15,7 +15,7 @@ import pytest
 from bertspace import hub as client
 from bertspace import policy, publish
 from bertspace.errors import DataError, ForbiddenError, HubError, HubUnreachable
-from bertspace.hub import Facts, Found, quota, remote
+from bertspace.hub import Facts, Found, pull, quota
 from bertspace.hub.credentials import Credentials, using
 from bertspace.jobs import queue
 from bertspace.jobs.transfers import Transfer, Transfers
@@ -63,7 +63,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_snippet: None) -> 
 
     folder = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    monkeypatch.setattr(remote.PUBLIC, "_seen", OrderedDict())
+    monkeypatch.setattr(pull.PUBLIC, "_seen", OrderedDict())
     with using(Credentials(token=False)):
         yield folder
 
@@ -270,7 +270,7 @@ def test_a_guests_call_says_how_a_model_gets_here_and_brings_none(
         assert hub_pull.pull("alice/tiny", PAGE)["about"] == "alice/tiny"
         transfers.wait(model_facts.puller(PAGE), "pull", "alice/tiny")
         assert hub_pull.pulling("alice/tiny", PAGE)["state"] == "done"
-        remote.PUBLIC.forget("alice/tiny")  # as after a restart: what is here is used
+        pull.PUBLIC.forget("alice/tiny")  # as after a restart: what is here is used
         assert len(page_of("fill-mask").fill("The [MASK].", "alice/tiny", 3)[0]["scores"]) == 3
 
 
@@ -375,8 +375,8 @@ def test_what_a_run_waits_for_is_told_beside_its_rows(server: Any) -> None:
 
 def test_a_hostile_repository_is_shown_as_it_is_written() -> None:
     facts = Facts(
-        "a/b", "c" * 40, HOSTILE, (HOSTILE,), HOSTILE, HOSTILE, HOSTILE, HOSTILE, 10, 0, HOSTILE, True, False,
-        ("config.json",), {},
+        "a/b", "c" * 40, 10, 0, HOSTILE, ("config.json",), {}, (HOSTILE,),
+        HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, True, False,
     )  # fmt: skip
     drawn = render_models.draw_facts("a/b", facts, HOSTILE)
     found = [Found(HOSTILE, HOSTILE, 1, HOSTILE, True, True)]
