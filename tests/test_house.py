@@ -142,7 +142,6 @@ def test_every_package_says_what_it_is_for() -> None:
     assert not wrong
 
 
-@pytest.mark.xfail(strict=True, reason="progress and steps do")
 def test_no_two_modules_import_each_other() -> None:
     known = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in modules()}
     below = {name: set(known) & parts_of(path) for name, path in known.items()}

@@ -92,7 +92,7 @@ class Work:
     def _train(self) -> dict[str, Any]:
         with queue.lock():  # a name or notes may be written at this moment
             self.run.sweep()
-        checkpoints.put_back(self.run)
+        checkpoints.undo_half_replaced(self.run)
         kept = checkpoints.newest(self.run)
         self.run.rewind(kept.values["step"] if kept else 0)
         self.run.append(TrainEvent("status", message="Starting"))

@@ -1,4 +1,4 @@
-"""What of a model is trained, and how its plain weights are got back: LoRA, freezing, dropout."""
+"""A model made ready for training: its head, LoRA, freezing, dropout; and its plain weights afterwards."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from bertspace import hardware
 from bertspace.errors import ConfigError
+from bertspace.models.loading import load_model
+from bertspace.models.sources import Located
 from bertspace.schema import TrainConfig
-from bertspace.tasks import TASKS
+from bertspace.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
 # On a CPU the backward pass of torch's fused attention took 24 % of a step at 128 tokens, plain products 6 %.
 # They keep (B, heads, T, T) for every layer: with more tokens than this the memory is not worth the time.
 LONGEST_PLAIN = 256
+
+
+def load_for_training(located: Located, task: Task, label_names: tuple[str, ...]) -> PreTrainedModel:
+    """The model with the task's head: the checkpoint's own where it fits, else a new one."""
+    if not task.has_labels:
+        return load_model(located, task.name, new_head=True)
+    names = dict(enumerate(label_names))
+    return load_model(
+        located,
+        task.name,
+        new_head=True,
+        num_labels=len(names),
+        id2label=names,
+        label2id={name: number for number, name in names.items()},
+        problem_type="single_label_classification",
+    )
 
 
 def prepare(model: PreTrainedModel, config: TrainConfig) -> None:

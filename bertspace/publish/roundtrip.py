@@ -12,12 +12,11 @@ from typing import Any
 from bertspace import models
 from bertspace.errors import BertspaceError, Cancelled, HubError, without_paths
 from bertspace.hub import pulled_fresh as pulled_again
-from bertspace.models import apart
+from bertspace.models import apart, tuning
 from bertspace.models.inference import checked_answers, predict_by, texts_at_once
 from bertspace.publish.run_facts import RunFacts
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS, Answer
-from bertspace.training.session import load_for_training
 
 _log = logging.getLogger(__name__)
 ROWS, LONGEST = 20, 2000  # of at most so many characters
@@ -118,7 +117,7 @@ def adapted_answers(
     import torch
     from peft import PeftModel
 
-    model = load_for_training(located, TASKS[task], tuple(labels))
+    model = tuning.load_for_training(located, TASKS[task], tuple(labels))
     with models.quiet():
         model = PeftModel.from_pretrained(model, adapter).merge_and_unload().eval()
     tokenizer = models.load_tokenizer(models.Located.from_dict(own))

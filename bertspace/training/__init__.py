@@ -1,6 +1,6 @@
-"""The training loop, its checkpoints, and how long a run will take."""
+"""The training loop, its checkpoints, and forecasts of how long a run will take."""
 
 from bertspace.training.loop import train
-from bertspace.training.session import open_session
+from bertspace.training.training import open_training
 
-__all__ = ["checkpoints", "forecast", "open_session", "session", "train"]
+__all__ = ["checkpoints", "forecast", "open_training", "train"]

@@ -1,4 +1,4 @@
-"""What there was before step 1: the model's own perplexity, or the majority class and a probe."""
+"""Score the untuned base: perplexity, or majority class and linear probe."""
 
 from __future__ import annotations
 
@@ -9,63 +9,62 @@ from bertspace.errors import DataError
 from bertspace.files import whole_file
 from bertspace.models.evaluation import write_tables
 from bertspace.models.probe import MOST_ROWS, Probe, answers, mean_pooled
-from bertspace.runs import Run
 from bertspace.tasks import Rows
+from bertspace.training.training import Training
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from bertspace.training.session import Session
+    Tables = dict[str, dict[str, np.ndarray]]
 
 
-def score_base(session: Session, run: Run) -> dict[str, Any]:
-    """What there was before step 1: the model's own perplexity, or the majority class and a probe.
+def score_base(training: Training) -> dict[str, Any]:
+    """What the base scores on the held-out rows, by split, and in which way it was scored ("kind").
 
-    Leaves base.parquet, its answer to every held-out row, and of a classification probe.safetensors.
+    Leaves base.parquet, its answers to these rows, and with a probe probe.safetensors.
     """
-    held_out: list[str] = [name for name in ("validation", "test") if name in session.rows]
-    session.model.to(session.accelerator.device)
-    if session.task.baseline == "model":
-        base: dict[str, Any] = {"kind": "model"}
-        tables = {name: session.evaluate(name) for name in held_out}
-    elif session.task.baseline == "probe":
-        base, tables = _probed(session, run, held_out)
-    elif session.task.baseline == "none":
-        base, tables = {"kind": "none"}, {}
-    else:
-        raise ValueError(session.task.baseline)
-    if tables and session.accelerator.is_main_process:
-        write_tables(tables, run.path / "base.parquet")
-    return base | {name: session.task.score(table) for name, table in tables.items()}
+    splits = [name for name in ("validation", "test") if name in training.rows]
+    training.model.to(training.accelerator.device)
+    base, tables = _scored(training, splits)
+    if tables and training.accelerator.is_main_process:
+        write_tables(tables, training.run.path / "base.parquet")
+    return base | {name: training.task.score(table) for name, table in tables.items()}
 
 
-def _probed(
-    session: Session, run: Run, held_out: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, dict[str, np.ndarray]]]:
-    """What is to be said of the probe and of the majority class, and the probe's table of each split."""
+def _scored(training: Training, splits: Sequence[str]) -> tuple[dict[str, Any], Tables]:
+    if training.task.baseline == "probe":
+        return _probed(training, splits)
+    if training.task.baseline == "model":
+        return {"kind": "model"}, {name: training.evaluate(name) for name in splits}
+    if training.task.baseline == "none":
+        return {"kind": "none"}, {}
+    raise ValueError(f"unknown baseline {training.task.baseline!r}")
+
+
+def _probed(training: Training, splits: Sequence[str]) -> tuple[dict[str, Any], Tables]:
+    """The majority class's scores and how many rows the probe was fitted on; the probe's answers by split."""
     import numpy as np
 
-    random = np.random.default_rng(session.config.seed)
-    labels = _labels(session.rows["train"])
+    random = np.random.default_rng(training.config.seed)
+    labels = _labels(training.rows["train"])
     chosen = np.sort(random.permutation(len(labels))[:MOST_ROWS])
-    names = session.splits.label_names
-    features = _features(session, _take(session.rows["train"], chosen))
-    probe = Probe.fit(features, labels[chosen], len(names))
-    if session.accelerator.is_main_process:
-        with whole_file(run.path / "probe.safetensors") as path:
+    count = len(training.splits.label_names)
+    probe = Probe.fit(_features(training, _take(training.rows["train"], chosen)), labels[chosen], count)
+    if training.accelerator.is_main_process:
+        with whole_file(training.run.path / "probe.safetensors") as path:
             probe.save(path)
     tables, majority = {}, {}
-    for name in held_out:
-        truth = _labels(session.rows[name])
-        tables[name] = answers(probe.probabilities(_features(session, session.rows[name])), truth)
-        always = np.eye(len(names))[np.full(len(truth), np.bincount(labels).argmax())]
-        scores = session.task.score(answers(always, truth))
+    for name in splits:
+        truth = _labels(training.rows[name])
+        tables[name] = answers(probe.probabilities(_features(training, training.rows[name])), truth)
+        always = np.eye(count)[np.full(len(truth), np.bincount(labels).argmax())]
+        scores = training.task.score(answers(always, truth))
         majority[name] = {metric: value for metric, value in scores.items() if metric != "loss"}
     return {"kind": "probe", "probe_rows": len(chosen), "majority": majority}, tables
 
 
-def _features(session: Session, rows: Rows) -> np.ndarray:
-    return session.collect(lambda model, batch: {"features": mean_pooled(model, batch)}, rows)["features"]
+def _features(training: Training, rows: Rows) -> np.ndarray:
+    return training.collect(lambda model, batch: {"features": mean_pooled(model, batch)}, rows)["features"]
 
 
 def _take(rows: Rows, numbers: np.ndarray) -> Rows:

@@ -1,6 +1,6 @@
-"""What a training goes on from, exactly: one safetensors file and one JSON, written beside and renamed.
+"""What a training is resumed from, bit for bit: one safetensors file and one JSON, renamed into place.
 
-Not Accelerate's save_state, which overwrites in place, unpickles, and does not hold what is needed here.
+Not Accelerate's save_state, which overwrites in place, unpickles, and lacks part of what is needed here.
 Saved between optimizer steps only, so that there are no gradients to keep.
 """
 
@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,62 +18,55 @@ from typing import TYPE_CHECKING, Any
 
 from bertspace import words
 from bertspace.errors import RunError, TrainingError
+from bertspace.models.batching import epoch_batches
 from bertspace.runs import Run, stored_bytes
 from bertspace.training import sharding
+from bertspace.training.training import Training
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from accelerate import Accelerator
     from torch import nn
 
-KEPT = 2
-APART = 30.0  # seconds between two of a run whose bytes are bounded
+MAX_CHECKPOINTS = 2
+MIN_SECONDS_APART = 30.0  # between two checkpoints of a run with a storage limit
 TENSORS, VALUES = "state.safetensors", "state.json"
 OLD = ".old.tmp"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint as it lies on disk. values: what the loop gave, and RNG states and rates of our own."""
+    """One checkpoint on disk. values: progress, best epoch, random states, rates; all but the tensors."""
 
     folder: Path
     values: dict[str, Any]
 
-    def tensors(self) -> dict[str, torch.Tensor]:
-        from safetensors.torch import load_file
 
-        return load_file(self.folder / TENSORS)
-
-
-def save(
-    run: Run,
-    step: int,
-    values: dict[str, Any],
-    table: dict[str, np.ndarray],
-    model: nn.Module,
-    optimizer: Any,
-    scheduler: Any,
-    accelerator: Accelerator,
-) -> None:
+def save(training: Training) -> None:
     """Write checkpoints/step-…, whole or not at all, and remove all but the newest two.
 
-    values: the loop's own, as JSON keeps them. table: the best epoch's. model: unwrapped. Every process has
-    to call it, for its RNG state; one writes. Raises TrainingError where the model is no longer finite.
+    All processes have to call it, for their random states and parts of the weights; one writes. Raises
+    TrainingError where the weights are no longer finite.
     """
-    import torch
     from accelerate.utils import gather_object
 
+    accelerator = training.accelerator
     states = [_rng_state()]
     states = gather_object(states) if accelerator.num_processes > 1 else states
     tensors = {}
-    for name, tensor in _state(model, optimizer):
-        whole = sharding.whole(tensor)  # of all processes together where they share the weights
+    for name, tensor in _state(training):
+        whole = sharding.whole(tensor)
         if accelerator.is_main_process:
             tensors[name] = whole
-    if not accelerator.is_main_process:
-        return
-    if not _fits(run, sum(each.nbytes for each in tensors.values())):
+    if accelerator.is_main_process:
+        _write(training, tensors, states)
+    training.progress.saved_at = time.monotonic()
+
+
+def _write(training: Training, tensors: dict[str, torch.Tensor], states: list[dict[str, Any]]) -> None:
+    import torch
+
+    run, step, best = training.run, training.progress.step, training.best
+    if not _make_room(run, sum(each.nbytes for each in tensors.values())):
         print("No checkpoint: there is no room for it in what your runs may take.", flush=True)
         return
     if not all(bool(torch.isfinite(each).all()) for each in tensors.values()):
@@ -80,46 +74,57 @@ def save(
             f"The weights are no longer finite after step {step}.",
             hint="Try a lower learning rate, or precision fp32; the checkpoint before this step is kept.",
         )
-    tensors |= {f"table.{name}": torch.from_numpy(column.copy()) for name, column in table.items()}
-    own = {
+    tensors |= {f"table.{name}": torch.from_numpy(column.copy()) for name, column in best.table.items()}
+    values = {
+        "progress": training.progress.to_dict() | {"batch_size": training.config.batch_size},
+        "best": best.to_dict(),
         "step": step,
         "threads": torch.get_num_threads(),
         "rng": states,
-        "columns": list(table),
-        "rates": [group["lr"] for group in optimizer.param_groups],
-        "scheduler": {k: v for k, v in scheduler.state_dict().items() if k != "lr_lambdas"},
-        "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
+        "columns": list(best.table),
     }
-    _write_whole(run.path / "checkpoints" / f"step-{step:09d}", tensors, values | own)
-    clean(run, KEPT)
+    target = run.path / "checkpoints" / f"step-{step:09d}"
+    _write_whole(target, tensors, values | _schedule_state(training))
+    clean(run, MAX_CHECKPOINTS)
 
 
-def room(run: Run) -> int:
-    """Bytes that its owner's runs may take on disk, 0 for any: also where nobody wrote down a bound."""
+def _schedule_state(training: Training) -> dict[str, Any]:
+    """Learning rates, schedule and loss scale, as JSON stores them."""
+    scaler, scheduler = training.accelerator.scaler, training.scheduler.scheduler
+    return {
+        "rates": [group["lr"] for group in training.optimizer.optimizer.param_groups],
+        "scheduler": {key: value for key, value in scheduler.state_dict().items() if key != "lr_lambdas"},
+        "scaler": scaler.state_dict() if scaler is not None else None,
+    }
+
+
+def storage_limit(run: Run) -> int:
+    """Bytes that the runs of its owner may take on disk; 0 for no limit, or where none was written."""
     try:
         return run.written_state().stored_bytes
     except RunError:
         return 0
 
 
-def check_model(run: Run, model: nn.Module) -> None:
-    """Raises TrainingError where the model that is to come of the run would not fit into what it may take."""
-    size = sum(each.nbytes for each in model.state_dict().values())
-    if (most := room(run)) and stored_bytes(run) + size > most:
+def check_model_size(training: Training) -> None:
+    """Raises TrainingError where the trained model would not fit within the owner's storage limit."""
+    size = sum(each.nbytes for each in training.model.state_dict().values())
+    limit = storage_limit(training.run)
+    if limit and stored_bytes(training.run) + size > limit:
         raise TrainingError(
-            f"The model takes {words.size(size)}, and your runs may take {words.size(most)} together.",
+            f"The model takes {words.size(size)}, and your runs may take {words.size(limit)} together.",
             hint="Delete a run, or choose a smaller model.",
         )
 
 
-def _fits(run: Run, size: int) -> bool:
-    """Whether a checkpoint of so many bytes may be written; older ones, the last too, make room for it."""
-    most = room(run)
-    for kept in (KEPT, 1, 0):
-        if not most or stored_bytes(run) + size <= most:
+def _make_room(run: Run, size: int) -> bool:
+    """Remove old checkpoints, at worst all, until one of this size fits; whether it does."""
+    limit = storage_limit(run)
+    for keep in (MAX_CHECKPOINTS, 1, 0):
+        if not limit or stored_bytes(run) + size <= limit:
             return True
-        clean(run, kept)
-    return not most or stored_bytes(run) + size <= most
+        clean(run, keep)
+    return stored_bytes(run) + size <= limit
 
 
 def _write_whole(target: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
@@ -144,17 +149,17 @@ def _write_whole(target: Path, tensors: dict[str, torch.Tensor], values: dict[st
         raise
 
 
-def clean(run: Run, kept: int) -> None:
-    """Remove all but the newest checkpoints, and what a process that was killed had half written."""
+def clean(run: Run, keep: int) -> None:
+    """Remove all but the newest checkpoints, and what a killed process left half written."""
     folder = run.path / "checkpoints"
-    for path in (*run.checkpoints()[: -kept or None], *folder.glob(".*")):
+    for path in (*run.checkpoints()[: -keep or None], *folder.glob(".*")):
         shutil.rmtree(path, ignore_errors=True)
 
 
-def put_back(run: Run) -> None:
-    """Undo a writing that was killed between its renames: the checkpoint that was to be replaced is whole.
+def undo_half_replaced(run: Run) -> None:
+    """Rename a checkpoint back where a process was killed between moving it away and replacing it.
 
-    For the process that works on the run, and no other.
+    For the run's worker only.
     """
     for old in (run.path / "checkpoints").glob(f".step-*{OLD}"):
         target = old.with_name(old.name.removeprefix(".").removesuffix(OLD))
@@ -177,57 +182,75 @@ def newest(run: Run) -> Checkpoint | None:
     return None
 
 
-def restore(
-    kept: Checkpoint, model: nn.Module, optimizer: Any, scheduler: Any, accelerator: Accelerator
-) -> dict[str, np.ndarray]:
-    """Set all back to where the checkpoint was written, the RNG states last; the best epoch's table."""
+def restore(training: Training, checkpoint: Checkpoint) -> None:
+    """Set weights, optimizer, schedule and best epoch back to the checkpoint, the random states last."""
     import torch
+    from safetensors.torch import load_file
 
-    tensors = kept.tensors()
-    _set_state(model, optimizer, tensors)
-    for group, rate in zip(optimizer.param_groups, kept.values["rates"], strict=True):
+    values, tensors = checkpoint.values, load_file(checkpoint.folder / TENSORS)
+    table = {name: tensors[f"table.{name}"].numpy() for name in values["columns"]}
+    training.best.restore(values["best"], table)
+    _set_state(training, tensors)
+    _set_schedule_state(training, values)
+    torch.set_num_threads(values["threads"])  # sums of another number of threads differ in the last bit
+    if (process := training.accelerator.process_index) < len(values["rng"]):
+        set_rng_state(values["rng"][process])
+    if training.progress.batches and training.progress.batch_size != training.config.batch_size:
+        _count_rows_instead(training)
+
+
+def _set_schedule_state(training: Training, values: dict[str, Any]) -> None:
+    scaler, scheduler = training.accelerator.scaler, training.scheduler.scheduler
+    groups = training.optimizer.optimizer.param_groups
+    for group, rate in zip(groups, values["rates"], strict=True):
         group["lr"] = rate
-    scheduler.load_state_dict(kept.values["scheduler"] | {"lr_lambdas": scheduler.state_dict()["lr_lambdas"]})
-    if accelerator.scaler is not None and kept.values["scaler"]:
-        accelerator.scaler.load_state_dict(kept.values["scaler"])
-    torch.set_num_threads(kept.values["threads"])  # sums of another number of threads differ in the last bit
-    states = kept.values["rng"]
-    if accelerator.process_index < len(states):
-        set_rng_state(states[accelerator.process_index])
-    return {name: tensors[f"table.{name}"].numpy() for name in kept.values["columns"]}
+    scheduler.load_state_dict(values["scheduler"] | {"lr_lambdas": scheduler.state_dict()["lr_lambdas"]})
+    if scaler is not None and values["scaler"]:
+        scaler.load_state_dict(values["scaler"])
 
 
-def _state(model: nn.Module, optimizer: Any) -> Iterator[tuple[str, torch.Tensor]]:
-    """The trained tensors and what AdamW keeps of each, by the parameters' names."""
+def _count_rows_instead(training: Training) -> None:
+    """Note the epoch's batches, which were of another size, as rows that the rest of it leaves out."""
+    progress, lengths = training.progress, training.rows["train"].lengths
+    done = epoch_batches(lengths, progress.batch_size, training.config.seed, progress.epoch, progress.seen)
+    rows = [int(row) for batch in done[: progress.batches] for row in batch]
+    progress.seen, progress.batches = [*progress.seen, *rows], 0
+
+
+def _state(training: Training) -> Iterator[tuple[str, torch.Tensor]]:
+    """The trained tensors and AdamW's state of each, by the parameters' names."""
     import torch
 
-    for name, parameter in _trained(model):
+    optimizer = training.optimizer.optimizer
+    for name, parameter in _trained(training):
         yield f"model.{name}", parameter.detach()
         for key, value in optimizer.state.get(parameter, {}).items():
             yield f"optimizer.{key}.{name}", torch.as_tensor(value)
 
 
-def _set_state(model: nn.Module, optimizer: Any, tensors: dict[str, torch.Tensor]) -> None:
+def _set_state(training: Training, tensors: dict[str, torch.Tensor]) -> None:
     import torch
 
     with torch.no_grad():
-        for name, parameter in _trained(model):
+        for name, parameter in _trained(training):
             sharding.fill(parameter, tensors[f"model.{name}"])
-            keys = ("exp_avg", "exp_avg_sq")
-            if (
-                step := tensors.get(f"optimizer.step.{name}")
-            ) is not None:  # else no batch has reached it yet
-                found = {key: tensors[f"optimizer.{key}.{name}"] for key in keys}
-                moments = {key: sharding.fill(torch.zeros_like(parameter), found[key]) for key in keys}
-                optimizer.state[parameter] = {"step": step.to(parameter.device), **moments}
+            step = tensors.get(f"optimizer.step.{name}")
+            if step is None:
+                continue  # no batch has reached it yet
+            state = {"step": step.to(parameter.device)}
+            for key in ("exp_avg", "exp_avg_sq"):
+                values = tensors[f"optimizer.{key}.{name}"]
+                state[key] = sharding.fill(torch.zeros_like(parameter), values)
+            training.optimizer.optimizer.state[parameter] = state
 
 
-def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+def _trained(training: Training) -> Iterator[tuple[str, nn.Parameter]]:
+    model = training.accelerator.unwrap_model(training.model)
     return ((name, each) for name, each in model.named_parameters() if each.requires_grad)
 
 
 def _rng_state() -> dict[str, Any]:
-    """Where this process's generators are, as JSON keeps it."""
+    """The states of this process's random generators, as JSON stores them."""
     import numpy as np
     import torch
 
@@ -247,8 +270,8 @@ def set_rng_state(state: dict[str, Any]) -> None:
     import numpy as np
     import torch
 
-    def tensor(written: str) -> torch.Tensor:
-        return torch.from_numpy(np.frombuffer(bytes.fromhex(written), dtype=np.uint8).copy())
+    def tensor(text: str) -> torch.Tensor:
+        return torch.from_numpy(np.frombuffer(bytes.fromhex(text), dtype=np.uint8).copy())
 
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))

@@ -1,38 +1,56 @@
-"""A model whose weights are spread over the processes (FSDP2): spread, and got back whole.
+"""A model whose weights are spread over the processes (FSDP2): spread, and brought together again.
 
-What gets tensors back whole is computed by all processes together.
+Bringing a tensor together needs all processes.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bertspace.errors import ConfigError
 from bertspace.models.tuning import encoder_layers
 
 if TYPE_CHECKING:
     import torch
+    from accelerate import Accelerator
     from accelerate.utils import FullyShardedDataParallelPlugin
     from transformers import PreTrainedModel
 
 
-def shard(model: PreTrainedModel, asked: FullyShardedDataParallelPlugin) -> None:
+def check_launcher(accelerator: Accelerator) -> None:
+    """Raises ConfigError where the launcher shares the weights in a way that is not supported here."""
+    kind = accelerator.distributed_type.value
+    if kind in ("DEEPSPEED", "MEGATRON_LM") or (kind == "FSDP" and not accelerator.is_fsdp2):
+        raise ConfigError(
+            f"The launcher spreads the weights by {'FSDP version 1' if kind == 'FSDP' else kind}.",
+            hint="Choose FSDP with fsdp_version: 2 in its config, which does the same; fsdp_offload_params: "
+            "true keeps weights, gradients and the optimizer off the GPU.",
+        )
+    if accelerator.is_fsdp2 and accelerator.state.fsdp_plugin.activation_checkpointing:
+        raise ConfigError(
+            "The launcher asks for activation checkpointing, which is not offered here.",
+            hint="Leave fsdp_activation_checkpointing out of its config; a smaller batch_size with "
+            "gradient_accumulation takes less memory too.",
+        )
+
+
+def shard(model: PreTrainedModel, plugin: FullyShardedDataParallelPlugin) -> None:
     """Spread the weights, in place: those of an encoder layer are brought together while it computes.
 
-    asked: what the launcher's config says of it. Precision stays autocast's, as everywhere. Not left to
-    Accelerate (1.15), which groups BERT's embeddings and masked-LM head so that weights tied to each other
-    come apart, and torch refuses that.
+    plugin: the launcher's settings. Precision stays autocast's, as everywhere. Not left to Accelerate (1.15),
+    which groups BERT's embeddings and masked-LM head so that tied weights come apart, and torch refuses that.
     """
     from torch.distributed.fsdp import fully_shard
 
     for module in (*encoder_layers(model), model):
         fully_shard(
-            module, reshard_after_forward=asked.reshard_after_forward, offload_policy=asked.cpu_offload
+            module, reshard_after_forward=plugin.reshard_after_forward, offload_policy=plugin.cpu_offload
         )
-    asked.auto_wrap_policy = None  # done
+    plugin.auto_wrap_policy = None  # done
 
 
-def let_go(model: PreTrainedModel) -> None:
-    """Let each process hold its part alone again, which by itself only a backward pass sees to."""
+def reshard(model: PreTrainedModel) -> None:
+    """Let each process hold its part alone again; by itself only a backward pass does that."""
     from torch.distributed.fsdp import FSDPModule
 
     for module in model.modules():
@@ -41,7 +59,7 @@ def let_go(model: PreTrainedModel) -> None:
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor; of one whose parts lie in several processes all of it, in the host's memory."""
+    """The tensor; one that is spread over the processes is brought together in the host's memory."""
     from torch.distributed.tensor import DTensor
 
     return tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor

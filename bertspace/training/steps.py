@@ -1,13 +1,12 @@
-"""The steps of an epoch: batches, optimizer and schedule, and what others ask for between two steps."""
+"""The optimizer steps of an epoch, and the requests and checkpoints between two of them."""
 
 from __future__ import annotations
 
 import copy
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,190 +15,171 @@ from bertspace import hardware
 from bertspace.errors import TrainingError
 from bertspace.models import tuning
 from bertspace.models.batching import EpochBatches, Keys
-from bertspace.runs import Run
-from bertspace.schema import TrainConfig, TrainEvent
+from bertspace.schema import TrainEvent
 from bertspace.training import checkpoints, sharding
-from bertspace.training.session import Session
+from bertspace.training.training import Training
 
 if TYPE_CHECKING:
     import torch
     from accelerate import Accelerator
-    from torch.utils.data import DataLoader
-
-    from bertspace.training.progress import Progress
 
 Batch = dict[str, Any]  # tensors by name, and how much there is of it
 
 STOP, PAUSE = "stop", "pause"
-NAMED_ROWS = 8  # rows that are named where a loss is not finite
+MAX_NAMED_ROWS = 8  # in the message on a loss that is not finite
 
 
-@dataclass
-class Plan:
-    loader: DataLoader
-    sampler: EpochBatches
-    optimizer: Any
-    scheduler: Any
-    steps_an_epoch: int
-    total_steps: int
-
-    def left(self, progress: Progress) -> int:
-        """Batches of this epoch that are still to be trained on."""
-        self.sampler.begin_at(progress.epoch, progress.batches, progress.seen)
-        return len(self.sampler)
-
-
-def plan_steps(session: Session) -> Plan:
-    """Batches, optimizer and schedule, prepared by Accelerate.
+def prepare(training: Training) -> None:
+    """Make the training's batches, optimizer and schedule, prepared by Accelerate.
 
     Not the loader: for several processes Accelerate would drop batches of another size than the others, and
     repeat rows; here each process takes its part of every batch.
     """
     import torch
-    from accelerate.data_loader import DataLoaderShard
     from transformers import get_scheduler
 
-    config, rows, accelerator = session.config, session.rows["train"], session.accelerator
-    sampler = EpochBatches(rows.lengths, config.batch_size, config.seed)
-    loader = DataLoaderShard(
-        Keys(len(rows)),
-        device=accelerator.device,
-        batch_sampler=sampler,
-        collate_fn=partial(_collate, session=session),
-        generator=torch.Generator(),  # else its iter() draws from the global one and shifts the dropout masks
-    )
-    if session.sharded:
-        session.outline = copy.deepcopy(session.model).to("meta")
-        sharding.shard(session.model, accelerator.state.fsdp_plugin)
-    groups = tuning.parameter_groups(session.model, config.weight_decay)
+    config, accelerator = training.config, training.accelerator
+    _make_loader(training)
+    if training.sharded:
+        training.outline = copy.deepcopy(training.model).to("meta")
+        sharding.shard(training.model, accelerator.state.fsdp_plugin)
+    groups = tuning.parameter_groups(training.model, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=hardware.device() != "mps")
-    session.model, optimizer = accelerator.prepare(session.model, optimizer)
-    steps, total = config.steps_an_epoch(len(sampler)), config.total_steps(len(sampler))
+    training.model, training.optimizer = accelerator.prepare(training.model, optimizer)
     scheduler = get_scheduler(
         config.schedule,
-        optimizer,
-        num_warmup_steps=math.ceil(total * config.warmup_ratio),
-        num_training_steps=total,
+        training.optimizer,
+        num_warmup_steps=math.ceil(training.total_steps * config.warmup_ratio),
+        num_training_steps=training.total_steps,
     )
-    return Plan(loader, sampler, optimizer, accelerator.prepare(scheduler), steps, total)
+    training.scheduler = accelerator.prepare(scheduler)
 
 
-def _collate(keys: list[tuple[int, int]], session: Session) -> dict[str, Any]:
+def _make_loader(training: Training) -> None:
+    import torch
+    from accelerate.data_loader import DataLoaderShard
+
+    config, rows = training.config, training.rows["train"]
+    training.sampler = EpochBatches(rows.lengths, config.batch_size, config.seed)
+    training.loader = DataLoaderShard(
+        Keys(len(rows)),
+        device=training.accelerator.device,
+        batch_sampler=training.sampler,
+        collate_fn=partial(_collate, training=training),
+        generator=torch.Generator(),  # else its iter() draws from the global one and shifts the dropout masks
+    )
+
+
+def _collate(keys: list[tuple[int, int]], training: Training) -> Batch:
     """This process's part of a batch, and how much there is of it: rows, or masked tokens."""
-    world = session.accelerator
+    world = training.accelerator
     mine = keys[world.process_index :: world.num_processes]
     # A batch of fewer rows than processes: the others compute along on one that counts nothing.
-    batch: dict[str, Any] = session.task.collate(
-        mine or keys[:1], session.rows["train"], session.tokenizer, session.config
+    batch: Batch = training.task.collate(
+        mine or keys[:1], training.rows["train"], training.tokenizer, training.config
     )
     # Counted here, before the batch goes to a device that would have to be waited for.
-    counted = {
-        "weight": session.task.weight(batch) if mine else 0,
-        "tokens": int(batch["attention_mask"].sum()),
-    }
-    return batch | counted
+    weight = training.task.weight(batch) if mine else 0
+    return batch | {"weight": weight, "tokens": int(batch["attention_mask"].sum())}
 
 
-def steps(
-    session: Session,
-    plan: Plan,
-    progress: Progress,
-    run: Run,
-    clock: Callable[[], float],
-    deadline: float | None,
-    keep: Callable[[], None],
-) -> Generator[TrainEvent, None, str]:
-    """The epoch's steps from where it is; what was asked for: "", or STOP or PAUSE.
+def batches_left(training: Training) -> int:
+    """Set the sampler to the first batch that is still to come; how many of this epoch there are."""
+    progress = training.progress
+    training.sampler.begin_at(progress.epoch, progress.batches, progress.seen)
+    return len(training.sampler)
 
-    keep: writes a checkpoint.
-    """
-    config, accelerator = session.config, session.accelerator
-    session.model.train()
-    plan.sampler.begin_at(progress.epoch, progress.batches, progress.seen)
-    if progress.step >= plan.total_steps or not len(plan.sampler):
+
+def steps(training: Training, deadline: float | None) -> Generator[TrainEvent, None, str]:
+    """Take the steps that the epoch has left; what was requested: "", STOP or PAUSE."""
+    progress, scheduler = training.progress, training.scheduler
+    training.model.train()
+    if training.all_steps_done or not batches_left(training):
         return ""  # a checkpoint at the epoch's last step
-    mark = time.monotonic()
-    for batches in _of_a_step(plan.loader, config.gradient_accumulation):
-        rate = plan.scheduler.get_last_lr()[0]  # of this step: behind it stands the next one's
-        loss = _take_step(batches, session, plan, progress)
-        progress.trained_seconds += time.monotonic() - mark
-        yield TrainEvent(
+    begin = time.monotonic()
+    for batches in _of_a_step(training.loader, training.config.gradient_accumulation):
+        rate = scheduler.get_last_lr()[0]  # of this step: after it, it is the next one's
+        loss = _take_step(batches, training)
+        progress.trained_seconds += time.monotonic() - begin
+        yield training.event(
             "step",
-            progress.step,
-            plan.total_steps,
-            epoch=round(progress.step / plan.steps_an_epoch, 4),
-            seconds=clock(),
+            epoch=training.epoch,
             loss=loss,
             learning_rate=rate,
             examples=progress.examples,
             tokens=progress.tokens,
         )
-        # After the event, so that whoever goes on from here finds the step written down.
-        asked, due = _requests(accelerator, config, run, progress, deadline)
-        if asked or due:
-            keep()
-        if asked or progress.step >= plan.total_steps:
-            return asked
-        mark = time.monotonic()
+        # After the event, so that whoever resumes from here finds the step written down.
+        request, due = _requests(training, deadline)
+        if request or due:
+            checkpoints.save(training)
+        if request or training.all_steps_done:
+            return request
+        begin = time.monotonic()
     return ""
 
 
 def _of_a_step(loader: Iterable[Batch], count: int) -> Iterator[list[Batch]]:
     """The loader's batches, so many at a time; at the epoch's end those that are left."""
     batches = iter(loader)
-    while found := list(islice(batches, count)):
-        yield found
+    while of_a_step := list(islice(batches, count)):
+        yield of_a_step
 
 
-def _take_step(batches: list[Batch], session: Session, plan: Plan, progress: Progress) -> float:
-    """The mean cross-entropy over all rows (or masked tokens) of the batches, after the step.
+def _take_step(batches: list[Batch], training: Training) -> float:
+    """Take one optimizer step; the mean cross-entropy over all rows (or masked tokens) of its batches.
 
-    Label smoothing is left out of it, and not of what the step goes by. A row counts the same in whichever
-    batch and process it lies. Raises TrainingError for a loss that is not finite, before anything is changed
-    by it.
+    The returned loss leaves label smoothing out, the gradients do not. A row counts the same in whichever
+    batch and process it lies. Raises TrainingError for a loss that is not finite, before any weight changes.
     """
-    config, accelerator, model = session.config, session.accelerator, session.model
-    rows, tokens, weight, shares = _counts(accelerator, batches)
-    told = 0.0
-    for batch, share in zip(batches, shares, strict=True):
-        # The processes' gradients are brought together once a step.
-        with nullcontext() if batch is batches[-1] else accelerator.no_sync(model):
-            with accelerator.autocast():
-                loss, plain = session.task.loss(model, batch, config.label_smoothing)
-            accelerator.backward(loss if share == 1 else loss * share)
-        goal, value = _means(accelerator, [loss.detach() * share, plain * share])
-        if not math.isfinite(goal + value):
-            raise _not_finite(goal + value, progress.step + 1, batch)
-        told += value
-    if config.max_grad_norm:
-        accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-    plan.optimizer.step()
-    plan.scheduler.step()
-    plan.optimizer.zero_grad()
+    progress = training.progress
+    rows, tokens, weight, shares = _counts(training.accelerator, batches)
+    loss = _accumulate_gradients(batches, shares, training)
+    if max_norm := training.config.max_grad_norm:
+        training.accelerator.clip_grad_norm_(training.model.parameters(), max_norm)
+    training.optimizer.step()
+    training.scheduler.step()
+    training.optimizer.zero_grad()
     progress.step += 1
     progress.batches += len(batches)
     progress.examples += rows
     progress.tokens += tokens
-    progress.count_loss(told, weight, plan.total_steps)
-    return told
+    progress.count_loss(loss, weight, training.total_steps)
+    return loss
+
+
+def _accumulate_gradients(batches: list[Batch], shares: list[float], training: Training) -> float:
+    """Add up the batches' gradients, each weighted by its share; the mean cross-entropy of all."""
+    accelerator, model = training.accelerator, training.model
+    total = 0.0
+    for batch, share in zip(batches, shares, strict=True):
+        # The processes' gradients are brought together once a step.
+        with nullcontext() if batch is batches[-1] else accelerator.no_sync(model):
+            with accelerator.autocast():
+                loss, plain = training.task.loss(model, batch, training.config.label_smoothing)
+            accelerator.backward(loss if share == 1 else loss * share)
+        smoothed, value = _means(accelerator, [loss.detach() * share, plain * share])
+        if not math.isfinite(smoothed + value):
+            raise _not_finite(smoothed + value, training.progress.step + 1, batch)
+        total += value
+    return total
 
 
 def _counts(accelerator: Accelerator, batches: list[Batch]) -> tuple[int, int, int, list[float]]:
-    """Rows, tokens and rows (or masked tokens) that the loss is of in a step, in all processes; and what each
-    batch's mean loss is to be multiplied by.
+    """Rows, tokens and loss weight (rows, or masked tokens) of a step in all processes; each batch's share.
 
     Gradients of batches are added up and those of processes averaged, however many rows or masks each has:
-    weighted so, any number of either trains as one batch in one process.
+    with each batch's mean loss multiplied by its share, any number of batches and processes trains as one.
     """
     counts = [(len(batch["rows"]), batch["tokens"]) if batch["weight"] else (0, 0) for batch in batches]
     weights = [batch["weight"] for batch in batches]
-    own = [*map(sum, zip(*counts, strict=True)), sum(weights)]
+    sums = [*map(sum, zip(*counts, strict=True)), sum(weights)]
     if accelerator.num_processes > 1:
         import torch
 
-        mine = torch.tensor(own, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
-        own = accelerator.reduce(mine.to(accelerator.device), "sum").tolist()
-    rows, tokens, whole = own
+        mine = torch.tensor(sums, dtype=torch.float64 if accelerator.device.type != "mps" else torch.float32)
+        sums = accelerator.reduce(mine.to(accelerator.device), "sum").tolist()
+    rows, tokens, whole = sums
     return int(rows), int(tokens), int(whole), [each * accelerator.num_processes / whole for each in weights]
 
 
@@ -207,23 +187,17 @@ def _means(accelerator: Accelerator, values: list[torch.Tensor]) -> list[float]:
     """Each value's mean over the processes."""
     import torch
 
-    together = torch.stack(values)
-    together = accelerator.reduce(together, "mean") if accelerator.num_processes > 1 else together
-    found: list[float] = together.tolist()
-    return found
+    stacked = torch.stack(values)
+    stacked = accelerator.reduce(stacked, "mean") if accelerator.num_processes > 1 else stacked
+    means: list[float] = stacked.tolist()
+    return means
 
 
-def _requests(
-    accelerator: Accelerator, config: TrainConfig, run: Run, progress: Progress, deadline: float | None
-) -> tuple[str, bool]:
-    """What others ask of the run, and whether a checkpoint is due; the main process looks for all."""
-    now = time.monotonic()
-    minutes = config.checkpoint_minutes
-    due = bool(config.checkpoint_steps and progress.step % config.checkpoint_steps == 0)
-    due = due or bool(minutes and now - progress.saved_at >= 60 * minutes)
-    due = due and (now - progress.saved_at >= checkpoints.APART or not checkpoints.room(run))
-    stop = run.stop_requested() or (deadline is not None and now >= deadline)
-    flags = (stop, not stop and run.pause_requested(), due)
+def _requests(training: Training, deadline: float | None) -> tuple[str, bool]:
+    """STOP, PAUSE or "", and whether a checkpoint is due; the main process decides for all."""
+    accelerator, run = training.accelerator, training.run
+    stop = run.stop_requested() or (deadline is not None and time.monotonic() >= deadline)
+    flags = (stop, not stop and run.pause_requested(), _checkpoint_is_due(training))
     if accelerator.num_processes > 1:
         import torch
 
@@ -232,10 +206,20 @@ def _requests(
     return (STOP if flags[0] else PAUSE if flags[1] else ""), flags[2]
 
 
-def _not_finite(value: float, step: int, batch: dict[str, Any]) -> TrainingError:
+def _checkpoint_is_due(training: Training) -> bool:
+    config, progress = training.config, training.progress
+    since = time.monotonic() - progress.saved_at
+    by_steps = config.checkpoint_steps and progress.step % config.checkpoint_steps == 0
+    by_clock = config.checkpoint_minutes and since >= 60 * config.checkpoint_minutes
+    if not (by_steps or by_clock):
+        return False
+    return since >= checkpoints.MIN_SECONDS_APART or not checkpoints.storage_limit(training.run)
+
+
+def _not_finite(loss: float, step: int, batch: Batch) -> TrainingError:
     rows = sorted(batch["rows"].tolist())
-    named = ", ".join(map(str, rows[:NAMED_ROWS])) + (" …" if len(rows) > NAMED_ROWS else "")
+    named = ", ".join(map(str, rows[:MAX_NAMED_ROWS])) + (" …" if len(rows) > MAX_NAMED_ROWS else "")
     return TrainingError(
-        f"The loss is {value} at step {step}, on the training rows {named} (counted from 0).",
+        f"The loss is {loss} at step {step}, on the training rows {named} (counted from 0).",
         hint="Copy its settings into a new run with a lower learning rate, or with precision fp32.",
     )

@@ -114,7 +114,7 @@ def measure_apart(number: int, model: str) -> Outcome:
 
     config = configured(number, model)
     splits = data.load_splits(config)
-    page = forecast.before(config, splits, lengths_of(model, splits.train).tokens)
+    page = forecast.estimate(config, splits, lengths_of(model, splits.train).tokens)
     with tempfile.TemporaryDirectory() as home:
         environment = processes.child_environment(trains=True) | {
             "BERTSPACE_HOME": home,

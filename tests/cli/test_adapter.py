@@ -10,7 +10,7 @@ from bertspace import models
 from bertspace.cli import adapter
 from bertspace.errors import DataError
 from bertspace.jobs import engine
-from bertspace.models import loading, sources
+from bertspace.models import loading, sources, tuning
 from bertspace.schema import TrainConfig
 
 pytestmark = pytest.mark.slow
@@ -126,7 +126,6 @@ def test_training_anew_starts_from_the_encoder_and_not_from_the_adapter_that_is_
     from safetensors.torch import save_file
 
     from bertspace.tasks import TASKS
-    from bertspace.training import session
 
     base, tuned = changed_by_lora(tiny_bert, rank=3)
     save_file(adapter.difference(base, tuned, rank=3), tmp_path / "adapter.safetensors")
@@ -138,7 +137,7 @@ def test_training_anew_starts_from_the_encoder_and_not_from_the_adapter_that_is_
         adapter.main(["texts.txt", "--output", str(tmp_path / "out")])
     located = models.locate(seen[0].model)
     assert located.path == tiny_bert
-    found = dict(session.load_for_training(located, TASKS["fill-mask"], ()).named_parameters())
+    found = dict(tuning.load_for_training(located, TASKS["fill-mask"], ()).named_parameters())
     name = "bert.encoder.layer.0.output.dense.weight"
     assert torch.equal(found[name], base[name])
 

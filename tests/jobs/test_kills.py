@@ -19,7 +19,7 @@ from bertspace.errors import RunError
 from bertspace.jobs import engine, queue, worker
 from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig, TrainEvent
-from bertspace.training import loop
+from bertspace.training import outcome
 from bertspace.ui.runs.view import run_lines
 from tests.benchmarks import kills
 from tests.support import until
@@ -164,7 +164,7 @@ def test_checkpoints_stay_until_the_result_is_written(
     run = made_run(tmp_path, TrainConfig(model=str(tiny_bert), epochs=1, checkpoint_steps=2, **FAST))
     run.write_state(RunState(status="running"))
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_outcome", die)
+        patch.setattr(outcome, "write", die)
         patch.setattr(worker, "_write_end", die)
         with pytest.raises(Dead):
             worker.Work(run).do()

@@ -18,7 +18,7 @@ from bertspace.hub.credentials import Credentials, using
 from bertspace.publish import Destination, RunFacts, pushing
 from bertspace.runs import Run
 from bertspace.schema import RunState
-from bertspace.training import session
+from bertspace.training import saved_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cache")]
 HEAVY = "model.safetensors"
@@ -416,7 +416,7 @@ def test_a_model_is_copied_whole_while_the_run_replaces_it(run: Run, tiny_bert: 
     def replace_it() -> None:
         while not over.is_set():
             shutil.copytree(run.path / "model", twin.path / ".model.new")
-            session._take_place(twin.path / ".model.new", model)
+            saved_model.replace_folder(model, twin.path / ".model.new")
             time.sleep(0.005)
 
     thread = threading.Thread(target=replace_it)
@@ -442,7 +442,7 @@ def test_a_model_that_is_half_removed_is_copied_again(run: Run, monkeypatch: pyt
             (model / HEAVY).unlink()
             real(model, adapter, folder)
             shutil.copytree(run.path / "model", twin.path / ".model.new")
-            session._take_place(twin.path / ".model.new", model)
+            saved_model.replace_folder(model, twin.path / ".model.new")
         elif len(seen) == 2:
             raise FileNotFoundError(2, "No such file or directory")
         else:

@@ -16,25 +16,25 @@ from bertspace.errors import ConfigError
 from bertspace.models import tuning
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
-from bertspace.training import forecast, pace
-from bertspace.training.forecast import Trial
-from bertspace.training.pace import Line, fitted
-from bertspace.training.session import Session, load_for_training, open_session
+from bertspace.training import forecast, pace, trial
+from bertspace.training.timing import BatchTime, fit
+from bertspace.training.training import Training, open_training
+from bertspace.training.trial import Trial
 from tests.support.training import FAST, SPLITS, TEXTS, made_run
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def opened(tiny_bert: Path, tmp_path: Path) -> Callable[..., Session]:
-    """A session as training opens one."""
+def opened(tiny_bert: Path, tmp_path: Path) -> Callable[..., Training]:
+    """A training as `train` opens one."""
 
-    def opening(**changes: Any) -> Session:
+    def opening(**changes: Any) -> Training:
         config = TrainConfig(model=str(tiny_bert), **FAST | changes)
         run = made_run(tmp_path / "run", config)
-        session = open_session(run.config(), run)
-        session.model = session.accelerator.prepare(session.model)
-        return session
+        training = open_training(run.config(), run)
+        training.model = training.accelerator.prepare(training.model)
+        return training
 
     return opening
 
@@ -71,31 +71,31 @@ def chances() -> tuple[Any, ...]:
     ids=["classification", "fill-mask", "lora"],
 )
 def test_a_trial_leaves_weights_gradients_mode_and_chance_as_they_were(
-    opened: Callable[..., Session], changes: dict[str, Any]
+    opened: Callable[..., Training], changes: dict[str, Any]
 ) -> None:
-    session = opened(**changes)
-    before = {name: value.clone() for name, value in session.model.state_dict().items()}
+    training = opened(**changes)
+    before = {name: value.clone() for name, value in training.model.state_dict().items()}
     states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
     expected = chances()
     random.setstate(states[0])
     np.random.set_state(states[1])
     torch.random.set_rng_state(states[2])
-    trial = forecast.tried(session)
+    found = trial.run(training)
     assert chances() == expected
-    assert all(torch.equal(value, before[name]) for name, value in session.model.state_dict().items())
-    assert all(parameter.grad is None for parameter in session.model.parameters())
-    assert not session.model.training
-    assert trial.training.a_token > 0 or trial.training.fixed > 0
-    assert trial.update_seconds > 0
+    assert all(torch.equal(value, before[name]) for name, value in training.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in training.model.parameters())
+    assert not training.model.training
+    assert found.training.per_token > 0 or found.training.fixed > 0
+    assert found.update_seconds > 0
 
 
 def test_the_longest_batch_is_tried_first(
-    opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., Training], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = opened()
-    seen = Seen(session.task, monkeypatch)
-    forecast.tried(session)
-    assert seen.shapes[0] == (8, session.rows["train"].lengths.max())
+    training = opened()
+    seen = Seen(training.task, monkeypatch)
+    trial.run(training)
+    assert seen.shapes[0] == (8, training.rows["train"].lengths.max())
     assert max(seen.shapes, key=np.prod) == seen.shapes[0]
 
 
@@ -109,61 +109,63 @@ def test_the_longest_batch_is_tried_first(
     ids=["cuda", "cpu", "python"],
 )
 def test_a_memory_error_passes_through_and_still_nothing_is_left(
-    opened: Callable[..., Session], monkeypatch: pytest.MonkeyPatch, error: Exception
+    opened: Callable[..., Training], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    session = opened()
+    training = opened()
 
     def failing(*_: Any) -> None:
         torch.rand(1)
         raise error
 
-    monkeypatch.setattr(session.task, "loss", failing, raising=False)
+    monkeypatch.setattr(training.task, "loss", failing, raising=False)
     state = torch.random.get_rng_state()
     with pytest.raises(type(error)) as caught:
-        forecast.tried(session)
+        trial.run(training)
     assert caught.value is error
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert not session.model.training
+    assert not training.model.training
 
 
 # Its forecast
 
-TRIAL = Trial(Line(0.5, 0.001), Line(0.25, 0.0), 2.0, 10**12)
+TRIAL = Trial(BatchTime(0.5, 0.001), BatchTime(0.25, 0.0), 2.0, 10**12)
 
 
-def test_the_seconds_are_those_of_all_steps_scorings_and_savings(opened: Callable[..., Session]) -> None:
-    session = opened(epochs=2, gradient_accumulation=2)
-    lengths = session.rows["train"].lengths
-    made = forecast.epoch_batches(lengths, 8, session.config.seed, 1)
+def test_the_seconds_are_those_of_all_steps_scorings_and_savings(opened: Callable[..., Training]) -> None:
+    training = opened(epochs=2, gradient_accumulation=2)
+    lengths = training.rows["train"].lengths
+    made = forecast.epoch_batches(lengths, 8, training.config.seed, 1)
     tokens = sum(len(rows) * lengths[rows].max() for rows in made)
-    _, values = tuning.trained_count(session.model)
-    training = 2 * (8 * 0.5 + tokens * 0.001) + 8 * 2.0  # 8 batches and 4 steps an epoch
+    _, values = tuning.trained_count(training.model)
+    stepping = 2 * (8 * 0.5 + tokens * 0.001) + 8 * 2.0  # 8 batches and 4 steps an epoch
     scoring = 2 * 3 * 0.25 + 2 * 0.25  # 21 validation rows twice, 13 test rows once
     saving = 2 * forecast.saving_seconds(values)
-    told = forecast.forecast(TRIAL, session, total_steps=8)
-    assert told.seconds == pytest.approx(training + scoring + saving)
+    told = trial.extrapolate(TRIAL, training)
+    assert told.seconds == pytest.approx(stepping + scoring + saving)
 
 
-def test_the_memory_has_the_optimizers_state_and_kept_gradients(opened: Callable[..., Session]) -> None:
-    session = opened()
-    trained, _ = tuning.trained_count(session.model)
-    assert forecast.forecast(TRIAL, session, 8).memory_bytes == 10**12 + 8 * trained
-    session.config = replace(session.config, gradient_accumulation=2)
-    assert forecast.forecast(TRIAL, session, 8).memory_bytes == 10**12 + 12 * trained
+def test_the_memory_has_the_optimizers_state_and_kept_gradients(opened: Callable[..., Training]) -> None:
+    training = opened()
+    trained, _ = tuning.trained_count(training.model)
+    assert trial.extrapolate(TRIAL, training).memory_bytes == 10**12 + 8 * trained
+    training.config = replace(training.config, gradient_accumulation=2)
+    assert trial.extrapolate(TRIAL, training).memory_bytes == 10**12 + 12 * trained
 
 
-def test_of_a_run_that_goes_on_the_rest_is_forecast(opened: Callable[..., Session]) -> None:
-    session = opened(epochs=4)
-    whole, half = (forecast.forecast(TRIAL, session, 32, done).seconds for done in (0, 16))
+def test_of_a_run_that_goes_on_the_rest_is_forecast(opened: Callable[..., Training]) -> None:
+    training = opened(epochs=4)
+    whole = trial.extrapolate(TRIAL, training).seconds
+    training.progress.step = 16
+    half = trial.extrapolate(TRIAL, training).seconds
     test_rows = 2 * 0.25
     assert half - test_rows == pytest.approx((whole - test_rows) / 2)
 
 
 def test_a_line_goes_through_its_points_and_has_no_part_below_0() -> None:
-    assert fitted([100, 200, 300], [1.5, 2.5, 3.5]) == Line(pytest.approx(0.5), pytest.approx(0.01))
-    assert fitted([100, 100], [1.0, 3.0]) == Line(0.0, pytest.approx(0.02))
-    assert fitted([100, 200], [1.0, 4.0]).fixed == 0.0
-    assert fitted([100, 200], [4.0, 1.0]).a_token > 0
+    assert fit([100, 200, 300], [1.5, 2.5, 3.5]) == BatchTime(pytest.approx(0.5), pytest.approx(0.01))
+    assert fit([100, 100], [1.0, 3.0]) == BatchTime(0.0, pytest.approx(0.02))
+    assert fit([100, 200], [1.0, 4.0]).fixed == 0.0
+    assert fit([100, 200], [4.0, 1.0]).per_token > 0
 
 
 # On the page
@@ -171,10 +173,10 @@ def test_a_line_goes_through_its_points_and_has_no_part_below_0() -> None:
 
 def test_the_page_measures_a_model_once_and_then_answers_at_once(tiny_bert: Path) -> None:
     config = TrainConfig(model=str(tiny_bert), **FAST)
-    first = forecast.before(config, SPLITS, [10] * len(SPLITS.train))
+    first = forecast.estimate(config, SPLITS, [10] * len(SPLITS.train))
     begin = time.process_time()
     for size in (4, 8, 16, 32):
-        forecast.before(replace(config, batch_size=size, lora_rank=size), SPLITS, [10] * len(SPLITS.train))
+        forecast.estimate(replace(config, batch_size=size, lora_rank=size), SPLITS, [10] * len(SPLITS.train))
     assert time.process_time() - begin < 4 * 0.1  # 20 ms each, on a machine that does nothing else
     assert len(pace._KNOWN) == 1
     assert first.seconds > forecast.START_SECONDS
@@ -184,21 +186,21 @@ def test_the_page_measures_a_model_once_and_then_answers_at_once(tiny_bert: Path
 def test_the_pages_forecast_moves_with_the_settings(tiny_bert: Path) -> None:
     config = TrainConfig(model=str(tiny_bert), **FAST | {"epochs": 50})
     lengths = [30] * len(SPLITS.train)
-    told = forecast.before(config, SPLITS, lengths)
-    assert forecast.before(replace(config, epochs=100), SPLITS, lengths).seconds > told.seconds
-    assert forecast.before(replace(config, max_steps=10), SPLITS, lengths).seconds < told.seconds
-    assert forecast.before(replace(config, freeze_layers=2), SPLITS, lengths).seconds < told.seconds
-    assert forecast.before(replace(config, batch_size=64), SPLITS, lengths).memory_bytes > told.memory_bytes
+    told = forecast.estimate(config, SPLITS, lengths)
+    assert forecast.estimate(replace(config, epochs=100), SPLITS, lengths).seconds > told.seconds
+    assert forecast.estimate(replace(config, max_steps=10), SPLITS, lengths).seconds < told.seconds
+    assert forecast.estimate(replace(config, freeze_layers=2), SPLITS, lengths).seconds < told.seconds
+    assert forecast.estimate(replace(config, batch_size=64), SPLITS, lengths).memory_bytes > told.memory_bytes
     with pytest.raises(ConfigError, match="This model has 2 layers"):
-        forecast.before(replace(config, freeze_layers=3), SPLITS, lengths)
-    shorter = forecast.before(replace(config, max_length=8), SPLITS, lengths)
+        forecast.estimate(replace(config, freeze_layers=3), SPLITS, lengths)
+    shorter = forecast.estimate(replace(config, max_length=8), SPLITS, lengths)
     assert shorter.seconds < told.seconds and shorter.memory_bytes < told.memory_bytes
 
 
 @pytest.mark.parametrize("chunk_size", [0, 16])
 def test_the_page_forecasts_fill_mask_without_known_lengths(tiny_bert: Path, chunk_size: int) -> None:
     config = TrainConfig(task="fill-mask", model=str(tiny_bert), chunk_size=chunk_size, **FAST)
-    told = forecast.before(config, TEXTS)
+    told = forecast.estimate(config, TEXTS)
     assert told.seconds > forecast.START_SECONDS
     train, sizes = forecast._expected(config, TEXTS, [8] * 64, 128)
     assert (int(train[0]), sizes["train"]) == ((16, 32) if chunk_size else (8, 64))
@@ -206,7 +208,7 @@ def test_the_page_forecasts_fill_mask_without_known_lengths(tiny_bert: Path, chu
 
 def test_the_pages_forecast_leaves_chance_as_it_was(tiny_bert: Path) -> None:
     state = torch.random.get_rng_state()
-    forecast.before(TrainConfig(model=str(tiny_bert), **FAST), SPLITS, [10])
+    forecast.estimate(TrainConfig(model=str(tiny_bert), **FAST), SPLITS, [10])
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
@@ -221,18 +223,18 @@ def test_the_trained_values_are_those_that_training_counts(
 ) -> None:
     config = TrainConfig(task=task, model=str(tiny_bert), **FAST | changes)
     located, names = models.locate(config.model), ("a", "b") if task == "text-classification" else ()
-    model = load_for_training(located, TASKS[task], names)
-    measured = replace(UNUSED, parts=tuple(pace.parts(load_for_training(located, TASKS[task], names))))
+    model = tuning.load_for_training(located, TASKS[task], names)
+    measured = replace(UNUSED, parts=tuple(pace.parts(tuning.load_for_training(located, TASKS[task], names))))
     tuning.prepare(model, config)
     assert measured.trained(config) == tuning.trained_count(model)[0]
 
 
-UNUSED = pace.Pace(Line(0, 1), Line(0, 2), 0, (1, 1), (), 2, 128)
+UNUSED = pace.Pace(BatchTime(0, 1), BatchTime(0, 2), 0, (1, 1), (), 2, 128)
 
 
 def test_frozen_layers_spare_their_part_of_the_backward_pass() -> None:
     config = TrainConfig(freeze_layers=1)
-    assert UNUSED.step(config) == Line(0, 1 + 2 / 2)
+    assert UNUSED.step(config) == BatchTime(0, 1 + 2 / 2)
     assert UNUSED.activation_bytes(2, 10, config) == UNUSED.activation_bytes(2, 10, TrainConfig()) // 2
 
 

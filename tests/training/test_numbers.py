@@ -16,7 +16,7 @@ from bertspace.models.batching import epoch_batches
 from bertspace.models.evaluation import read_tables
 from bertspace.schema import RunState, TrainConfig
 from bertspace.tasks import TASKS, verdict
-from bertspace.training.progress import Best, Progress, hints
+from bertspace.training.progress import Best, TrainingProgress, hints
 from tests.support.training import FAST, SPLITS, Trained
 
 pytestmark = pytest.mark.slow
@@ -80,14 +80,14 @@ def plain_loop(trained: Trained) -> tuple[list[Step], list[float]]:
 
     config = trained.run.config()
     fill_mask = config.task == "fill-mask"
-    session = training.open_session(config, trained.run)
+    opened = training.open_training(config, trained.run)
     kind = AutoModelForMaskedLM if fill_mask else AutoModelForSequenceClassification
     torch.manual_seed(config.seed)
     model = kind.from_pretrained(config.model, **({} if fill_mask else {"num_labels": 2}))
-    model.load_state_dict(session.model.state_dict())  # a new head is drawn once
+    model.load_state_dict(opened.model.state_dict())  # a new head is drawn once
     tuning.set_dropout(model, 0.0)
     tokenizer = AutoTokenizer.from_pretrained(config.model)
-    task, rows = TASKS[config.task], session.rows["train"]
+    task, rows = TASKS[config.task], opened.rows["train"]
     groups = tuning.parameter_groups(model, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
     per_epoch = math.ceil(len(rows) / config.batch_size)
@@ -193,7 +193,7 @@ def test_a_run_that_hardly_learned_says_so_and_what_to_try(base: TrainConfig, tm
     ],
 )
 def test_a_hint_goes_by_the_first_and_the_last_quarter(losses: list[float], said: str) -> None:
-    found = Progress()
+    found = TrainingProgress()
     for loss in losses:
         found.step += 1
         found.count_loss(loss, 8, len(losses))

@@ -5,7 +5,8 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -16,7 +17,10 @@ from bertspace import training
 from bertspace.errors import TrainingError
 from bertspace.runs import Run, stored_bytes
 from bertspace.schema import RunState, TrainConfig
+from bertspace.tasks import TASKS
 from bertspace.training import checkpoints
+from bertspace.training.progress import Best, TrainingProgress
+from bertspace.training.training import Training
 from tests.support.training import FAST, KINDS, TIMES, made_run, work
 
 pytestmark = pytest.mark.slow
@@ -215,7 +219,7 @@ def test_a_checkpoint_killed_while_it_replaced_one_of_the_same_step_leaves_that_
     target.rename(target.with_name(".step-000000007.old.tmp"))
     shutil.copytree(target.with_name(".step-000000007.old.tmp"), target.with_name(".step-000000007.tmp"))
     assert checkpoints.newest(run) is None
-    checkpoints.put_back(run)
+    checkpoints.undo_half_replaced(run)
     checkpoints.clean(run, 2)
     kept = checkpoints.newest(run)
     assert kept is not None and kept.folder == target and kept.values == {"step": 7}
@@ -324,10 +328,19 @@ def test_weights_that_are_not_finite_are_not_kept(base: TrainConfig, tmp_path: P
     optimizer = torch.optim.AdamW(model.parameters())
     with torch.no_grad():
         model.weight[0, 0] = float("inf")
-    accelerator = type("One", (), {"num_processes": 1, "is_main_process": True})
+    one = SimpleNamespace(num_processes=1, is_main_process=True, unwrap_model=lambda model: model)
     run = made_run(tmp_path, base)
+    broken = SimpleNamespace(
+        run=run,
+        config=base,
+        model=model,
+        accelerator=one,
+        optimizer=SimpleNamespace(optimizer=optimizer),
+        progress=TrainingProgress(step=7),
+        best=Best(TASKS[base.task], base),
+    )
     with pytest.raises(TrainingError, match="no longer finite after step 7"):
-        checkpoints.save(run, 7, {}, {}, model, optimizer, None, accelerator)
+        checkpoints.save(cast(Training, broken))
     assert run.checkpoint() is None
 
 
@@ -377,7 +390,7 @@ def test_a_bounded_run_does_not_outgrow_what_its_owner_may_store(
     checkpoints_that_fit: float,
     kept: bool,
 ) -> None:
-    monkeypatch.setattr(checkpoints, "APART", 0.0)
+    monkeypatch.setattr(checkpoints, "MIN_SECONDS_APART", 0.0)
     weights = (Path(base.model) / "model.safetensors").stat().st_size
     run = made_run(tmp_path / "u-1" / "run", replace(base, checkpoint_steps=1, epochs=1))
     most = int(stored_bytes(run) + 1.2 * weights + checkpoints_that_fit * 3.2 * weights)

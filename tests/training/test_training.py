@@ -17,7 +17,7 @@ from bertspace.models.evaluation import evaluate
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.tasks import TASKS
-from bertspace.training import session
+from bertspace.training import sharding
 from tests.support.training import FAST, LABELS, SPLITS, TEXTS, Trained, made_run
 
 pytestmark = pytest.mark.slow
@@ -325,7 +325,7 @@ def test_accumulated_batches_equal_one_large_batch(
     for kept in (one, four):
         assert kept.of("epoch")[0].metrics["train_loss"] == pytest.approx(one.losses[0], rel=1e-5)
     far = max((four.weights()[name] - tensor).abs().max().item() for name, tensor in one.weights().items())
-    untrained = training.open_session(one.run.config(), one.run).model.state_dict()
+    untrained = training.open_training(one.run.config(), one.run).model.state_dict()
     name = "bert.encoder.layer.0.output.dense.weight"
     moved = (untrained[name] - one.weights()[name]).abs().max().item()
     assert far < 2e-5 < 1e-4 < moved
@@ -499,16 +499,18 @@ def test_launchers_whose_weights_do_not_come_back_whole_are_refused_with_what_to
 
     named = "FSDP version 1" if way == "FSDP" else way
     with pytest.raises(ConfigError, match=f"by {named}.*fsdp_version: 2.*fsdp_offload_params: true"):
-        session.check_launcher(launched(DistributedType[way]))
-    session.check_launcher(launched(DistributedType.MULTI_CPU))
+        sharding.check_launcher(launched(DistributedType[way]))
+    sharding.check_launcher(launched(DistributedType.MULTI_CPU))
 
 
 def test_fsdp_is_taken_but_for_activation_checkpointing() -> None:
     from accelerate.utils import DistributedType
 
-    session.check_launcher(launched(DistributedType.FSDP, SimpleNamespace(activation_checkpointing=False)))
+    sharding.check_launcher(launched(DistributedType.FSDP, SimpleNamespace(activation_checkpointing=False)))
     with pytest.raises(ConfigError, match="fsdp_activation_checkpointing out of its config"):
-        session.check_launcher(launched(DistributedType.FSDP, SimpleNamespace(activation_checkpointing=True)))
+        sharding.check_launcher(
+            launched(DistributedType.FSDP, SimpleNamespace(activation_checkpointing=True))
+        )
 
 
 def launched(way: Any, fsdp2: Any = None) -> Any:
@@ -613,6 +615,6 @@ def test_pairs_are_trained_as_pairs(base: TrainConfig, tmp_path: Path) -> None:
     )
     found = Trained(tmp_path, replace(base, epochs=1), splits)
     assert found.run.config().pair_column == "pair"
-    opened = training.open_session(found.run.config(), found.run)
+    opened = training.open_training(found.run.config(), found.run)
     assert opened.rows["train"].segments is not None
     assert set(found.result["validation"]) == {"loss", *TASKS["text-classification"].metrics}

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from bertspace import models, runs
+from bertspace.models.tuning import load_for_training
 from bertspace.runs import Run
 from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.tasks import TASKS
-from bertspace.training.session import load_for_training
 from tests.benchmarks import load
 
 

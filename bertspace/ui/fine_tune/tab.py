@@ -255,7 +255,7 @@ def foresee(
         config = form.config_of(source, sample, values, who.person(request))
         if not catalogue.is_here(config.model):
             return ""
-        found = forecast.before(config, preview.load(config), lengths.tokens)
+        found = forecast.estimate(config, preview.load(config), lengths.tokens)
     except BertspaceError:
         return ""  # what is wrong is told where it is filled in
     return render_progress.forecast_words(found.seconds, found.memory_bytes)

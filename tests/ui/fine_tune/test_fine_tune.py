@@ -603,11 +603,11 @@ def test_what_a_run_will_take_stands_under_the_settings_once_the_rows_are_measur
 
     asked: list[TrainConfig] = []
 
-    def before(config: TrainConfig, splits: data.Splits, lengths: Any) -> forecast.Forecast:
+    def estimate(config: TrainConfig, splits: data.Splits, lengths: Any) -> forecast.Forecast:
         asked.append(config)
         return forecast.Forecast(len(splits.train) * config.epochs / 10, int(1.3e9))
 
-    monkeypatch.setattr(forecast, "before", before)
+    monkeypatch.setattr(forecast, "estimate", estimate)
     values = form_values(text_column="text", label_column="label", epochs=4)
     lengths = Lengths((9, 12, 30), "starter")
     said = tab.foresee("sample", "office", lengths, **values)
