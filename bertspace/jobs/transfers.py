@@ -1,8 +1,8 @@
-"""Pulls and pushes at work in threads of the app, which the pages of their owner look at.
+"""Pulls and pushes, each in a thread of the app, as the pages of their owner show them.
 
-They go on when the tab is closed, can be cancelled from any page of the same person, and are kept for a while
-after their end. A thread acts in the context that it was started in, and with it with the credentials of who
-asked; where the token among them is forgotten, it ends. Knows nothing of gradio, and asks nothing of the Hub.
+They go on when the tab is closed, can be cancelled from any page of the same person, and are remembered for a
+while after their end. A thread has the context that it was started in, and so the credentials of its owner; it
+ends when their token is revoked. Knows nothing of gradio, and asks nothing of the Hub.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from bertspace.errors import BertspaceError, Cancelled, ForbiddenError, HubError
 from bertspace.hub import credentials
 
-MOST_AT_ONCE = {"pull": 8, "push": 32}  # a push may wait for its run to end
-MOST_EACH = {"pull": 1, "push": 4}  # of one guest's
-KEPT_FOR_OWNER = 2  # of MOST_AT_ONCE
-MOST_KEPT, MOST_KEPT_EACH = 64, 8  # that have ended, of everybody, and of one guest
-LATELY = 15.0  # seconds by which the speed is judged
-MOST_STEPS = 40  # words that are kept of a push which goes on for days
+MAX_RUNNING = {"pull": 8, "push": 32}  # a push may wait for its run to end
+MAX_PER_GUEST = {"pull": 1, "push": 4}
+RESERVED_FOR_OWNER = 2  # of MAX_RUNNING
+MAX_ENDED, MAX_ENDED_PER_GUEST = 64, 8  # that are remembered
+SPEED_SECONDS = 15.0  # of the last ones, by which the speed is judged
+MAX_STEPS = 40  # that are remembered of a push which goes on for days
 
 _TOO_MANY = {
     "pull": "A pull of yours, or of somebody at your address, is at work already.",
-    "push": f"{MOST_EACH['push']} of your runs are being published already, or wait to be.",
+    "push": f"{MAX_PER_GUEST['push']} of your runs are being published already, or wait to be.",
 }
 _log = logging.getLogger(__name__)
 Key = tuple[str, str, str]
@@ -36,10 +37,10 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Transfer:
-    """How a pull or a push stands.
+    """A pull or a push as it stands.
 
-    about: the model or the run. state: "working", "done", "failed" or "cancelled". steps: what was said of
-    it, the newest last. done, total: bytes; total 0 where it is not known (yet). left: seconds, if known.
+    about: the model or the run. state: "working", "done", "failed" or "cancelled". steps: messages, the newest
+    last. done, total: bytes; total 0 where it is not known (yet). left: seconds, if known.
     """
 
     id: int
@@ -66,58 +67,54 @@ class Transfer:
 
 
 class Job:
-    """What a transfer's work is given: it tells how far it is, and asks whether it is to stop."""
+    """A running transfer, as its work sees it: to report how far it is, and to ask whether to stop.
 
-    def __init__(
-        self, number: int, owner: str, kind: str, about: str, asked: object = None, counted: str = ""
-    ) -> None:
-        self._id, self._owner, self._kind, self.about, self.asked = number, owner, kind, about, asked
-        self.counted = counted or owner
+    asked: the request's details. counted: by whom guests' transfers are counted.
+    """
+
+    def __init__(self, transfer: Transfer, asked: object = None, counted: str = "") -> None:
+        self.asked, self.counted = asked, counted or transfer.owner
+        self.token_revoked = False
+        self._transfer = transfer
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ended = threading.Event()
-        self._state = "working"
-        self._steps: deque[str] = deque(maxlen=MOST_STEPS)
-        self._done, self._total = 0, 0
         self._marks: deque[tuple[float, int]] = deque()
-        self._result: object = None
-        self._error: BertspaceError | None = None
         self._token = credentials.current().token
-        self.disowned = False  # its token was forgotten
 
-    def say(self, words: str) -> None:
-        """What is being done now, in words."""
+    def say(self, step: str) -> None:
+        """Report what is being done now."""
         with self._lock:
-            if not self._steps or self._steps[-1] != words:
-                self._steps.append(words)
+            if self._transfer.step != step:
+                self._change(steps=(*self._transfer.steps, step)[-MAX_STEPS:])
 
     def moved(self, done: int, total: int) -> None:
-        """So many bytes of so many are there."""
+        """Report that so many bytes of so many are there."""
         with self._lock:
-            self._done, self._total = done, total
+            self._change(done=done, total=total)
             now = time.monotonic()
             self._marks.append((now, done))
-            while now - self._marks[0][0] > LATELY:
+            while now - self._marks[0][0] > SPEED_SECONDS:
                 self._marks.popleft()
 
     def stopped(self) -> bool:
-        """Whether the person wants no more of it."""
+        """Whether it is to stop."""
         return self._stop.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, and wake with Cancelled when the person wants no more of it."""
+        """Sleep; raises Cancelled as soon as it is to stop."""
         if self._stop.wait(seconds):
             raise Cancelled("Cancelled.", hint="Nothing was lost: start it again when you like.")
 
-    # For the registry
+    # For Transfers
 
     def cancel(self) -> None:
         self._stop.set()
 
-    def disown(self, token: str) -> None:
-        """Ask it to stop if it acts with this token, which is not to be used any more."""
+    def revoke(self, token: str) -> None:
+        """Cancel it if it uses this token."""
         if self._token == token:
-            self.disowned = True
+            self.token_revoked = True
             self.cancel()
 
     def ended(self, seconds: float) -> bool:
@@ -125,41 +122,44 @@ class Job:
         return self._ended.wait(seconds)
 
     def run(self, work: Callable[[Job], object]) -> None:
-        """Do the work, and keep what it gives or what it raises."""
+        """Do the work, and keep its result or error."""
         try:
-            self._end("done", work(self))
-        except Cancelled as cancelled:
-            if self.disowned:
-                said = f"The {self._kind} ended with the sign-in or token that it was begun with."
-                self._end("failed", error=HubError(said, hint="Sign in or give a token, and begin it again."))
-            else:
-                self._end("cancelled", error=cancelled)
-        except BertspaceError as error:
-            self._end("failed", error=error)
-        except Exception as error:  # a bug: the page tells its name, the log keeps the traceback
-            _log.exception("The %s of %s failed", self._kind, self.about)
-            said = f"The {self._kind} of {self.about} met a fault of bertspace ({type(error).__name__})."
-            self._end("failed", error=BertspaceError(said, hint="The app's log has the details."))
+            outcome = self._outcome(work)
+            with self._lock:
+                self._change(**outcome)
         finally:
             self._token = None
             self._ended.set()
 
-    def _end(self, state: str, result: object = None, error: BertspaceError | None = None) -> None:
-        with self._lock:
-            self._state, self._result, self._error = state, result, error
+    def _outcome(self, work: Callable[[Job], object]) -> dict[str, Any]:
+        kind, about = self._transfer.kind, self._transfer.about
+        try:
+            return {"state": "done", "result": work(self)}
+        except Cancelled as cancelled:
+            if not self.token_revoked:
+                return {"state": "cancelled", "error": cancelled}
+            message = f"The {kind} ended with the sign-in or token that it was begun with."
+            error: BertspaceError = HubError(message, hint="Sign in or give a token, and begin it again.")
+        except BertspaceError as known:
+            error = known
+        except Exception as bug:  # the page shows its name, the log keeps the traceback
+            _log.exception("The %s of %s failed", kind, about)
+            message = f"The {kind} of {about} met a fault of bertspace ({type(bug).__name__})."
+            error = BertspaceError(message, hint="The app's log has the details.")
+        return {"state": "failed", "error": error}
+
+    def _change(self, **changes: Any) -> None:
+        self._transfer = replace(self._transfer, **changes)
 
     def look(self) -> Transfer:
         """How it stands."""
         with self._lock:
-            left = seconds_left(list(self._marks), self._total) if self._state == "working" else None
-            return Transfer(
-                self._id, self._owner, self._kind, self.about, self._state, tuple(self._steps), self._done,
-                self._total, left, self.stopped(), self._result, self._error,
-            )  # fmt: skip
+            found = replace(self._transfer, stopping=self.stopped())
+            return replace(found, left=seconds_left(list(self._marks), found.total)) if found.works else found
 
 
 def seconds_left(marks: list[tuple[float, int]], total: int) -> float | None:
-    """How long the rest takes at the speed of the (seconds, bytes) marks; None where they do not say."""
+    """Seconds that the rest takes at the speed of the (seconds, bytes) marks; None where they are too few."""
     if len(marks) < 2 or not total:
         return None
     (first, had), (last, have) = marks[0], marks[-1]
@@ -169,10 +169,10 @@ def seconds_left(marks: list[tuple[float, int]], total: int) -> float | None:
 
 
 class Transfers:
-    """Everybody's: one pull at a time a person, one push at a time a run.
+    """Everybody's transfers: one pull at a time per person, one push at a time per run.
 
-    Who may look at one and cancel it is its `owner`; by whom it is `counted` may be less: an address, which
-    several people have.
+    Its `owner` may see and cancel a transfer. Limits count by `counted`, such as an address that several
+    people share.
     """
 
     def __init__(self) -> None:
@@ -190,19 +190,19 @@ class Transfers:
         asked: object = None,
         counted: str = "",
     ) -> Transfer:
-        """Begin the work in a thread of its own, with this thread's context; what is at it already stays.
+        """Start the work in a thread of its own, with this thread's context, unless the same is running.
 
-        kind: "pull" or "push". asked: what tells it from another with the same model or run. counted: the
-        owner where it is not said. Raises ForbiddenError where another one of the person's, or too many in
-        all, are at work.
+        kind: "pull" or "push". asked: details that tell it from another of the same model or run. counted:
+        the owner by default. Raises ForbiddenError where another one of the person's, or too many in all,
+        are running.
         """
         with self._lock:
             key = _key(owner, kind, about)
             if (known := self._jobs.get(key)) and known.look().works:
-                if (known.about, known.asked) == (about, asked):
+                if (known.look().about, known.asked) == (about, asked):
                     return known.look()
-                raise _is_at_work(known.look())
-            job = Job(next(self._numbers), owner, kind, about, asked, counted)
+                raise _another_runs(known.look())
+            job = Job(Transfer(next(self._numbers), owner, kind, about, "working"), asked, counted)
             self._check_room(kind, job.counted)
             self._jobs[key] = job
             self._jobs.move_to_end(key)
@@ -214,11 +214,11 @@ class Transfers:
         return job.look()
 
     def _check_room(self, kind: str, counted: str) -> None:
-        working = [job for job in self._jobs.values() if (seen := job.look()).works and seen.kind == kind]
+        working = [job for job in self._jobs.values() if (now := job.look()).works and now.kind == kind]
         guest = credentials.current().guest
-        if guest and sum(job.counted == counted for job in working) >= MOST_EACH[kind]:
+        if guest and sum(job.counted == counted for job in working) >= MAX_PER_GUEST[kind]:
             raise ForbiddenError(_TOO_MANY[kind], hint="Try again when it has ended.")
-        if len(working) >= MOST_AT_ONCE[kind] - (KEPT_FOR_OWNER if guest else 0):
+        if len(working) >= MAX_RUNNING[kind] - (RESERVED_FOR_OWNER if guest else 0):
             raise ForbiddenError(
                 f"{len(working)} other transfers are at work here.", hint="Try again in a minute."
             )
@@ -226,36 +226,36 @@ class Transfers:
     def _drop_old(self, counted: str) -> None:
         ended = [key for key, job in self._jobs.items() if not job.look().works]
         own = [key for key in ended if credentials.current().guest and self._jobs[key].counted == counted]
-        for key in {*ended[: max(0, len(ended) - MOST_KEPT)], *own[: max(0, len(own) - MOST_KEPT_EACH)]}:
+        for key in {*ended[: max(0, len(ended) - MAX_ENDED)], *own[: max(0, len(own) - MAX_ENDED_PER_GUEST)]}:
             del self._jobs[key]
 
     def find(self, owner: str, kind: str, about: str = "") -> Transfer | None:
         """The person's pull (the last one, or the one of this model), or the push of this run."""
-        if (job := self._job(owner, kind, about)) is None or (about and job.about != about):
-            return None
-        return job.look()
+        job = self._job(owner, kind, about)
+        transfer = job.look() if job else None
+        return transfer if transfer and about in ("", transfer.about) else None
 
     def cancel(self, owner: str, kind: str, about: str = "") -> None:
         """Ask it to stop; nothing where there is none."""
         if job := self._job(owner, kind, about):
             job.cancel()
 
-    def disown(self, token: str) -> None:
-        """Ask all that act with this token to stop: nothing keeps it when they have."""
+    def revoke(self, token: str) -> None:
+        """Cancel all that use this token: nothing keeps it once they have ended."""
         with self._lock:
             jobs = list(self._jobs.values())
         for job in jobs:
-            job.disown(token)
+            job.revoke(token)
 
     def forget(self, owner: str, kind: str, about: str = "") -> None:
-        """Drop one that has ended, so that it is shown no more."""
+        """Drop one that has ended, so that it is no longer shown."""
         with self._lock:
             key = _key(owner, kind, about)
             if (job := self._jobs.get(key)) and not job.look().works:
                 del self._jobs[key]
 
     def wait(self, owner: str, kind: str, about: str = "", seconds: float = 60.0) -> Transfer | None:
-        """Its last look, once it has ended."""
+        """How it stands once it has ended, or after so many seconds."""
         if job := self._job(owner, kind, about):
             job.ended(seconds)
         return self.find(owner, kind, about)
@@ -265,10 +265,12 @@ class Transfers:
             return self._jobs.get(_key(owner, kind, about))
 
 
-def _is_at_work(other: Transfer) -> ForbiddenError:
-    said = {"pull": "is being pulled at the moment", "push": "is being published otherwise at the moment"}
+def _another_runs(other: Transfer) -> ForbiddenError:
+    words = {"pull": "is being pulled at the moment", "push": "is being published otherwise at the moment"}
     step = f" ({other.step})" if other.kind == "push" and other.step else ""
-    return ForbiddenError(f"{other.about} {said[other.kind]}{step}.", hint="Wait for it, or cancel it first.")
+    return ForbiddenError(
+        f"{other.about} {words[other.kind]}{step}.", hint="Wait for it, or cancel it first."
+    )
 
 
 def _key(owner: str, kind: str, about: str) -> Key:

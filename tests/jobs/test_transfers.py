@@ -101,7 +101,7 @@ def test_a_token_that_is_forgotten_ends_what_acts_with_it_and_nothing_else(held:
     for token, run in (("hf_hers", "run-1"), ("hf_hers", "run-2"), ("hf_his", "run-3"), (None, "run-4")):
         with using(Credentials(token)):
             all_of_them.start("ada", "push", run, held)
-    all_of_them.disown("hf_hers")
+    all_of_them.revoke("hf_hers")
     for run in ("run-1", "run-2"):
         last = ended(all_of_them.wait("ada", "push", run))
         assert last.state == "failed" and isinstance(last.error, HubError)
@@ -160,7 +160,7 @@ def test_a_push_that_asks_for_something_else_is_told_of_the_one_at_work(held: He
 
 
 def test_only_so_many_are_at_work_at_once(held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(transfers.MOST_AT_ONCE, "pull", 2)
+    monkeypatch.setitem(transfers.MAX_RUNNING, "pull", 2)
     all_of_them = Transfers()
     for name in ("ada", "bob"):
         all_of_them.start(name, "pull", "a/b", held)
@@ -206,7 +206,7 @@ def test_two_places_are_kept_for_the_owner(held: Held) -> None:
 def test_a_person_publishes_so_many_runs_at_once(held: Held) -> None:
     all_of_them = Transfers()
     with using(GUEST):
-        for number in range(transfers.MOST_EACH["push"]):
+        for number in range(transfers.MAX_PER_GUEST["push"]):
             all_of_them.start("u-ada", "push", f"run-{number}", held)
         with pytest.raises(ForbiddenError, match="4 of your runs are being published"):
             all_of_them.start("u-ada", "push", "run-x", held)
@@ -219,14 +219,14 @@ def test_nobody_pushes_what_others_have_seen_end_out_of_the_list() -> None:
     all_of_them.start("u-ada", "push", "run-1", lambda job: "there")
     ended(all_of_them.wait("u-ada", "push", "run-1"))
     with using(GUEST):
-        for page in range(2 * transfers.MOST_KEPT):
+        for page in range(2 * transfers.MAX_ENDED):
             all_of_them.start(f"page {page}", "pull", "a/b", lambda job: None, counted="at 10.0.0.1")
             ended(all_of_them.wait(f"page {page}", "pull"))
     assert ended(all_of_them.find("u-ada", "push", "run-1")).result == "there"
 
 
 def test_old_ones_are_dropped_and_an_ended_one_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfers, "MOST_KEPT", 2)
+    monkeypatch.setattr(transfers, "MAX_ENDED", 2)
     all_of_them = Transfers()
     for name in ("ada", "bob", "eve", "zoe"):
         all_of_them.start(name, "pull", "a/b", lambda job: None)

@@ -82,7 +82,7 @@ def forget_token(request: gr.Request) -> tuple[Any, ...]:
     """Forget the pasted token, and end what acts with it; the machine's own login serves again."""
     who.allowed(request, "give a token")
     if pasted := OWNERS.forget():
-        TRANSFERS.disown(pasted.token)
+        TRANSFERS.revoke(pasted.token)
     return "", *opened(request)
 
 

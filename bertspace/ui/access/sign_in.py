@@ -57,7 +57,7 @@ class SignIn:
         _distrust(cookie)
         if scope["path"].rstrip("/").endswith("/logout"):
             if session := SESSIONS.close(cookie.get(who.IN_SESSION)):
-                TRANSFERS.disown(session.login.token)
+                TRANSFERS.revoke(session.login.token)
             cookie.clear()
 
         async def sending(message: Mapping[str, Any]) -> None:

@@ -244,7 +244,7 @@ def begin_push(
                 run, where, card=card, each_epoch=each_epoch, tell=job.say, stopped=job.stopped
             )
         except Cancelled:
-            if not job.disowned:  # else it is still wanted, and has to be asked for again
+            if not job.token_revoked:  # else it is still wanted, and has to be asked for again
                 publish.note_wanted(run, "")
             raise
         publish.note_wanted(run, "")

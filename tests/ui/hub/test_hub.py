@@ -632,7 +632,7 @@ def test_a_push_whose_token_is_forgotten_is_still_wanted_and_the_panels_say_so(
     try:
         hub_publish.begin_push(run, policy.LOCAL, Destination("alice/greetings", private=True))
         assert until(lambda: publish.wanted(run) == "alice/greetings")
-        transfers.disown(alice)
+        transfers.revoke(alice)
         found = transfers.wait("local", "push", run.id)
         assert found is not None and found.state == "failed"
         assert publish.wanted(run) == "alice/greetings"
