@@ -2,7 +2,8 @@
 
 Knows nothing of gradio.
 
-There is no scheduler: `submit`, every worker's end and, every few seconds, the app call `queue.start_next`.
+There is no scheduler process: `submit`, every ending worker and the app, every few seconds, call
+`queue.start_next`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,10 @@ from bertspace.hub import credentials
 from bertspace.jobs import queue
 from bertspace.models import tuning
 from bertspace.runs import CHANGEABLE, ENDED, LOCAL_OWNER, RESUMABLE, Run
-from bertspace.schema import RunState, TrainConfig
+from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 
-NAME_LENGTH, NOTES_LENGTH = 200, 10_000  # characters
+MAX_CHARACTERS = {"name": 200, "notes": 10_000}
 
 
 def submit(
@@ -41,20 +42,19 @@ def submit(
     stored_bytes: int = 0,
     seconds: float = 0.0,
 ) -> Run:
-    """Check the data, make the run's folder with its own copy of the rows, queue it and start it if none
-    runs.
+    """Make a run's folder with its own copy of the rows, queue it, and start it if no other runs.
 
     splits: the config's rows, where they have been loaded already. minutes, memory_bytes, stored_bytes: the
-    run's bounds, as in RunState. seconds: what the download of a base may take that not everybody may see, 0
-    for any. A base of the Hub is pinned to its commit. Raises BertspaceError before anything is kept.
+    run's limits, as in RunState. seconds: the limit for downloading a base that is private or gated, 0 for
+    none. A base of the Hub is pinned to its commit. Raises BertspaceError before anything is written.
     """
     TASKS[config.task].check(config)
     if not credentials.current().guest and Path(config.model).is_dir() and config.model != "starter":
-        config = replace(
-            config, model=str(Path(config.model).resolve())
-        )  # the worker works in another folder
+        # The worker's current folder is another one.
+        config = replace(config, model=str(Path(config.model).resolve()))
     config = replace(config, model=models.pinned(config.model, seconds=seconds))
-    _check_layers(config)
+    if config.freeze_layers and (layers := models.layers(config.model)) and config.freeze_layers > layers:
+        raise tuning.too_many_layers(config.freeze_layers, layers)
     splits = splits or data.load_splits(config)
     run = Run.create(
         data.run_config(config, splits),
@@ -70,76 +70,59 @@ def submit(
     return run
 
 
-def _check_layers(config: TrainConfig) -> None:
-    """Raises ConfigError for more frozen layers than the model has, where its files are here to say so."""
-    if config.freeze_layers and (layers := models.layers(config.model)) and config.freeze_layers > layers:
-        raise tuning.too_many_layers(config.freeze_layers, layers)
-
-
 def title(config: TrainConfig, splits: data.Splits) -> str:
-    """A run's first name: what on what."""
+    """The name of a new run: its model and its data."""
     return f"{config.model.rpartition('/')[2].partition('@')[0]} on {splits.source.removeprefix('sample: ')}"
 
 
 def stop(run: Run) -> None:
     """Ask a run to finish its step, save and score; a queued one ends at once. Raises RunError."""
-    with queue.lock():
-        state = _unended(run, "stop")
-        if state.status == "queued":
-            said = "Taken out of the queue." if run.checkpoint() else "Stopped before it began."
-            run.write_state(replace(state, status="stopped", ended=time.time(), message=said))
-        else:
-            run.request_stop()
+    message = "Taken out of the queue." if run.checkpoint() else "Stopped before it began."
+    _end_queued_or(run.request_stop, run, "stop", "stopped", message)
 
 
 def pause(run: Run) -> None:
-    """Ask a run to finish its step, write a checkpoint and free the device; a queued one waits no longer.
+    """Ask a run to finish its step, write a checkpoint and free the device; a queued one ends at once.
 
     Raises RunError.
     """
+    _end_queued_or(run.request_pause, run, "pause", "paused", "Paused in the queue.")
+
+
+def _end_queued_or(request: Callable[[], None], run: Run, verb: str, status: str, message: str) -> None:
+    """Give a queued run this end; make the request of a running one."""
     with queue.lock():
-        state = _unended(run, "pause")
-        if state.status == "queued":
-            run.write_state(
-                replace(state, status="paused", ended=time.time(), message="Paused in the queue.")
+        now = run.state().status
+        if now in ENDED:
+            raise RunError(
+                f"The run {run.id} has ended already ({now}).", hint=f"There is nothing to {verb}."
             )
+        if now == "queued":
+            run.change_state(status=status, ended=time.time(), message=message)
         else:
-            run.request_pause()
-
-
-def _unended(run: Run, verb: str) -> RunState:
-    state = run.state()
-    if state.status in ENDED:
-        raise RunError(
-            f"The run {run.id} has ended already ({state.status}).", hint=f"There is nothing to {verb}."
-        )
-    return state
+            request()
 
 
 def resume(run: Run, changes: Mapping[str, Any] | None = None) -> None:
     """Queue a run again, to go on from its newest checkpoint (from the beginning where there is none).
 
-    changes: batch_size and gradient_accumulation may be others from here on, with as many rows a step as
-    before; before the first checkpoint, every setting. Raises RunError and ConfigError.
+    changes: of batch_size and gradient_accumulation, with as many rows a step as before; before the first
+    checkpoint, of any setting. Raises RunError and ConfigError.
     """
-    changes = dict(changes or {})
     with queue.lock():
-        state = run.state()
-        if state.status not in RESUMABLE:
-            hint = (
-                "It is at work or waits." if state.status != "done" else "Copy its settings into a new run."
-            )
-            raise RunError(f"The run {run.id} is {state.status}: it cannot be resumed.", hint=hint)
+        status = run.state().status
+        if status not in RESUMABLE:
+            hint = "It is at work or waits." if status != "done" else "Copy its settings into a new run."
+            raise RunError(f"The run {run.id} is {status}: it cannot be resumed.", hint=hint)
         if changes:
             run.write_config(_changed(run, changes))
         run.clear_requests()
-        state = replace(state, status="queued", place=time.time(), pid=0, ended=0.0)
-        run.write_state(replace(state, message="", hint="", advice={}))
+        run.change_state(status="queued", place=time.time(), pid=0, ended=0.0, message="", hint="", advice={})
     queue.start_next()
 
 
 def _changed(run: Run, changes: Mapping[str, Any]) -> TrainConfig:
-    """The run's settings with the changes; raises RunError where it is too late for them."""
+    """The run's settings with the changes; raises RunError where a checkpoint forbids them."""
     before = run.config()
     after = TrainConfig.from_dict(before.to_dict() | dict(changes))
     if run.checkpoint() is None:
@@ -155,13 +138,12 @@ def _changed(run: Run, changes: Mapping[str, Any]) -> TrainConfig:
 
 def edit(run: Run, *, name: str | None = None, notes: str | None = None) -> None:
     """Give a run another name or other notes; None leaves one as it is. Raises RunError."""
-    for key, value, most in (("name", name, NAME_LENGTH), ("notes", notes, NOTES_LENGTH)):
-        if value and len(value) > most:
-            raise RunError(f"The {key} has {len(value):,} characters.", hint=f"Give at most {most:,}.")
+    given = {key: value for key, value in (("name", name), ("notes", notes)) if value is not None}
+    for key, value in given.items():
+        if len(value) > (limit := MAX_CHARACTERS[key]):
+            raise RunError(f"The {key} has {len(value):,} characters.", hint=f"Give at most {limit:,}.")
     with queue.lock():
-        state = run.written_state()  # as the file has it: "interrupted" is what a reader says
-        name, notes = (state.name if name is None else name), (state.notes if notes is None else notes)
-        run.write_state(replace(state, name=name.strip(), notes=notes.strip()))
+        run.change_state(**{key: value.strip() for key, value in given.items()})
 
 
 def size(run: Run) -> int:
@@ -169,10 +151,10 @@ def size(run: Run) -> int:
     return folder_bytes(run.path.resolve())
 
 
-def kill(run: Run, patience: float = 5.0) -> None:
-    """End a run's whole process group: TERM, then KILL. Returns when its lock is free."""
+def kill(run: Run, seconds: float = 5.0) -> None:
+    """End a run's process group: TERM and, after so many seconds, KILL. Returns when its lock is free."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + seconds
         if run.is_locked() and (pid := run.written_state().pid):
             _signal_group(pid, number)
         while run.is_locked() and time.monotonic() < deadline:
@@ -183,8 +165,8 @@ def _signal_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)  # start_new_session made the worker its group's leader
     except ProcessLookupError:
-        with suppress(ProcessLookupError):  # it ended in between
-            os.kill(pid, number)  # or was started by hand, in a group of someone else's
+        with suppress(ProcessLookupError):  # it has ended
+            os.kill(pid, number)  # or was started by hand, in another group
 
 
 def wait(run: Run, seconds: float | None = None) -> None:

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 
 from bertspace import processes, runs
 from bertspace.errors import RunError
@@ -22,7 +21,7 @@ from bertspace.files import home
 from bertspace.runs import Run
 from bertspace.schema import RunState
 
-EVERY = 10.0  # seconds between two looks of the app
+CHECK_SECONDS = 10.0  # between two checks by the app
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +29,8 @@ _log = logging.getLogger(__name__)
 def start_next() -> Run | None:
     """Start the oldest queued run if none is running; the run started, or None."""
     with lock():
-        everyone = runs.every_run()
-        if any(run.is_locked() for run in everyone):
-            return None
-        if not (queued := waiting(everyone)):
+        everybodys = runs.every_run()
+        if any(run.is_locked() for run in everybodys) or not (queued := waiting(everybodys)):
             return None
         return queued[0] if _start(queued[0]) else None
 
@@ -46,29 +43,29 @@ def lock() -> Iterator[None]:
         yield
 
 
-def keep_going(every: float = EVERY) -> threading.Event:
-    """Look every so many seconds whether a run waits, in a thread that ends by the event or the program.
+def keep_going(every: float = CHECK_SECONDS) -> threading.Event:
+    """Call `start_next` every so many seconds in a thread, until the returned event is set.
 
-    A run ahead of it that was killed could not start it, and nobody may be there to ask for anything.
+    A run that was killed cannot start the next one, and nobody may be at the page.
     """
-    over = threading.Event()
+    end = threading.Event()
 
-    def look() -> None:
-        while not over.is_set():
+    def check() -> None:
+        while not end.is_set():
             try:
                 start_next()
             except OSError:  # a full disk may have room again the next time
-                _log.exception("The queue could not be looked at")
-            over.wait(every)
+                _log.exception("The queue could not be checked")
+            end.wait(every)
 
-    threading.Thread(target=look, daemon=True, name="queue").start()
-    return over
+    threading.Thread(target=check, daemon=True, name="queue").start()
+    return end
 
 
 def _start(run: Run) -> bool:
-    """A worker process in its own session, which no signal to the app reaches and no socket of it keeps.
+    """Start a worker in a session of its own, which no signal to the app reaches and no socket of it keeps.
 
-    False where a worker was started by hand in between.
+    False where a worker was started by hand meanwhile.
     """
     folder = run.path.resolve()
     with (folder / "lock").open("rb") as held, (folder / "log.txt").open("ab") as log:
@@ -84,17 +81,17 @@ def _start(run: Run) -> bool:
             start_new_session=True,
             pass_fds=[held.fileno()],
         )
-        # The worker begins when its standard input ends: first the state says whose it is.
-        run.write_state(replace(run.state(), status="running", started=time.time(), pid=process.pid))
+        # The worker waits for the end of its standard input: until its process id is in the state.
+        run.change_state(status="running", started=time.time(), pid=process.pid)
         if process.stdin is not None:
             process.stdin.close()
-    # Without someone who waits, an ended worker stays as a zombie that looks alive.
+    # An ended worker that nobody waits for stays as a zombie that looks alive.
     threading.Thread(target=process.wait, daemon=True).start()
     return True
 
 
 def waiting(among: Iterable[Run]) -> list[Run]:
-    """The queued runs in their order; one that is only being made, or cannot be read, is left out."""
+    """The queued runs in their order, without those that are still being made or cannot be read."""
     found = []
     for run in among:
         with suppress(RunError):
@@ -112,19 +109,17 @@ def position(run: Run) -> int:
 def move(run: Run, place: int) -> None:
     """Put a queued run at this place among those that wait, 1 for the next; raises RunError."""
     with lock():
-        state = run.state()
-        if state.status != "queued":
-            raise RunError(
-                f"The run {run.id} does not wait ({state.status}).", hint="There is no place to give."
-            )
+        status = run.state().status
+        if status != "queued":
+            raise RunError(f"The run {run.id} does not wait ({status}).", hint="There is no place to give.")
         others = [each for each in waiting(runs.every_run()) if each.id != run.id]
         spot = max(0, min(place - 1, len(others)))
         before = _place(others[spot - 1].state()) if spot else None
         after = _place(others[spot].state()) if spot < len(others) else None
         if before is not None:
-            run.write_state(replace(state, place=before + 1 if after is None else (before + after) / 2))
+            run.change_state(place=before + 1 if after is None else (before + after) / 2)
         elif after is not None:
-            run.write_state(replace(state, place=after - 1))
+            run.change_state(place=after - 1)
 
 
 def _place(state: RunState) -> float:

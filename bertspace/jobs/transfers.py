@@ -1,8 +1,8 @@
 """Pulls and pushes, each in a thread of the app, as the pages of their owner show them.
 
 They go on when the tab is closed, can be cancelled from any page of the same person, and are remembered for a
-while after their end. A thread has the context that it was started in, and so the credentials of its owner; it
-ends when their token is revoked. Knows nothing of gradio, and asks nothing of the Hub.
+while after their end. A thread has the context that it was started in, and so the credentials of its owner;
+it ends when their token is revoked. Knows nothing of gradio, and asks nothing of the Hub.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ Key = tuple[str, str, str]
 class Transfer:
     """A pull or a push as it stands.
 
-    about: the model or the run. state: "working", "done", "failed" or "cancelled". steps: messages, the newest
-    last. done, total: bytes; total 0 where it is not known (yet). left: seconds, if known.
+    about: the model or the run. state: "working", "done", "failed" or "cancelled". steps: messages, oldest
+    first. done, total: bytes; total 0 where it is not known (yet). left: seconds, if known.
     """
 
     id: int

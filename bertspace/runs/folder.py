@@ -194,6 +194,10 @@ class Run:
     def write_state(self, state: RunState) -> None:
         write_atomically(self.path / "state.json", json.dumps(asdict(state), indent=1))
 
+    def change_state(self, **changes: Any) -> None:
+        """Write the state with these fields changed; for who holds the queue's lock."""
+        self.write_state(replace(self.written_state(), **changes))
+
     def result(self) -> dict[str, Any] | None:
         """result.json; None while there is none."""
         return self._json("result.json")

@@ -119,7 +119,7 @@ def test_a_run_is_paused_goes_on_and_is_stopped_from_the_command_line(
     rows.write_text("\n".join(["text,label", *lines]), encoding="utf-8")
     flags = ["--model", str(tiny_bert), "--train-file", str(rows), "--epochs", "1000", "--batch-size", "4"]
     run = started(told(["train", *flags, "--no-wait"], capsys))
-    request.addfinalizer(lambda: engine.kill(run, patience=1.0))
+    request.addfinalizer(lambda: engine.kill(run, seconds=1.0))
     assert told(["runs", "pause", run.id, "--wait"], capsys) == (
         f"The run {run.id} is paused. Go on:  python -m bertspace runs resume {run.id}"
     )

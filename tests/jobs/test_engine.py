@@ -56,7 +56,7 @@ def ended_after() -> Iterator[list[Run]]:
     yield given
     for run in given:
         if run.path.exists():
-            engine.kill(run, patience=1.0)
+            engine.kill(run, seconds=1.0)
 
 
 # Two runs, submitted by a process that is then killed
@@ -438,7 +438,7 @@ def test_a_deleted_run_leaves_its_neighbours_alone(waiting: None, config: TrainC
 def test_a_process_that_ended_meanwhile_is_not_an_error(waiting: None, config: TrainConfig) -> None:
     run = engine.submit(config, splits=SPLITS)
     run.write_state(RunState(status="running", pid=2**22 - 7))
-    engine.kill(run, patience=0.1)
+    engine.kill(run, seconds=0.1)
     assert run.state().status == "interrupted"
 
 
