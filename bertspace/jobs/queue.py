@@ -92,12 +92,12 @@ def _start(run: Run) -> bool:
 
 def waiting(among: Iterable[Run]) -> list[Run]:
     """The queued runs in their order, without those that are still being made or cannot be read."""
-    found = []
+    queued = []
     for run in among:
         with suppress(RunError):
             if (state := run.state()).status == "queued" and (run.path / "data" / "source.json").is_file():
-                found.append((_place(state), run.id, run))
-    return [run for _, _, run in sorted(found, key=lambda each: each[:2])]
+                queued.append((_place(state), run.id, run))
+    return [run for _, _, run in sorted(queued, key=lambda each: each[:2])]
 
 
 def position(run: Run) -> int:

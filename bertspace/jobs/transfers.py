@@ -151,11 +151,12 @@ class Job:
     def _change(self, **changes: Any) -> None:
         self._transfer = replace(self._transfer, **changes)
 
-    def look(self) -> Transfer:
-        """How it stands."""
+    @property
+    def transfer(self) -> Transfer:
+        """The transfer as it stands now."""
         with self._lock:
-            found = replace(self._transfer, stopping=self.stopped())
-            return replace(found, left=seconds_left(list(self._marks), found.total)) if found.works else found
+            now = replace(self._transfer, stopping=self.stopped())
+            return replace(now, left=seconds_left(list(self._marks), now.total)) if now.works else now
 
 
 def seconds_left(marks: list[tuple[float, int]], total: int) -> float | None:
@@ -198,10 +199,10 @@ class Transfers:
         """
         with self._lock:
             key = _key(owner, kind, about)
-            if (known := self._jobs.get(key)) and known.look().works:
-                if (known.look().about, known.asked) == (about, asked):
-                    return known.look()
-                raise _another_runs(known.look())
+            if (known := self._jobs.get(key)) and known.transfer.works:
+                if (known.transfer.about, known.asked) == (about, asked):
+                    return known.transfer
+                raise _another_runs(known.transfer)
             job = Job(Transfer(next(self._numbers), owner, kind, about, "working"), asked, counted)
             self._check_room(kind, job.counted)
             self._jobs[key] = job
@@ -211,10 +212,10 @@ class Transfers:
         threading.Thread(
             target=context.run, args=(job.run, work), daemon=True, name=f"{kind} {about}"
         ).start()
-        return job.look()
+        return job.transfer
 
     def _check_room(self, kind: str, counted: str) -> None:
-        working = [job for job in self._jobs.values() if (now := job.look()).works and now.kind == kind]
+        working = [job for job in self._jobs.values() if (now := job.transfer).works and now.kind == kind]
         guest = credentials.current().guest
         if guest and sum(job.counted == counted for job in working) >= MAX_PER_GUEST[kind]:
             raise ForbiddenError(_TOO_MANY[kind], hint="Try again when it has ended.")
@@ -224,7 +225,7 @@ class Transfers:
             )
 
     def _drop_old(self, counted: str) -> None:
-        ended = [key for key, job in self._jobs.items() if not job.look().works]
+        ended = [key for key, job in self._jobs.items() if not job.transfer.works]
         own = [key for key in ended if credentials.current().guest and self._jobs[key].counted == counted]
         for key in {*ended[: max(0, len(ended) - MAX_ENDED)], *own[: max(0, len(own) - MAX_ENDED_PER_GUEST)]}:
             del self._jobs[key]
@@ -232,7 +233,7 @@ class Transfers:
     def find(self, owner: str, kind: str, about: str = "") -> Transfer | None:
         """The person's pull (the last one, or the one of this model), or the push of this run."""
         job = self._job(owner, kind, about)
-        transfer = job.look() if job else None
+        transfer = job.transfer if job else None
         return transfer if transfer and about in ("", transfer.about) else None
 
     def cancel(self, owner: str, kind: str, about: str = "") -> None:
@@ -251,7 +252,7 @@ class Transfers:
         """Drop one that has ended, so that it is no longer shown."""
         with self._lock:
             key = _key(owner, kind, about)
-            if (job := self._jobs.get(key)) and not job.look().works:
+            if (job := self._jobs.get(key)) and not job.transfer.works:
                 del self._jobs[key]
 
     def wait(self, owner: str, kind: str, about: str = "", seconds: float = 60.0) -> Transfer | None:

@@ -112,16 +112,16 @@ def _measure(located: models.Located, config: TrainConfig, splits: Splits) -> Pa
     train = splits.train.head(FIRST_ROWS)
     rows = {str(name): train[name].tolist() for name in train.columns}
     arguments = {"config": config.to_dict(), "rows": rows, "labels": list(splits.label_names)}
-    found = apart.compute(located, "measured", arguments)
+    values = apart.compute(located, "measured", arguments)
     try:
         return Pace(
-            BatchTime(*map(float, found["forward"])),
-            BatchTime(*map(float, found["backward"])),
-            float(found["update"]),
-            (float(found["activations"][0]), float(found["activations"][1])),
-            tuple(Part(int(a), int(b), bool(c), float(d)) for a, b, c, d in found["parts"]),
-            int(found["layers"]),
-            int(found["longest"]),
+            BatchTime(*map(float, values["forward"])),
+            BatchTime(*map(float, values["backward"])),
+            float(values["update"]),
+            (float(values["activations"][0]), float(values["activations"][1])),
+            tuple(Part(int(a), int(b), bool(c), float(d)) for a, b, c, d in values["parts"]),
+            int(values["layers"]),
+            int(values["longest"]),
         )
     except (TypeError, ValueError, OverflowError, KeyError, IndexError) as error:
         raise ModelError("The model gave answers of another shape.", hint="Choose another model.") from error
@@ -216,9 +216,9 @@ class _Passes:
 
         shapes = [batch["input_ids"].shape for batch in batches]
         sizes = np.array([(rows * width, rows * width**2) for rows, width in shapes], dtype=float)
-        kept = np.array([self.kept_bytes(batch) for batch in batches], dtype=float)
-        (per_token, per_pair), *_ = np.linalg.lstsq(sizes, kept, rcond=None)
-        return (float(per_token), float(per_pair)) if per_pair > 0 else (float(kept[-1] / sizes[-1, 0]), 0.0)
+        held = np.array([self.kept_bytes(batch) for batch in batches], dtype=float)
+        (per_token, per_pair), *_ = np.linalg.lstsq(sizes, held, rcond=None)
+        return (float(per_token), float(per_pair)) if per_pair > 0 else (float(held[-1] / sizes[-1, 0]), 0.0)
 
     def kept_bytes(self, batch: Batch) -> int:
         """Bytes that autograd keeps of one forward pass, without the weights and their copies."""
@@ -226,17 +226,17 @@ class _Passes:
 
         weights = {parameter.shape for parameter in self.model.parameters()}
         weights |= {shape[::-1] for shape in weights}
-        kept: dict[int, int] = {}
+        storages: dict[int, int] = {}
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
             if tensor.shape not in weights:
                 storage = tensor.untyped_storage()
-                kept[storage.data_ptr()] = storage.nbytes()
+                storages[storage.data_ptr()] = storage.nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             self.loss(batch)
-        return sum(kept.values())
+        return sum(storages.values())
 
 
 def parts(model: PreTrainedModel) -> Iterator[Part]:

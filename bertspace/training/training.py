@@ -110,10 +110,10 @@ class Training:
         turns = range(world.process_index, rounds * world.num_processes, world.num_processes)
         batches = [batches[turn % len(batches)] for turn in turns]
         model = world.unwrap_model(self.model)
-        found = evaluation.parts(model, table, batches, rows, self.task, self.tokenizer, self.config)
+        parts = evaluation.parts(model, table, batches, rows, self.task, self.tokenizer, self.config)
         if self.sharded:
             sharding.reshard(model)
-        return evaluation.placed(gather_object(found) if world.num_processes > 1 else found, len(rows))
+        return evaluation.placed(gather_object(parts) if world.num_processes > 1 else parts, len(rows))
 
 
 def open_training(config: TrainConfig, run: Run, progress: TrainingProgress | None = None) -> Training:

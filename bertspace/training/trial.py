@@ -134,7 +134,7 @@ def extrapolate(trial: Trial, training: Training) -> Forecast:
 def _memory_bytes(trial: Trial, training: Training) -> int:
     """The trial's, with the optimizer's state and accumulated gradients where they lie on the device."""
     updated, memory = _updated_values(training), trial.memory_bytes
-    if next(training.model.parameters()).device == training.accelerator.device:  # not kept in the host's
+    if next(training.model.parameters()).device == training.accelerator.device:  # it may be the host's
         memory += ADAM_BYTES * updated
         memory += GRADIENT_BYTES * updated if training.config.gradient_accumulation > 1 else 0
     return memory

@@ -355,7 +355,7 @@ def test_a_step_tells_the_time_left() -> None:
     ],
 )
 def test_a_failed_run_is_bad_input_or_a_failure(fault: Exception, code: int) -> None:
-    state = RunState(**worker.told(fault, Run.create(TrainConfig())))
+    state = RunState(**worker.failure(fault, Run.create(TrainConfig())))
     assert state.status == "failed"
     assert exit_code(state, has_result=True) == code
 

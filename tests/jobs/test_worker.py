@@ -19,7 +19,9 @@ from bertspace.schema import RunState, TrainConfig, TrainEvent
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 60)  # the watch sends signals, which these tests do not catch
+    monkeypatch.setattr(
+        worker, "WATCH_SECONDS", 60
+    )  # the watch sends signals, which these tests do not catch
     run = Run.create(TrainConfig(train_file="data/train.parquet"))
     run.write_state(RunState(status="running", name="mine", created=1.0, started=2.0, pid=3))
     return run
@@ -164,8 +166,8 @@ def test_a_request_is_heard_while_the_texts_are_read(
     import time
 
     work = worker.Work(run)
-    before = signal.signal(signal.SIGUSR1, work.heed)
-    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.1)
+    before = signal.signal(signal.SIGUSR1, work.end_on_request)
+    monkeypatch.setattr(worker, "WATCH_SECONDS", 0.1)
 
     def train(*_: object) -> Iterator[TrainEvent]:
         yield TrainEvent("status", message="Reading the texts")
@@ -199,7 +201,7 @@ def test_a_guests_run_that_hears_nothing_is_ended_when_its_time_is_long_over(hom
     """The deadline is looked at between two steps, and a tokenizer may take hours before the first."""
     run = Run.create(TrainConfig(train_file="data/train.parquet"), minutes=0.001)
     code = "import sys, time; from bertspace import training; from bertspace.jobs import worker; "
-    code += "worker.LATE = worker.LOOK_SECONDS = 0.1"
+    code += "worker.GRACE_SECONDS = worker.WATCH_SECONDS = 0.1"
     code += "; training.train = lambda *_: (time.sleep(600) for _ in range(1)); worker.main(sys.argv[1:])"
     command = [sys.executable, "-c", code, str(run.path)]
     done = subprocess.run(command, env=processes.child_environment(trains=True), timeout=300, check=False)
