@@ -288,7 +288,7 @@ def _work(run: Run) -> int:
 
 
 def credentials_of(run: Run) -> Credentials:
-    """The credentials of the run for Hub calls: no worker is given a token; the owner's finds the machine's own login.
+    """For Hub calls: no worker is given a token; the owner's finds the machine's own login.
 
     Another person's private models were downloaded to their folder when the run was submitted.
     """

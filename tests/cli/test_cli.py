@@ -341,7 +341,7 @@ def test_a_step_tells_the_time_left() -> None:
     first = TrainEvent("step", 1, 101, 0.1, seconds=10.0, loss=1.0)
     event = TrainEvent("step", 11, 101, 0.11, seconds=20.0, loss=0.51234)
     assert step_words(event, first) == "epoch 0.11  step 11 of 101  loss 0.512  1 min 30 s left"
-    assert step_words(first, first) == "epoch 0.10  step 1 of 101  loss 1.00"
+    assert step_words(first, first) == "epoch 0.10  step 1 of 101  loss 1.000"
 
 
 @pytest.mark.parametrize(
