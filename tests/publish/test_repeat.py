@@ -103,10 +103,10 @@ def test_the_settings_are_resolved_and_the_data_told_by_their_origin(
     assert wanted | {"precision", "processes", "threads"} <= set(environment)
     file = data["origin"]["files"]["train"]
     assert file["columns"] == ["text", "label"] and len(file["sha256"]) == 64
-    made = card.write(card.describe(run, "alice/x"))
+    made = card.write(card.describe(RunFacts(run), "alice/x"))
     assert file["sha256"] in made and repeat.BASE in made and repeat.FILES_FOLDER in made
     assert not [row for row in ROWS if row in made or row in "".join(texts.values())]
-    shown = card.write(card.describe(run, "alice/x", texts=True))
+    shown = card.write(card.describe(RunFacts(run), "alice/x", texts=True))
     assert [row for row in ROWS if row in shown]
 
 

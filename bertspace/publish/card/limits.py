@@ -35,7 +35,7 @@ def _truncated(card: Card) -> Iterator[str]:
             rows, name = card.rows[part], PART_NAMES[part]
             yield (
                 f"{percent(count, rows)} of the {name} rows ({count:,} of {rows:,}) are longer than {length} "
-                "tokens and were cut off present."
+                "tokens and were cut off there."
             )
 
 
