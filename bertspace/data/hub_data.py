@@ -23,8 +23,8 @@ from bertspace.errors import DataError, HubError, HubUnreachable, without_paths
 from bertspace.hub import cache as hub_cache
 from bertspace.hub import credentials, download, quota
 from bertspace.hub import names as hub_names
+from bertspace.hub.cache import RemoteFile
 from bertspace.hub.client import ANSWER_SECONDS, api, call_hub, readable, with_or_without_login
-from bertspace.hub.download import RemoteFile
 from bertspace.hub.names import HubName
 from bertspace.schema import TrainConfig
 

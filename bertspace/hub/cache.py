@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bertspace.errors import ModelError
+from bertspace.errors import HubError, ModelError
 from bertspace.files import home
 from bertspace.hub import credentials
 from bertspace.safety.json_values import CONFIG
@@ -22,14 +25,50 @@ from bertspace.safety.layout import (
 )
 from bertspace.safety.tokenizer import REWRITTEN, VOCABULARIES
 
-if TYPE_CHECKING:
-    from bertspace.hub.download import RemoteFile
-
 PROBE = f"probe{SAFETENSORS}"  # what a base knew, see models.probe
 MERGED = "merged-"  # what the folder of a merged adapter begins with, see adapters
 # What `layout` makes a model of, and the card. A repository's top has much else: logs, pictures, checkpoints.
 NEEDED = {CONFIG, INDEX, *REWRITTEN, *VOCABULARIES, "README.md"}
 WORDS = {"model": "model", "dataset": "data set"}  # of a repository's kind
+_DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+MAX_PATH = 1000  # characters, within a repository
+CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a commit. digest: SHA-256 of a large file, git's SHA-1 of a blob of any other."""
+
+    path: str
+    size: int
+    digest: str
+
+    def __post_init__(self) -> None:
+        """Raises HubError for what would be no place of its own in a cache."""
+        parts = str(self.path).split("/")
+        is_inside = all(part not in ("", ".", "..") and len(part.encode()) <= 255 for part in parts)
+        known = isinstance(self.size, int) and self.size >= 0 and _DIGEST.fullmatch(str(self.digest))
+        if not (is_inside and known and self.path.isprintable() and len(self.path) <= MAX_PATH):
+            raise HubError(
+                f"What the Hub says of the file {str(self.path)[:80]!r} cannot be right.",
+                hint="Choose another model or data set.",
+            )
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether what lies there is this file, by its size and its hash."""
+        if path.stat().st_size != self.size:
+            return False
+        found = self.hasher()
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                found.update(chunk)
+        return bool(found.hexdigest() == self.digest)
+
+    def hasher(self) -> Any:
+        """What makes the digest of its bytes."""
+        if len(self.digest) == 64:
+            return hashlib.sha256()
+        return hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
 
 
 def common() -> Path:

@@ -7,7 +7,6 @@ has arrived of a file whenever a call fails, and cannot be stopped within one. W
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import re
@@ -20,56 +19,17 @@ from typing import Any
 
 from bertspace.errors import FULL, Cancelled, HubError, HubUnreachable
 from bertspace.hub import credentials
-from bertspace.hub.cache import WORDS, refer, repo_folder
+from bertspace.hub.cache import WORDS, RemoteFile, refer, repo_folder
 from bertspace.hub.client import api, client_errors, hub_error
 from bertspace.processes import sleep
 from bertspace.safety.json_values import bounded_json
 from bertspace.safety.layout import INDEX, SAFETENSORS
 
-CHUNK = 1024 * 1024
-MAX_PATH = 1000  # characters, within a repository
 TRIES = 4  # in a row without a byte
 READ_SECONDS, MAX_WAIT = 12, 30  # for the next bytes; for the Hub's own wish before a further try
 HEADER_BYTES, MAX_NAMES = 4 * 1024 * 1024, 20_000  # of the names of a file's weights
 SPARE = 64 * 1024 * 1024  # bytes left on the disk
 COMMIT = re.compile("[0-9a-f]{40}")
-_DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """One file of a commit. digest: SHA-256 of a large file, git's SHA-1 of a blob of any other."""
-
-    path: str
-    size: int
-    digest: str
-
-    def __post_init__(self) -> None:
-        """Raises HubError for what would be no place of its own in a cache."""
-        parts = str(self.path).split("/")
-        is_inside = all(part not in ("", ".", "..") and len(part.encode()) <= 255 for part in parts)
-        known = isinstance(self.size, int) and self.size >= 0 and _DIGEST.fullmatch(str(self.digest))
-        if not (is_inside and known and self.path.isprintable() and len(self.path) <= MAX_PATH):
-            raise HubError(
-                f"What the Hub says of the file {str(self.path)[:80]!r} cannot be right.",
-                hint="Choose another model or data set.",
-            )
-
-    def is_whole(self, path: Path) -> bool:
-        """Whether what lies there is this file, by its size and its hash."""
-        if path.stat().st_size != self.size:
-            return False
-        found = self.hasher()
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                found.update(chunk)
-        return bool(found.hexdigest() == self.digest)
-
-    def hasher(self) -> Any:
-        """What makes the digest of its bytes."""
-        if len(self.digest) == 64:
-            return hashlib.sha256()
-        return hashlib.sha1(f"blob {self.size}\0".encode(), usedforsecurity=False)
 
 
 @dataclass

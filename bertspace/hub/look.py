@@ -11,9 +11,9 @@ from typing import Any
 
 from bertspace.errors import HubError, HubUnreachable, ModelError
 from bertspace.hub import adapters, cache, download
+from bertspace.hub.cache import RemoteFile
 from bertspace.hub.card_text import MAX_TEXT_BYTES, config_of, day, first_lines, joined, labels, parsed
 from bertspace.hub.client import api, call_hub, readable, with_or_without_login
-from bertspace.hub.download import RemoteFile
 from bertspace.hub.pull import PUBLIC, on_disk_of, places, remote_of, split_name, usable
 from bertspace.safety import loadable
 from bertspace.safety.layout import ADAPTER_CONFIG, INDEX, weights_of

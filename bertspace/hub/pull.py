@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from bertspace.errors import HubError, HubUnreachable, ModelError
 from bertspace.hub import adapters, cache, credentials, download, names, quota
+from bertspace.hub.cache import RemoteFile
 from bertspace.hub.card_text import config_of
 from bertspace.hub.client import (
     ANSWER_SECONDS,
@@ -26,7 +27,7 @@ from bertspace.hub.client import (
     readable,
     with_or_without_login,
 )
-from bertspace.hub.download import Progress, RemoteFile
+from bertspace.hub.download import Progress
 from bertspace.safety import loadable
 from bertspace.safety.layout import INDEX, WEIGHTS
 from bertspace.safety.room import weight_names
