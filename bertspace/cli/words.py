@@ -52,6 +52,8 @@ def result_table(result: Mapping[str, Any]) -> str:
 
 
 def _base_lines(base: Mapping[str, Any], split: str, title: str, line: Any) -> list[list[str]]:
+    if split not in base:  # a task whose base has no answer
+        return []
     if base["kind"] == "model":
         return [line(f"{title}base", base[split])]
     majority = line(f"{title}majority class", base["majority"][split])

@@ -248,6 +248,8 @@ def _by_name(
     """The base's metrics and table with its outputs in the order of the tuned model's labels."""
     before = [label_name(each) for each in _label_names(base)]
     places = [before.index(label_name(each)) for each in _label_names(tuned)]
+    if places == list(range(len(places))):
+        return evaluation.evaluate(_base(base, tuned), frame, config)
     label = frame["label"].to_numpy()
     own = frame.assign(label=[places[each] for each in label.tolist()])
     table = evaluation.tabulate(_base(base, tuned), own, config)

@@ -30,7 +30,7 @@ from bertspace.errors import DataError, ModelError, Remedy
 from bertspace.models import sources
 from bertspace.safety.json_values import CONFIG, read_json
 from bertspace.schema import TrainConfig
-from bertspace.tasks import TASKS
+from bertspace.tasks import TASKS, task_with_head
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -258,7 +258,10 @@ def _columns_finding(columns: Columns, asked: dict[str, str], wanted: dict[str, 
     return f"{sentence[:1].upper()}{sentence[1:]}."
 
 
-def to_remember(columns: Columns) -> dict[str, Any]:
-    """What the config.json of a model says of its training's columns; nothing where they have no names."""
+def to_remember(columns: Columns, task: str) -> dict[str, Any]:
+    """What the config.json of a model says of its training: columns that have names, and a task that its head
+    does not tell.
+    """
     named = {name: value for name in ROLES if (value := getattr(columns, name))}
-    return {KEY: named} if named else {}
+    own = {} if task_with_head(TASKS[task].head) == task else {sources.TASK_KEY: task}
+    return own | ({KEY: named} if named else {})

@@ -20,6 +20,7 @@ from bertspace.models.probe import Probe
 from bertspace.processes import Deadline
 from bertspace.safety import loadable
 from bertspace.safety.config import heads
+from bertspace.safety.json_values import CONFIG, read_json
 from bertspace.tasks import TASKS, Answer, task_with_head
 from bertspace.tasks.base import encodings, text_inputs
 
@@ -126,10 +127,14 @@ def _load(located: sources.Located, task: str, written: int) -> Loaded:
 
 
 def task_of(name: str) -> str:
-    """What the model can predict, as `loadable.task_of` has it; raises ModelError."""
+    """What the model can predict: its run's task, or as its config.json tells it; raises ModelError."""
+    if name.startswith("run:"):
+        return sources.run_called(name).config().task
     located = sources.locate(name)
     if located.kind == "starter":
         return task_with_head(sources.STARTER_HEAD)
+    if (task := str(read_json(located.path / CONFIG).get(sources.TASK_KEY))) in TASKS:
+        return task
     config = located.config
     if task := loadable.task_of(config, loadable.telling_weights(config, located.path)):
         return task

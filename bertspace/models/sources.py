@@ -31,6 +31,7 @@ STARTER_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
 STARTER_REVISION = "c9745ed1d9f207416be6d2e6f8de32d1f16199bf"
 STARTER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 STARTER_HEAD = "MaskedLM"  # what its adapter adds
+TASK_KEY = "bertspace_task"  # in config.json, where the head does not tell the task
 FEATURES = "features"  # in the place of a task: the encoder without a head
 
 _OWNED_RUN = re.compile(r"run:([0-9a-z][0-9a-z-]{0,63})/([0-9a-z][0-9a-z-]{0,63})")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bertspace import hardware
 from bertspace.errors import ConfigError
 from bertspace.schema import TrainConfig
+from bertspace.tasks import verdict
 from bertspace.tasks.answers import Answer
 from bertspace.tasks.card import TaskCard
 from bertspace.tasks.metrics import Metric
@@ -202,8 +203,10 @@ class Task:
 
         names, counts: the labels and their training rows. against: what the base answered by ("": what the
         baseline is). chosen: the model is of the epoch that was best on these rows.
+        Where a task says nothing else, it is judged by the mean loss.
         """
-        raise NotImplementedError(self.name)
+        unit = f"{self.unit(config)}s"
+        return verdict.of_losses(tuned, base, unit=unit, split=split, chosen=chosen)
 
     def compare_rows(
         self,

@@ -11,7 +11,7 @@ Knows nothing of files and models.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -192,19 +192,32 @@ def _ranges(
 
 
 def of_masks(
-    metric: str,
-    tuned: Table,
-    base: Table,
-    *,
-    unit: str = "chunks",
-    split: str = "",
-    chosen: bool = False,
+    metric: str, tuned: Table, base: Table, *, unit: str = "chunks", split: str = "", chosen: bool = False
 ) -> Verdict:
     """The verdict on a masked language model, by its task's tables of the same rows and masks."""
+    functions = {"tuned": mask_metrics(tuned), BASE: mask_metrics(base)}
+    masks = int(tuned["masks"].sum())
+    return _paired(metric, functions, len(tuned["masks"]), unit, split, chosen, masks)
+
+
+def of_losses(tuned: Table, base: Table, *, unit: str, split: str = "", chosen: bool = False) -> Verdict:
+    """The verdict by the mean loss alone, from tables that have a loss a row."""
+    functions = {"tuned": means(tuned["loss"], "loss"), BASE: means(base["loss"], "loss")}
+    return _paired("loss", functions, len(tuned["loss"]), unit, split, chosen)
+
+
+def _paired(
+    metric: str,
+    functions: Mapping[str, Callable[[np.ndarray], Metrics]],
+    count: int,
+    unit: str,
+    split: str,
+    chosen: bool,
+    masks: int = 0,
+) -> Verdict:
+    """The verdict against the base by a bootstrap of the same rows of both."""
     import numpy as np
 
-    functions = {"tuned": mask_metrics(tuned), BASE: mask_metrics(base)}
-    count = len(tuned["masks"])
     exact = {who: float(function(np.ones((1, count)))[metric][0]) for who, function in functions.items()}
     resampled = over_draws(functions, np.ones(count, dtype=np.int64))
     first, second = (resampled[who][metric] for who in ("tuned", BASE))
@@ -214,7 +227,7 @@ def of_masks(
         first / second if ratio else first - second,
     )
     ranges = (with_interval(exact["tuned"], first), with_interval(exact[BASE], second), change)
-    verdict = Verdict("", metric, *ranges, BASE, count, unit, split, int(tuned["masks"].sum()))
+    verdict = Verdict("", metric, *ranges, BASE, count, unit, split, masks)
     return replace(verdict, outcome=_outcome(verdict), notes=tuple(_notes(verdict, chosen)))
 
 

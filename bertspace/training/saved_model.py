@@ -28,7 +28,7 @@ def save(training: Training) -> None:
         folder = training.run.path / "model"
         weights = tuning.plain_weights(model) if training.config.lora_rank else None
         new = _removed(folder.with_name(".model.new"))
-        model.config.update(to_remember(training.splits.columns))
+        model.config.update(to_remember(training.splits.columns, training.task.name))
         with models.quiet():
             model.save_pretrained(new, state_dict=weights)
             training.tokenizer.save_pretrained(new)

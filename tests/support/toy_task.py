@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ class WordCount(Task):
     answer = Counted
     baseline = "none"
     placeholder = "five words stand right here"
+    page = "tests.support.toy_page:WordCountPage"
+
+    @property
+    def script(self) -> Path:
+        return Path(__file__).with_name("toy_script.py")
 
     def encode(self, tokenizer: Any, frame: pd.DataFrame, config: TrainConfig, limit: int = 0) -> Rows:
         texts = frame["text"].tolist()[: limit or None]
