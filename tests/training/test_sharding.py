@@ -142,7 +142,7 @@ def test_models_of_every_kind_train_with_spread_weights_as_with_whole_ones(
             optimizer.zero_grad()
     with torch.no_grad():
         logits_at(spread, batch)
-    sharding.let_go(spread)
+    sharding.reshard(spread)
     found = {key: sharding.whole(value.detach()) for key, value in spread.named_parameters()}
     assert list(found) == [key for key, _ in whole.named_parameters()]
     assert all(torch.allclose(found[key], value, atol=1e-6) for key, value in whole.named_parameters())
