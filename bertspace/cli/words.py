@@ -65,7 +65,7 @@ def headline(result: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not result:
         return None
     split, name = ("test" if result["test"] else "validation"), result["headline"]
-    base = result["base"][split].get(name)
+    base = result["base"].get(split, {}).get(name)
     return {"metric": name, "value": result[split][name], "split": split, "base": base}
 
 
@@ -74,12 +74,14 @@ def headline_words(result: Mapping[str, Any] | None) -> str:
     if not (best := headline(result)):
         return ""
     figure = metric(best["metric"]).figure
-    return f"{best['metric']} {figure(best['value'])} (base {figure(best['base'])})"
+    against = "" if best["base"] is None else f" (base {figure(best['base'])})"
+    return f"{best['metric']} {figure(best['value'])}{against}"
 
 
 def outcome_words(result: Mapping[str, Any]) -> str:
     """Whether it helped, which epoch is kept, and what to try; a line each."""
-    lines = [verdict_of(result).words, result.get("kept", ""), *result.get("hints", ())]
+    judged = verdict_of(result)
+    lines = [judged.words if judged else "", result.get("kept", ""), *result.get("hints", ())]
     return "\n".join(filter(None, lines))
 
 

@@ -66,8 +66,13 @@ def lighter(config: TrainConfig) -> dict[str, int]:
     return {} if config.lora_rank else {"lora_rank": 8}
 
 
-def verdict_of(result: Mapping[str, Any]) -> verdict.Verdict:
-    """The verdict in a run's result, also of an earlier version's, which holds figures alone."""
+def verdict_of(result: Mapping[str, Any]) -> verdict.Verdict | None:
+    """The verdict in a run's result, also of an earlier version's, which holds figures alone.
+
+    None of a task whose base has no answer.
+    """
+    if result["base"].get("kind") == "none":
+        return None
     known = {each.name for each in fields(TrainConfig)}
     settings = {name: value for name, value in result.get("config", {}).items() if name in known}
     config = TrainConfig.from_dict(settings)

@@ -22,6 +22,7 @@ from bertspace.jobs.transfers import Transfer, Transfers
 from bertspace.models import inference
 from bertspace.publish import Destination, Published, pushing
 from bertspace.runs import Run
+from bertspace.safety import loadable
 from bertspace.schema import RunState, TrainConfig
 from bertspace.ui import compare
 from bertspace.ui.access import who
@@ -328,7 +329,7 @@ def test_a_configuration_on_disk_may_say_anything_and_takes_a_line(server: Any, 
     for broken in ("[" * 100_000, "[1]", '{"a": ' * 500 + "1" + "}" * 500, " " * 2**21):
         place.write_text(broken)
         [(words, _)] = catalogue.hub_choices("text-classification")
-        assert words.endswith("its config.json cannot be read")
+        assert words.endswith(loadable.UNREADABLE)
 
 
 def test_a_pull_is_cancelled_and_goes_on_from_there(server: Any, transfers: Transfers) -> None:
