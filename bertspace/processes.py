@@ -128,12 +128,17 @@ def child_environment(*, trains: bool = False, **own: str) -> dict[str, str]:
     return NO_BARS | _inherited(_MACHINE, _WORKER) | FAST | {"BERTSPACE_HOME": str(home())} | own
 
 
+def is_secret(name: str, value: str = "") -> bool:
+    """Whether a variable holds a secret, by its name or by what it says."""
+    return bool(_SECRET.match(f"{name}={value}"))
+
+
 def _inherited(*names: re.Pattern[str]) -> dict[str, str]:
     """This process's variables of these names, less secrets; `-m bertspace.…` works in any folder."""
     found = {
         name: value
         for name, value in os.environ.items()
-        if any(each.fullmatch(name) for each in names) and not _SECRET.match(f"{name}={value}")
+        if any(each.fullmatch(name) for each in names) and not is_secret(name, value)
     }
     package = str(Path(__file__).resolve().parents[1])
     paths = [package, *filter(None, found.get("PYTHONPATH", "").split(os.pathsep))]

@@ -18,6 +18,7 @@ from bertspace.errors import ConfigError
 from bertspace.hub import commit as hub_commit
 from bertspace.hub.client import api, call_hub, check_id
 from bertspace.hub.commit import Committed, Target
+from bertspace.processes import is_secret
 
 ROOT = Path(__file__).resolve().parents[2]
 TOP = ("app.py", "requirements.txt", "README.md", "LICENSE")
@@ -26,7 +27,6 @@ SCOPES = ["contribute-repos", "read-repos", "gated-repos"]  # beside openid and 
 PYTHON_VERSION = "3.12.12"  # a Space's default is 3.10, for which there is no transformers as new as ours
 GRADIO_VERSION = "6.31.0"  # where none is installed, as in a workflow
 LONGEST_DESCRIPTION = 60  # characters; the Hub refuses more
-SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|OWNER_KEY", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _not_attributes(there: hub_commit.There) -> frozenset[str]:
 def _check_variable(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ConfigError(f"{name!r} is no variable's name.", hint="Write NAME=VALUE.")
-    if SECRET.search(name):
+    if is_secret(name):
         raise ConfigError(
             f"{name} looks like a secret, and a Space's variables are public.",
             hint="Set it as a secret in the Space's settings.",
@@ -108,15 +108,15 @@ def collect(root: Path, folder: Path, hardware: str = "") -> int:
 
 
 def files(root: Path) -> Iterator[Path]:
-    """What a Space needs: the app, the package, and the pictures that README shows."""
+    """What a Space needs: the app, the package, and the pages and pictures that README leads to."""
     yield from (root / name for name in TOP)
     for path in sorted((root / "bertspace").rglob("*")):
         hidden = any(part.startswith((".", "__pycache__")) for part in path.relative_to(root).parts)
         if path.is_file() and not path.is_symlink() and not hidden and path.suffix in ENDINGS:
             yield path
     text = (root / "README.md").read_text(encoding="utf-8")
-    for name in re.findall(r"!\[[^]]*\]\((docs/[\w./-]+)\)", text):
-        if ".." not in name and (root / name).is_file():
+    for name in dict.fromkeys(re.findall(r"\]\(((?:docs/)?[\w-]+\.(?:md|png))\)", text)):
+        if (root / name).is_file():
             yield root / name
 
 
