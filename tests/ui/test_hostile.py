@@ -546,7 +546,7 @@ def test_settings_that_cannot_be_start_nothing(apps: Both, page: Page, changed: 
 
 def test_without_the_hostile_part_a_form_is_taken(apps: Both, page: Page) -> None:
     data = inputs(page, "train", source="sample", sample="office", max_steps=1)
-    answer = apps.local.event(number(page, "train.command"), data)
+    answer = apps.local.event(number(page, "fine_tune.tab.command"), data)
     assert answer.data[0].startswith("python -m bertspace train"), answer
 
 
