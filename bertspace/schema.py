@@ -203,8 +203,8 @@ class TrainConfig:
 
 def as_command(config: TrainConfig, separator: str = " ") -> str:
     """The command line that trains the same: a flag for each setting that is not its default."""
-    values = {each.name: (getattr(config, each.name), each.default) for each in fields(config)}
-    flags = [as_flag(name, value) for name, (value, default) in values.items() if value != default]
+    defaults = TrainConfig().to_dict()
+    flags = [as_flag(name, value) for name, value in config.to_dict().items() if value != defaults[name]]
     return separator.join(["python -m bertspace train", *flags])
 
 

@@ -74,7 +74,7 @@ def messages(hub: Any) -> str:
     return str(hub.put(NAME, FILES, kind="dataset"))
 
 
-@pytest.fixture(params=["the owner", "a guest"])
+@pytest.fixture(params=["the owner", pytest.param("a guest", marks=pytest.mark.slow)])
 def rights(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Credentials]:
     """The two ways in which rows are read."""
     own = (
