@@ -17,7 +17,7 @@ from bertspace.errors import ModelError, Remedy
 from bertspace.models import apart, evaluation, held_out, inference, loading, sources
 from bertspace.models.probe import Probe, answers
 from bertspace.schema import TrainConfig
-from bertspace.tasks import TASKS, Answer, verdict
+from bertspace.tasks import TASKS, Answer, Judged, verdict
 from bertspace.tasks.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -218,15 +218,9 @@ def compare_file(base: str, tuned: str, file: Path, **settings: str) -> FileComp
         before, base_table = _by_name(base, tuned, frame, config)
     else:
         before, base_table = evaluation.evaluate(_base(base, tuned), frame, config)
-    judged = TASKS[task].judge(
-        TASKS[task].headline,
-        tuned_table,
-        base_table,
-        config=config,
-        names=names,
-        counts=_trained_on(tuned, names),
-        against=verdict.PROBE if by_probe else verdict.BASE,
-    )
+    against = verdict.PROBE if by_probe else verdict.BASE
+    about = Judged(config, names, _trained_on(tuned, names), against)
+    judged = TASKS[task].judge(TASKS[task].headline, tuned_table, base_table, about)
     table = TASKS[task].compare_rows(frame, base_table, tuned_table, names)
     outcomes = table["verdict"].value_counts() if "verdict" in table else {}
     fixed, broken = (int(outcomes.get(each, 0)) for each in ("fixed", "broken"))

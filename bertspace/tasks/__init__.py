@@ -7,7 +7,7 @@ from typing import Any
 from bertspace.schema import TASK_NAMES, TrainConfig
 from bertspace.tasks import verdict
 from bertspace.tasks.answers import Answer
-from bertspace.tasks.base import Rows, Sample, Task
+from bertspace.tasks.base import Judged, Rows, Sample, Task
 from bertspace.tasks.fill_mask.task import FillMask
 from bertspace.tasks.metrics import METRICS, Metric, metric
 from bertspace.tasks.text_classification.task import TextClassification
@@ -16,6 +16,7 @@ __all__ = [
     "METRICS",
     "TASKS",
     "Answer",
+    "Judged",
     "Metric",
     "Rows",
     "Sample",

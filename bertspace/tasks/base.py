@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from bertspace import hardware
 from bertspace.errors import ConfigError
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    Tokenizer: TypeAlias = PreTrainedTokenizerBase
+
+    Batch = dict[str, torch.Tensor]
+    Losses = tuple[torch.Tensor, torch.Tensor]
+    Table = Mapping[str, np.ndarray]
 
 GPU_TOKENS = 8
 IGNORED = -100  # cross_entropy leaves out what has this target
@@ -49,6 +55,22 @@ class Rows:
         import numpy as np
 
         return np.array([len(row) for row in self.input_ids], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a verdict on two tables has to know of their rows.
+
+    names, counts: the labels and their training rows. against: what the base answered by ("": what the
+    baseline is). chosen: the model is of the epoch that was best on these rows.
+    """
+
+    config: TrainConfig
+    names: Sequence[str] = ()
+    counts: Sequence[int] = ()
+    against: str = ""
+    split: str = ""
+    chosen: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,73 +169,47 @@ class Task:
         """A page for one model, for a small Space of it; what it lacks is that model's name and examples."""
         return Path(inspect.getfile(type(self))).with_name("demo.py")
 
-    def encode(
-        self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0
-    ) -> Rows:
+    def encode(self, tokenizer: Tokenizer, frame: pd.DataFrame, config: TrainConfig, limit: int = 0) -> Rows:
         """The frame's rows as token ids, tokenised once; at most `limit` of them where it is not 0."""
         raise NotImplementedError(self.name)
 
     def collate(
-        self,
-        keys: Sequence[tuple[int, int]],
-        rows: Rows,
-        tokenizer: PreTrainedTokenizerBase,
-        config: TrainConfig,
-    ) -> dict[str, torch.Tensor]:
+        self, keys: Sequence[tuple[int, int]], rows: Rows, tokenizer: Tokenizer, config: TrainConfig
+    ) -> Batch:
         """One batch of tensors for the rows of `keys`, which are (epoch, row); epoch 0 is evaluation's."""
         raise NotImplementedError(self.name)
 
     # Training and scoring
 
-    def loss(
-        self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, model: PreTrainedModel, batch: Batch, smoothing: float) -> Losses:
         """The batch's mean loss, a scalar with a gradient, and its mean cross-entropy, as scoring has it.
 
         They are one where the labels are not smoothed.
         """
         raise NotImplementedError(self.name)
 
-    def weight(self, batch: dict[str, torch.Tensor]) -> int:
+    def weight(self, batch: Batch) -> int:
         """How much the batch's mean loss is the mean of: its rows, where a task says nothing else."""
         return len(batch["rows"])
 
-    def table(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def table(self, model: PreTrainedModel, batch: Batch) -> Batch:
         """Per-row results, each of shape (B, …), so that sums over batches and processes stay exact."""
         raise NotImplementedError(self.name)
 
-    def score(self, table: dict[str, np.ndarray]) -> dict[str, float]:
+    def score(self, table: Table) -> dict[str, float]:
         """The metrics of a whole split from its table, rows in their order."""
         raise NotImplementedError(self.name)
 
-    def judge(
-        self,
-        metric: str,
-        tuned: Mapping[str, np.ndarray],
-        base: Mapping[str, np.ndarray],
-        *,
-        config: TrainConfig,
-        names: Sequence[str] = (),
-        counts: Sequence[int] = (),
-        against: str = "",
-        split: str = "",
-        chosen: bool = False,
-    ) -> Verdict:
+    def judge(self, metric: str, tuned: Table, base: Table, rows: Judged) -> Verdict:
         """Whether fine-tuning helped, from the tables of both models on the same rows.
 
-        names, counts: the labels and their training rows. against: what the base answered by ("": what the
-        baseline is). chosen: the model is of the epoch that was best on these rows.
         Where a task says nothing else, it is judged by the mean loss.
         """
-        unit = f"{self.unit(config)}s"
-        return verdict.of_losses(tuned, base, unit=unit, split=split, chosen=chosen)
+        unit = f"{self.unit(rows.config)}s"
+        return verdict.of_losses(tuned, base, unit=unit, split=rows.split, chosen=rows.chosen)
 
     def compare_rows(
-        self,
-        frame: pd.DataFrame,
-        base: Mapping[str, np.ndarray],
-        tuned: Mapping[str, np.ndarray],
-        names: Sequence[str],
+        self, frame: pd.DataFrame, base: Table, tuned: Table, names: Sequence[str]
     ) -> pd.DataFrame:
         """Both models' answers row by row; column "verdict", where there is one: one of VERDICTS."""
         raise NotImplementedError(self.name)
@@ -237,7 +233,7 @@ class Task:
     def predict(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Tokenizer,
         texts: Sequence[str],
         pairs: Sequence[str] | None,
         top_k: int,
@@ -285,7 +281,7 @@ def cross_entropies(
 
 
 def encodings(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], pairs: list[str] | None, max_length: int | None
+    tokenizer: Tokenizer, texts: list[str], pairs: list[str] | None, max_length: int | None
 ) -> Iterator[Any]:
     """tokenizers.Encoding objects, one a text (or pair), cut to max_length tokens where that is given."""
     limit = {"truncation": True, "max_length": max_length} if max_length else {"truncation": False}
@@ -297,7 +293,7 @@ def encodings(
         yield from batch.encodings or []
 
 
-def width_of(rows: Sequence[np.ndarray], tokenizer: PreTrainedTokenizerBase) -> int:
+def width_of(rows: Sequence[np.ndarray], tokenizer: Tokenizer) -> int:
     """Tokens that a batch's rows are padded to: the longest's, on a GPU the next multiple of GPU_TOKENS.
 
     Its tensor cores take them so, and it loads kernels anew for each shape that it has not met yet.
@@ -328,10 +324,10 @@ def attention_mask(lengths: Sequence[int], width: int) -> torch.Tensor:
 
 def text_inputs(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: Tokenizer,
     texts: Sequence[str],
     pairs: Sequence[str] | None,
-) -> dict[str, torch.Tensor]:
+) -> Batch:
     """The texts (or pairs) as one padded batch on the model's device."""
     batch = tokenizer(
         list(texts),

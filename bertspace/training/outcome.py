@@ -10,7 +10,7 @@ from bertspace.files import write_atomically
 from bertspace.models import tuning
 from bertspace.models.evaluation import read_tables, write_tables
 from bertspace.runs import Run
-from bertspace.tasks import verdict
+from bertspace.tasks import Judged, verdict
 from bertspace.tasks.verdict import Verdict
 from bertspace.training.progress import hints
 from bertspace.training.training import Training
@@ -94,13 +94,11 @@ def _verdict(training: Training, tables: Tables) -> Verdict | None:
         return None
     names = training.splits.label_names
     labels = training.splits.train["label"] if names else []
-    return training.task.judge(
-        training.best.metric,
-        tables[split],
-        base,
-        config=training.config,
+    rows = Judged(
+        training.config,
         names=names,
         counts=np.bincount(labels, minlength=len(names)).tolist(),
         split=split,
         chosen=training.best.chosen and split == "validation",
     )
+    return training.task.judge(training.best.metric, tables[split], base, rows)

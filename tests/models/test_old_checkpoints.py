@@ -501,6 +501,7 @@ def test_what_training_keeps_beside_the_weights_is_no_weight(name: str) -> None:
     assert tf_checkpoint.is_slot(name) and not tf_checkpoint.torch_name(name)
 
 
+@pytest.mark.slow
 def test_importing_the_modules_imports_no_tensorflow() -> None:
     code = (
         "import sys; from bertspace.models.legacy import checkpoints, tensorflow; "

@@ -9,7 +9,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from bertspace.tasks import verdict
 from bertspace.tasks.answers import Answer
 from bertspace.tasks.base import (
     IGNORED,
+    Judged,
     Rows,
     Sample,
     Task,
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
+
+    from bertspace.tasks.base import Batch, Losses, Table, Tokenizer
 
 LONGEST_EXAMPLE = 200  # characters
 # The number of masks, and so the size of their logits, differs from batch to batch, and sizes that always
@@ -88,9 +91,7 @@ class FillMask(Task):
     def expected_rows(self, config: TrainConfig, texts: int, tokens: float) -> float:
         return tokens / config.chunk_size if config.chunk_size else texts
 
-    def encode(
-        self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0
-    ) -> Rows:
+    def encode(self, tokenizer: Tokenizer, frame: pd.DataFrame, config: TrainConfig, limit: int = 0) -> Rows:
         """Chunks of chunk_size tokens across documents (the rest of them is dropped), or one text a row.
 
         With a limit the documents come in an order drawn from the seed, and the last one is cut where the
@@ -104,12 +105,8 @@ class FillMask(Task):
         return _lines(tokenizer, texts.tolist()[: limit or None], config)
 
     def collate(
-        self,
-        keys: Sequence[tuple[int, int]],
-        rows: Rows,
-        tokenizer: PreTrainedTokenizerBase,
-        config: TrainConfig,
-    ) -> dict[str, torch.Tensor]:
+        self, keys: Sequence[tuple[int, int]], rows: Rows, tokenizer: Tokenizer, config: TrainConfig
+    ) -> Batch:
         """input_ids (B, T) with masks; positions (M,) of them in the flattened (B·T); targets (M,)."""
         import numpy as np
         import torch
@@ -135,9 +132,7 @@ class FillMask(Task):
             "owners": torch.from_numpy(np.concatenate(owners)),
         }
 
-    def loss(
-        self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, model: PreTrainedModel, batch: Batch, smoothing: float) -> Losses:
         """The means over the masks; to their number come some that count nothing, up to a round one."""
         from torch.nn.functional import pad
 
@@ -146,10 +141,10 @@ class FillMask(Task):
         targets = pad(batch["targets"], spare, value=IGNORED)
         return cross_entropies(logits, targets, smoothing)
 
-    def weight(self, batch: dict[str, torch.Tensor]) -> int:
+    def weight(self, batch: Batch) -> int:
         return len(batch["targets"])
 
-    def table(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def table(self, model: PreTrainedModel, batch: Batch) -> Batch:
         """Sums of loss, right guesses and masks a row: (B,) each."""
         import torch
         from torch.nn.functional import cross_entropy
@@ -163,7 +158,7 @@ class FillMask(Task):
             "masks": zeros.index_add(0, owners, torch.ones_like(losses)),
         }
 
-    def score(self, table: dict[str, np.ndarray]) -> dict[str, float]:
+    def score(self, table: Table) -> dict[str, float]:
         masks = table["masks"].sum()
         loss = float(table["loss_sum"].sum() / masks)
         # Above e^700 a float overflows; a random model is far below.
@@ -173,28 +168,12 @@ class FillMask(Task):
             "accuracy": float(table["correct"].sum() / masks),
         }
 
-    def judge(
-        self,
-        metric: str,
-        tuned: Mapping[str, np.ndarray],
-        base: Mapping[str, np.ndarray],
-        *,
-        config: TrainConfig,
-        names: Sequence[str] = (),
-        counts: Sequence[int] = (),
-        against: str = "",
-        split: str = "",
-        chosen: bool = False,
-    ) -> Verdict:
-        unit = f"{self.unit(config)}s"
-        return verdict.of_masks(metric, tuned, base, unit=unit, split=split, chosen=chosen)
+    def judge(self, metric: str, tuned: Table, base: Table, rows: Judged) -> Verdict:
+        unit = f"{self.unit(rows.config)}s"
+        return verdict.of_masks(metric, tuned, base, unit=unit, split=rows.split, chosen=rows.chosen)
 
     def compare_rows(
-        self,
-        frame: pd.DataFrame,
-        base: Mapping[str, np.ndarray],
-        tuned: Mapping[str, np.ndarray],
-        names: Sequence[str],
+        self, frame: pd.DataFrame, base: Table, tuned: Table, names: Sequence[str]
     ) -> pd.DataFrame:
         """A row a chunk: both models' loss a masked token, in nats, and the number of masks."""
         import pandas as pd
@@ -217,7 +196,7 @@ class FillMask(Task):
     def predict(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Tokenizer,
         texts: Sequence[str],
         pairs: Sequence[str] | None,
         top_k: int,
@@ -262,7 +241,7 @@ def _masked(text: str) -> str:
     return re.sub(rf"\b{re.escape(longest)}\b", MASK, text, count=1) if longest else f"{text} {MASK}"
 
 
-def _no_mask(text: str, tokenizer: PreTrainedTokenizerBase) -> DataError:
+def _no_mask(text: str, tokenizer: Tokenizer) -> DataError:
     """Why the model sees no mask in the text: none was written, or it lies where nothing is read."""
     if tokenizer.mask_token in with_mask_token(text, tokenizer):
         return DataError(
@@ -273,14 +252,14 @@ def _no_mask(text: str, tokenizer: PreTrainedTokenizerBase) -> DataError:
     return DataError(f"No {MASK} in {text[:60]!r}.", hint=f"Write {MASK} where a word is to be guessed.")
 
 
-def with_mask_token(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def with_mask_token(text: str, tokenizer: Tokenizer) -> str:
     """The text with [MASK] (or <mask>) written as this model's own mask token."""
     for written in (MASK, "<mask>"):
         text = text.replace(written, tokenizer.mask_token)
     return text
 
 
-def names_of(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> list[str]:
+def names_of(tokenizer: Tokenizer, tokens: Sequence[int]) -> list[str]:
     """A name for each token, no two alike: its text; where others have the same, with the blank that it
     begins with, else as the vocabulary writes it.
     """
@@ -295,7 +274,7 @@ def names_of(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> list[
     return names
 
 
-def _text_of(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
+def _text_of(tokenizer: Tokenizer, token: int) -> str:
     """A token's text, with the blank that a word of a byte-level or SentencePiece vocabulary begins with."""
     written = str(tokenizer.convert_ids_to_tokens(token))
     if written.startswith("##"):
@@ -304,13 +283,13 @@ def _text_of(tokenizer: PreTrainedTokenizerBase, token: int) -> str:
     return f" {text}" if written.startswith("▁") and not text.startswith(" ") else text
 
 
-def _fill_of(tokenizer: PreTrainedTokenizerBase, token: int, decides: bool) -> str:
+def _fill_of(tokenizer: Tokenizer, token: int, decides: bool) -> str:
     """What takes a mask's place, as `filled_in` puts it there."""
     text = _text_of(tokenizer, token)
     return f"##{text}" if decides and not text.startswith((" ", "##")) else text
 
 
-def _token_decides(tokenizer: PreTrainedTokenizerBase) -> bool:
+def _token_decides(tokenizer: Tokenizer) -> bool:
     """Whether the word in a mask's place says itself if there is a blank before it: in vocabularies that
     write blanks, where the one before the mask is not read.
     """
@@ -357,7 +336,7 @@ def choose(
 
 
 def _hide(
-    ids: np.ndarray, chosen: np.ndarray, tokenizer: PreTrainedTokenizerBase, random: np.random.Generator
+    ids: np.ndarray, chosen: np.ndarray, tokenizer: Tokenizer, random: np.random.Generator
 ) -> np.ndarray:
     """80 % of the chosen tokens become the mask, 10 % a random token, 10 % stay (Devlin et al. 2019, A.1)."""
     hidden = ids.copy()
@@ -368,7 +347,7 @@ def _hide(
     return hidden
 
 
-def logits_at(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def logits_at(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """(M, vocab) logits at the masked positions: the vocabulary projection sees no other token.
 
     A hook in front of the output embeddings picks the M positions, whatever the architecture; a model that
@@ -392,7 +371,7 @@ def logits_at(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.T
     return logits.float()
 
 
-def _chunks(tokenizer: PreTrainedTokenizerBase, texts: list[str], config: TrainConfig, limit: int) -> Rows:
+def _chunks(tokenizer: Tokenizer, texts: list[str], config: TrainConfig, limit: int) -> Rows:
     import numpy as np
 
     size = min(config.chunk_size, tokenizer.model_max_length)
@@ -415,7 +394,7 @@ def _chunks(tokenizer: PreTrainedTokenizerBase, texts: list[str], config: TrainC
 
 
 def _documents(
-    tokenizer: PreTrainedTokenizerBase, texts: list[str], whole_words: bool
+    tokenizer: Tokenizer, texts: list[str], whole_words: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Token ids and, for whole words, word numbers that go on from document to document."""
     import numpy as np
@@ -433,7 +412,7 @@ def _word_numbers(word_ids: list[int | None], first: int) -> np.ndarray:
     return np.array([-1 if word is None else word + first for word in word_ids], dtype=np.int32)
 
 
-def _lines(tokenizer: PreTrainedTokenizerBase, texts: list[str], config: TrainConfig) -> Rows:
+def _lines(tokenizer: Tokenizer, texts: list[str], config: TrainConfig) -> Rows:
     import numpy as np
 
     length = min(config.max_length, tokenizer.model_max_length)

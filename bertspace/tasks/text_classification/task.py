@@ -11,6 +11,7 @@ from bertspace.tasks import verdict
 from bertspace.tasks.answers import Answer
 from bertspace.tasks.base import (
     VERDICTS,
+    Judged,
     Rows,
     Sample,
     Task,
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
+
+    from bertspace.tasks.base import Batch, Losses, Table, Tokenizer
 
 
 class TextClassification(Task):
@@ -65,9 +68,7 @@ class TextClassification(Task):
         ),
     )
 
-    def encode(
-        self, tokenizer: PreTrainedTokenizerBase, frame: pd.DataFrame, config: TrainConfig, limit: int = 0
-    ) -> Rows:
+    def encode(self, tokenizer: Tokenizer, frame: pd.DataFrame, config: TrainConfig, limit: int = 0) -> Rows:
         import numpy as np
 
         frame = frame.iloc[:limit] if limit else frame
@@ -87,12 +88,8 @@ class TextClassification(Task):
         return Rows(ids, labels, segments, truncated=truncated)
 
     def collate(
-        self,
-        keys: Sequence[tuple[int, int]],
-        rows: Rows,
-        tokenizer: PreTrainedTokenizerBase,
-        config: TrainConfig,
-    ) -> dict[str, torch.Tensor]:
+        self, keys: Sequence[tuple[int, int]], rows: Rows, tokenizer: Tokenizer, config: TrainConfig
+    ) -> Batch:
         import torch
 
         numbers = [row for _, row in keys]
@@ -111,12 +108,10 @@ class TextClassification(Task):
             batch["labels"] = torch.from_numpy(rows.labels[numbers])
         return batch
 
-    def loss(
-        self, model: PreTrainedModel, batch: dict[str, torch.Tensor], smoothing: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def loss(self, model: PreTrainedModel, batch: Batch, smoothing: float) -> Losses:
         return cross_entropies(_logits(model, batch), batch["labels"], smoothing)
 
-    def table(self, model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def table(self, model: PreTrainedModel, batch: Batch) -> Batch:
         from torch.nn.functional import cross_entropy
 
         logits = _logits(model, batch)
@@ -126,7 +121,7 @@ class TextClassification(Task):
             "loss": cross_entropy(logits, batch["labels"], reduction="none"),
         }
 
-    def score(self, table: dict[str, np.ndarray]) -> dict[str, float]:
+    def score(self, table: Table) -> dict[str, float]:
         predicted = table["probabilities"].argmax(-1)
         return {"loss": float(table["loss"].mean()), **compute(self.metrics, predicted, table["label"])}
 
@@ -134,30 +129,20 @@ class TextClassification(Task):
         says = {"": "", "number": "gives a number", "each": "judges each label on its own"}
         return says[meaning_in(config)]
 
-    def judge(
-        self,
-        metric: str,
-        tuned: Mapping[str, np.ndarray],
-        base: Mapping[str, np.ndarray],
-        *,
-        config: TrainConfig,
-        names: Sequence[str] = (),
-        counts: Sequence[int] = (),
-        against: str = "",
-        split: str = "",
-        chosen: bool = False,
-    ) -> Verdict:
-        against = against or verdict.PROBE
+    def judge(self, metric: str, tuned: Table, base: Table, rows: Judged) -> Verdict:
         return verdict.of_labels(
-            metric, tuned, base, names, counts, against=against, split=split, chosen=chosen
+            metric,
+            tuned,
+            base,
+            rows.names,
+            rows.counts,
+            against=rows.against or verdict.PROBE,
+            split=rows.split,
+            chosen=rows.chosen,
         )
 
     def compare_rows(
-        self,
-        frame: pd.DataFrame,
-        base: Mapping[str, np.ndarray],
-        tuned: Mapping[str, np.ndarray],
-        names: Sequence[str],
+        self, frame: pd.DataFrame, base: Table, tuned: Table, names: Sequence[str]
     ) -> pd.DataFrame:
         """text, [pair], label, base, tuned, verdict."""
         import numpy as np
@@ -198,7 +183,7 @@ class TextClassification(Task):
     def predict(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Tokenizer,
         texts: Sequence[str],
         pairs: Sequence[str] | None,
         top_k: int,
@@ -210,7 +195,7 @@ class TextClassification(Task):
         return [[each] for each in answers]
 
 
-def _logits(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def _logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """(B, labels) in fp32."""
     inputs = {key: batch[key] for key in ("input_ids", "attention_mask", "token_type_ids") if key in batch}
     return model(**inputs).logits.float()

@@ -358,7 +358,7 @@ def test_a_failed_pull_keeps_its_error_and_hint(server: Any, transfers: Transfer
 def test_a_visitors_limit_is_told_instead_of_the_button(server: Any, transfers: Transfers) -> None:
     with using(Credentials(token=False, guest=True, max_bytes=1000)):
         pull = look("alice/tiny")[-1][1]
-        assert "may take 1.0 kB here" in pull and "data-act" not in pull
+        assert "may take 1 kB here" in pull and "data-act" not in pull
         assert pulled(transfers).state == "failed"
 
 
