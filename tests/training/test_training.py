@@ -101,10 +101,8 @@ def test_the_result_says_what_was_done_and_how_well(classified: Trained) -> None
     assert result["rows"] == {"train": 64, "validation": 21, "test": 13}
     assert (result["steps"], result["best_step"], result["stopped"]) == (64, 64, False)
     assert result["headline"] == "accuracy"
-    assert set(result["validation"]) == {
-        "loss",
-        *(each.name for each in TASKS["text-classification"].metrics),
-    }
+    metrics = TASKS["text-classification"].metrics
+    assert set(result["validation"]) == {"loss", *(each.name for each in metrics)}
     assert result["epochs"][-1] == {
         "epoch": 8.0,
         "step": 64,

@@ -364,7 +364,7 @@ def test_a_pasted_token_serves_until_it_is_forgotten(
     monkeypatch.setenv("HF_TOKEN", hub.user("machine", role="read"))
     fold, said, forget = account.opened(asked())
     assert (fold.label, fold.visible) == ("Hugging Face account: machine", True)
-    assert "this machine's login" in said and "may read only" in said and not forget.visible
+    assert "this machine&#39;s login" in said and "may read only" in said and not forget.visible
     pasted = hub.user("ada", orgs=("team",))
     box, fold, said, forget = account.use_token(f" {pasted}\n", asked())
     assert box == "" and fold.label.endswith("ada") and forget.visible

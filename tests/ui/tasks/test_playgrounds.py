@@ -182,7 +182,7 @@ def test_fill_mask_without_a_mask_says_what_to_do() -> None:
 
 def test_fill_mask_shows_an_error_in_its_panel() -> None:
     panel = FILL_MASK.answer_beside("A [MASK].", "../etc", 5, False, None)[0]
-    assert "&#x27;../etc&#x27; is no model&#x27;s name." in panel and "bs-problem" in panel
+    assert "&#39;../etc&#39; is no model&#39;s name." in panel and "bs-problem" in panel
 
 
 def test_the_fill_mask_endpoint_gives_plain_data(masked: str) -> None:
@@ -274,7 +274,7 @@ def test_blank_rows_of_a_file_are_named_and_have_no_answer(classifier: str, tmp_
     file.write_text('id,text\n7,late\n8,""\n9,wrong\n')
     summary, _, download = text_classification.classify_file(str(file), classifier)
     assert "2 rows of m.csv" in summary and "1 blank row of m.csv was left out" in summary
-    assert "Text: column &#x27;text&#x27;" in summary
+    assert "Text: column &#39;text&#39;" in summary
     written = pd.read_csv(download.value["path"] if isinstance(download.value, dict) else download.value)
     assert written["row"].tolist() == [1, 2, 3]
     assert written["predicted_label"].isna().tolist() == [False, True, False]
@@ -359,7 +359,7 @@ def test_a_held_out_file_gives_metrics_a_verdict_and_all_rows(classifier: str, t
     file = tmp_path / "held.csv"
     file.write_text("text,label\nmy parcel is late,delivery\na refund please,billing\n")
     summary, rows, download, _ = compare.compare_file(str(file), classifier)
-    assert "Of 2 rows the fine-tuned model gets" in summary and "MCC" in summary
+    assert "Of 2 rows the fine-tuned model gets" in summary and "Matthews correlation" in summary
     assert "Measured on 2 rows, held.csv." in summary
     assert isinstance(rows.visible, bool)
     path = download.value["path"] if isinstance(download.value, dict) else download.value
@@ -409,7 +409,7 @@ def test_what_was_guessed_of_a_file_can_be_said_otherwise_beside_its_answers(
 
 def test_the_runs_own_rows_need_no_file(classifier: str) -> None:
     summary, *_ = compare.compare_own_rows("", classifier)
-    assert "Measured on 4 rows, the run&#x27;s validation rows." in summary
+    assert "Measured on 4 rows, the run&#39;s validation rows." in summary
 
 
 @pytest.mark.parametrize("columns", ["text,label", "label,text", "text1,text2,label", "review,class"])
