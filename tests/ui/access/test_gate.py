@@ -226,7 +226,7 @@ def test_an_open_app_takes_smaller_files_and_never_the_hosts_token(monkeypatch: 
 
     monkeypatch.setattr(tables, "MAX_FILE_BYTES", tables.MAX_FILE_BYTES)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
-    assert page.launch_options()["max_file_size"] == 2 * 1024**3
+    assert page.launch_options()["max_file_size"] == 2_000_000_000
     assert constants.HF_HUB_DISABLE_IMPLICIT_TOKEN is False
     options = page.launch_options(share=True)
     assert (options["share"], options["max_file_size"]) == (True, page.UPLOAD_BYTES)
