@@ -17,6 +17,11 @@ def shown(page: Page, selector: str) -> Locator:
     return page.locator(selector).filter(visible=True).first
 
 
+def folders(tmp_path: Path) -> dict[str, str]:
+    """Everything that the app writes lies in the test's folder, to be looked through for tokens."""
+    return {"BERTSPACE_HOME": str(tmp_path / "home"), "HF_HOME": str(tmp_path / "huggingface")}
+
+
 def here_only(route: Route) -> None:
     """As a Space, gradio's page asks for fonts elsewhere."""
     if re.match(r"https?://(127\.0\.0\.1|localhost)[:/]", route.request.url):
@@ -35,12 +40,10 @@ def test_a_model_is_trained_published_refused_shared_pulled_and_compared(
     second = page.context.browser.new_context(viewport={"width": 1440, "height": 900}).new_page()  # type: ignore[union-attr]
     errors: list[str] = []
     for each in (page, second):
-        each.set_default_timeout(60_000)
+        each.set_default_timeout(180_000)
         each.on("pageerror", lambda error: errors.append(str(error)))
         each.route("**/*", here_only)
-    with running(
-        tmp_path / "app.log", HF_HOME=str(tmp_path / "huggingface"), **hub.oauth_environment()
-    ) as address:
+    with running(tmp_path / "app.log", **folders(tmp_path), **hub.oauth_environment()) as address:
         signed_in(page, address, "alice")
         signed_in(second, address, "bob")
         trained_and_published(page, address, tmp_path)
@@ -96,7 +99,7 @@ def trained_and_published(page: Page, address: str, pictures: Path) -> None:
     page.goto("about:blank")
     page.goto(f"{address}/?tab=fine-tune")
     line = page.locator("#run-published")
-    expect(line).to_contain_text(f"Published: {TRAINED}", timeout=120_000)
+    expect(line).to_contain_text(f"Published: {TRAINED}", timeout=300_000)
     expect(line).to_contain_text("private")
     expect(line).to_be_visible()
     page.screenshot(path=pictures / "run.png", full_page=True)
@@ -105,7 +108,7 @@ def trained_and_published(page: Page, address: str, pictures: Path) -> None:
     publication = page.locator("#hub-publication")
     expect(publication).to_contain_text(f"Published: {TRAINED}, private.")
     expect(publication).to_contain_text(
-        re.compile(r"Verified: pulled again, it predicts the same on \d+ rows"), timeout=120_000
+        re.compile(r"Verified: pulled again, it predicts the same on \d+ rows"), timeout=300_000
     )
     page.locator("#hub-card").get_by_text("The card", exact=True).click()
     expect(shown(page, ".hub-card")).to_contain_text("Results")
@@ -128,7 +131,7 @@ def pulled_and_compared(page: Page, address: str, pictures: Path) -> None:
 
 def test_a_pasted_token_serves_the_owner_until_it_is_forgotten(hub: Any, page: Page, tmp_path: Path) -> None:
     alice = hub.user("alice")
-    with running(tmp_path / "app.log", HF_HOME=str(tmp_path / "huggingface")) as address:
+    with running(tmp_path / "app.log", **folders(tmp_path)) as address:
         page.goto(f"{address}/?tab=hub")
         page.locator("#account").get_by_text("Hugging Face account").click()
         page.locator("#account-token input").fill(alice)

@@ -27,7 +27,7 @@ def test_a_person_fine_tunes_on_a_sample_tries_it_and_compares_it(
     page.get_by_text("Quick look", exact=False).first.click()
     page.locator("#start").click()
     live = page.locator("#live")
-    expect(live).to_contain_text("Office messages", timeout=MINUTE)
+    expect(live).to_contain_text("Office messages", timeout=3 * MINUTE)
     page.screenshot(path=tmp_path / "busy.png")
 
     # Reloaded half-way, the page shows the run again.

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Request, expect
 
-from tests.support.app import running
 from tests.support.runs import RESULT, ROWS, make_classifier, write_events
 
 QUIET = 3000  # milliseconds
@@ -43,32 +42,31 @@ def asked_in_the_end(page: Page, asked: Asked, most: int = 10) -> list[str]:
     return asked.calls[before:]
 
 
-def test_try_it_and_compare_ask_once_and_are_quiet_then(tiny_bert: Path, home: Path, page: Page) -> None:
+def test_try_it_and_compare_ask_once_and_are_quiet_then(tiny_bert: Path, page: Page, address: str) -> None:
     for name in ("parcels", "letters"):
         run = make_classifier(tiny_bert, name, ROWS)
         scored = RESULT | {"base": {"validation": {"accuracy": 0.5}}}
         (run.path / "result.json").write_text(json.dumps(scored))
-    with running(home.parent / "app.log") as address:
-        asked = Asked(page, address)
-        page.goto(f"{address}/?run={run.id}")
-        for button in ("#try", "#compare-run"):
-            page.get_by_role("tab", name="Fine-tune").click()
-            page.locator(button).click()
-            panel = page.get_by_role("tabpanel").filter(visible=True)
-            expect(panel.locator(".pg-bars").first).to_be_visible()
-            assert asked_in_the_end(page, asked) == [], button
-        # Fewer than any loop would make, more than both clicks need.
-        assert len(asked.calls) < 80, asked.calls
+    asked = Asked(page, address)
+    page.goto(f"{address}/?run={run.id}")
+    for button in ("#try", "#compare-run"):
+        page.get_by_role("tab", name="Fine-tune").click()
+        page.locator(button).click()
+        panel = page.get_by_role("tabpanel").filter(visible=True)
+        expect(panel.locator(".pg-bars").first).to_be_visible()
+        assert asked_in_the_end(page, asked) == [], button
+    # Fewer than any loop would make, more than both clicks need.
+    assert len(asked.calls) < 80, asked.calls
 
 
 def test_a_first_model_answers_by_itself_and_again_when_its_run_ends(
-    tiny_bert: Path, home: Path, page: Page
+    tiny_bert: Path, page: Page, address: str
 ) -> None:
     run = make_classifier(tiny_bert, "parcels", ROWS)
     model = (run.path / "model").rename(run.path / "model-to-come")
     write_events(run, 31, 42)
     run.write_state(replace(run.state(), status="running"))
-    with (run.path / "lock").open("wb") as held, running(home.parent / "app.log") as address:
+    with (run.path / "lock").open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         page.goto(f"{address}/?tab=classify")
         panel = page.get_by_role("tabpanel").filter(visible=True)
@@ -79,26 +77,24 @@ def test_a_first_model_answers_by_itself_and_again_when_its_run_ends(
         expect(panel.locator(".pg-side h4")).to_have_text("parcels")
 
 
-def test_a_preset_sets_eight_settings_and_the_page_is_quiet_then(home: Path, page: Page) -> None:
-    with running(home.parent / "app.log") as address:
-        asked = Asked(page, address)
-        page.goto(f"{address}/?tab=fine-tune")
-        page.get_by_text("Office messages", exact=False).first.click()
-        expect(page.locator("#look")).to_contain_text("promise")
-        for preset in ("Thorough", "Quick look", "Balanced"):
-            page.get_by_text(preset, exact=False).first.click()
-        assert asked_in_the_end(page, asked) == []
+def test_a_preset_sets_eight_settings_and_the_page_is_quiet_then(page: Page, address: str) -> None:
+    asked = Asked(page, address)
+    page.goto(f"{address}/?tab=fine-tune")
+    page.get_by_text("Office messages", exact=False).first.click()
+    expect(page.locator("#look")).to_contain_text("promise")
+    for preset in ("Thorough", "Quick look", "Balanced"):
+        page.get_by_text(preset, exact=False).first.click()
+    assert asked_in_the_end(page, asked) == []
 
 
-def test_step_two_touched_before_there_is_data_changes_nothing(home: Path, page: Page) -> None:
-    with running(home.parent / "app.log") as address:
-        page.goto(f"{address}/?tab=fine-tune")
-        model = page.get_by_label("Base model", exact=True)
-        model.click()
-        expect(page.get_by_role("option").first).to_be_visible()
-        model.press("Tab")
-        page.get_by_label("Fill-mask").filter(visible=True).first.click()
-        page.wait_for_timeout(QUIET)
-        expect(page.get_by_label("Fill-mask").filter(visible=True).first).to_be_checked()
-        page.get_by_text("Office messages", exact=False).first.click()
-        expect(page.locator("#look")).to_contain_text("promise")
+def test_step_two_touched_before_there_is_data_changes_nothing(page: Page, address: str) -> None:
+    page.goto(f"{address}/?tab=fine-tune")
+    model = page.get_by_label("Base model", exact=True)
+    model.click()
+    expect(page.get_by_role("option").first).to_be_visible()
+    model.press("Tab")
+    page.get_by_label("Fill-mask").filter(visible=True).first.click()
+    page.wait_for_timeout(QUIET)
+    expect(page.get_by_label("Fill-mask").filter(visible=True).first).to_be_checked()
+    page.get_by_text("Office messages", exact=False).first.click()
+    expect(page.locator("#look")).to_contain_text("promise")

@@ -14,7 +14,9 @@ def test_one_signs_in_is_known_by_name_may_train_and_signs_out(hub: Any, page: P
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.route("**/*", here_only)
-    with running(tmp_path / "app.log", **hub.oauth_environment()) as address:
+    with running(
+        tmp_path / "app.log", BERTSPACE_HOME=str(tmp_path / "home"), **hub.oauth_environment()
+    ) as address:
         page.goto(f"{address}/?tab=fine-tune&model=starter")
         chip, button = page.locator("#header .bs-chip").last, page.locator("#sign-in")
         expect(chip).to_have_text("Visitor")

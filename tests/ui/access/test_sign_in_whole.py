@@ -19,6 +19,7 @@ from bertspace.runs import Run
 from bertspace.schema import RunState, TrainConfig
 from tests.support import until
 from tests.support.app import running
+from tests.support.hub import Hub
 from tests.support.training import FAST, Trained
 
 pytestmark = pytest.mark.slow
@@ -59,21 +60,34 @@ class Person:
         return str(caught.value)
 
 
-@pytest.fixture
-def space(hub: Any, tiny_bert: Path, home: Path, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the app writes all that it writes."""
+    return tmp_path_factory.mktemp("space")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Iterator[Hub]:
+    port = int(os.environ["HF_ENDPOINT"].rpartition(":")[2])
+    with Hub(tmp_path_factory.mktemp("hub"), port) as server:
+        for name in ("alice", "bob", "carol", "host"):
+            server.user(name)
+            server.put(f"{name}/secret", tiny_bert, private=True)
+        server.put("base/tiny", tiny_bert)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def space(hub: Hub, folder: Path) -> Iterator[str]:
     """The app as a Space, on a host with a token of its own."""
-    for name in ("alice", "bob", "host"):
-        hub.user(name)
-        hub.put(f"{name}/secret", tiny_bert, private=True)
-    hub.put("base/tiny", tiny_bert)
     variables = hub.oauth_environment() | {
         "HF_TOKEN": hub.user("host"),
-        "HF_HOME": str(tmp_path / "huggingface"),
-        "GRADIO_TEMP_DIR": str(tmp_path / "gradio"),
-        "BERTSPACE_HOME": str(home),
-        "TMPDIR": str(tmp_path),
+        "HF_HOME": str(folder / "huggingface"),
+        "GRADIO_TEMP_DIR": str(folder / "gradio"),
+        "BERTSPACE_HOME": str(folder / "home"),
+        "TMPDIR": str(folder),
     }
-    with running(tmp_path / "app.log", **variables) as address:
+    with running(folder / "app.log", **variables) as address:
         yield address
 
 
@@ -100,7 +114,7 @@ def tokens_of(hub: Any, *names: str) -> list[str]:
 
 
 def test_everybody_acts_with_their_own_rights_and_leaves_no_token_anywhere(
-    hub: Any, space: str, home: Path, tiny_bert: Path, tmp_path: Path
+    hub: Any, space: str, folder: Path, tiny_bert: Path
 ) -> None:
     visitor, alice, bob = Person(space), signed_in(space, hub, "alice"), signed_in(space, hub, "bob")
     assert visitor.ask("facts", "base/tiny")["misfit"] == ""
@@ -131,7 +145,7 @@ def test_everybody_acts_with_their_own_rights_and_leaves_no_token_anywhere(
     assert wrong == []
 
     # A run is published by its owner, and by nobody else.
-    run = run_of(hub, "alice", home, tiny_bert)
+    run = run_of(hub, "alice", folder / "home", tiny_bert)
     assert run.id in str(alice.ask("runs")) and run.id not in str(bob.ask("runs"))
     assert "There is no such run" in bob.refused("publish", run.id, "bob/stolen")
     assert "may not write to bob" in alice.refused("publish", run.id, "bob/mine")
@@ -154,7 +168,7 @@ def test_everybody_acts_with_their_own_rights_and_leaves_no_token_anywhere(
     assert len(tokens) == 4  # one made by hand and one of the sign-in, each
     everything = "\n".join([*alice.seen, *bob.seen, before, opened(before), bob.cookie, opened(bob.cookie)])
     assert not [token for token in tokens if token in everything]
-    assert found_in_files(tmp_path, tokens) == []
+    assert found_in_files(folder, tokens) == []
     assert found_in_processes(tokens) == []
 
 
@@ -199,30 +213,30 @@ def found_in_processes(tokens: list[str]) -> list[str]:
 
 
 def test_a_forged_cookie_is_nobodys(hub: Any, space: str) -> None:
-    alice = signed_in(space, hub, "alice")
-    name, _, value = alice.cookie.partition("=")
+    carol = signed_in(space, hub, "carol")
+    name, _, value = carol.cookie.partition("=")
     payload, *rest = value.strip('"').split(".")
-    known = opened(alice.cookie)
+    known = opened(carol.cookie)
     other = re.sub(r'(?<="bertspace": ")(.)', lambda sign: "y" if sign[1] == "x" else "x", known)
     assert other != known
     forged = base64.b64encode(other.encode())
-    for cookie in (f"{name}={'.'.join([forged.decode(), *rest])}", f"{name}={payload}", "bertspace=alice"):
+    for cookie in (f"{name}={'.'.join([forged.decode(), *rest])}", f"{name}={payload}", "bertspace=carol"):
         stranger = Person(space)
         stranger.client = Client(space, verbose=False, headers={"cookie": cookie})
-        assert "or it is private" in stranger.refused("facts", "alice/secret")
+        assert "or it is private" in stranger.refused("facts", "carol/secret")
 
 
 def test_another_sites_page_does_nothing_with_the_cookie_that_the_browser_adds(hub: Any, space: str) -> None:
-    alice = signed_in(space, hub, "alice")
+    carol = signed_in(space, hub, "carol")
     evil = {"origin": "https://evil.example", "sec-fetch-site": "cross-site", "sec-fetch-mode": "cors"}
     for headers in (evil, {"origin": "https://evil.example"}, evil | {"x-forwarded-host": "evil.example"}):
         page = Person(space)
-        page.client = Client(space, verbose=False, headers={"cookie": alice.cookie, **headers})
+        page.client = Client(space, verbose=False, headers={"cookie": carol.cookie, **headers})
         assert "not open to you here (Visitor)" in page.refused("runs")
-        assert "or it is private" in page.refused("facts", "alice/secret")
-    followed = {"cookie": alice.cookie, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+        assert "or it is private" in page.refused("facts", "carol/secret")
+    followed = {"cookie": carol.cookie, "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     assert "set-cookie" not in httpx2.get(f"{space}/logout", headers=followed).headers
-    assert alice.ask("runs") == []
+    assert carol.ask("runs") == []
     followed["sec-fetch-site"] = "same-origin"
     assert "session=null" in httpx2.get(f"{space}/logout", headers=followed).headers["set-cookie"]
-    assert "not open to you" in alice.refused("runs")
+    assert "not open to you" in carol.refused("runs")
