@@ -49,7 +49,7 @@ TO_GET_THE_RIGHT = (
 TO_SIGN_IN = "Sign in with Hugging Face, at the top of the page. The owner has a key instead."
 _STABLE_ID = re.compile("[0-9a-f]{24}")  # as the Hub numbers its accounts
 CHARACTERS_A_TOKEN = 4  # of English
-MOST_SCORES = 5_000_000  # of a file's rows, each a label's; 100 bytes each until they are written
+MAX_SCORES = 5_000_000  # of a file's rows, each a label's; 100 bytes each until they are written
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Person:
 LOCAL = Person("owner", LOCAL_OWNER, "Local owner")  # whoever is at a page that only this machine reaches
 OWNER = Person("owner", LOCAL_OWNER, "Owner")  # came with the key
 VISITOR = Person("visitor", "", "Visitor")
-PASSER_BY = Person("visitor", "", "Visitor", TO_SIGN_IN)  # who could sign in
+SIGNED_OUT = Person("visitor", "", "Visitor", TO_SIGN_IN)  # who could sign in
 SHARED_VISITOR = Person("shared visitor", "", "Visitor by a shared link")
 
 
@@ -174,7 +174,7 @@ def check_texts(person: Person, index: Iterable[int], *columns: Iterable[str], o
 
 def check_scores(person: Person, rows: int, labels: int) -> None:
     """Raises ForbiddenError where so many rows by so many labels take more memory than they should."""
-    most = MOST_SCORES if limits(person).rows else 0
+    most = MAX_SCORES if limits(person).rows else 0
     _check(f"scores ({rows:,} rows by {labels:,} labels)", rows * labels, most, "Give fewer rows.")
 
 

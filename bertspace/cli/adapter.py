@@ -23,7 +23,7 @@ from bertspace.tasks import task_with_head
 if TYPE_CHECKING:
     import torch
 
-MOST_REPEATS = 3  # a short file is read again so often, so that a long one does not drown it
+MAX_REPEATS = 3  # a short file is read again so often, so that a long one does not drown it
 TEXT_COLUMNS = ("text", "context", "sentence")
 
 
@@ -42,7 +42,7 @@ def mix(files: Sequence[Path], characters: int, seed: int) -> list[str]:
     for place, texts in enumerate(sources):
         share = left // (len(sources) - place)
         taken = 0
-        for index in (number for _ in range(MOST_REPEATS) for number in random.permutation(len(texts))):
+        for index in (number for _ in range(MAX_REPEATS) for number in random.permutation(len(texts))):
             if taken >= share:
                 break
             chosen.append(texts[index])

@@ -13,7 +13,7 @@ from bertspace.tasks import Answer, metric, verdict_of
 from bertspace.words import duration, shortened, size
 
 NONE = "–"
-MOST_LABELS, LONGEST_NAME = 100, 100  # of one answer, and characters of a label
+MAX_LABELS, LONGEST_NAME = 100, 100  # of one answer, and characters of a label
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = True) -> str:
@@ -106,7 +106,7 @@ def prediction_words(answers: Sequence[Answer], indent: str = "  ") -> list[str]
             lines.append(f"{indent}{answer.part} {place}")
         shown = [
             (shortened(name, LONGEST_NAME), score)
-            for name, score in islice(answer.scores.items(), MOST_LABELS)
+            for name, score in islice(answer.scores.items(), MAX_LABELS)
         ]
         width = max(len(name) for name, _ in shown)
         lines += [f"{indent}{name.ljust(width)}  {score:.3f}" for name, score in shown]

@@ -27,7 +27,7 @@ from bertspace.errors import DataError
 
 SUFFIXES = (".zip", ".tar.gz", ".tgz")
 ACCEPTED = (*tables.SUFFIXES, ".gz", ".zip", ".tgz")  # what a page lets people choose
-MOST_FILES = 200_000  # folders and hidden files too; IMDb has 100,000
+MAX_FILES = 200_000  # folders and hidden files too; IMDb has 100,000
 LONGEST_DIRECTORY = 64 * 1024**2  # bytes of a zip's table of contents, which is read in one piece
 LONGEST_NAME = 64 * 1024  # bytes of what a tar says of one file's name
 CHUNK = 1024**2
@@ -89,9 +89,9 @@ def _in_folder(place: Path) -> Iterator[str]:
 def _listed(members: Iterable[str], place: Path) -> tuple[str, ...]:
     names = list[str]()
     for count, name in enumerate(members, start=1):
-        if count > MOST_FILES:
+        if count > MAX_FILES:
             raise DataError(
-                f"{place.name} holds more than {MOST_FILES:,} files.", hint="Keep those with the texts."
+                f"{place.name} holds more than {MAX_FILES:,} files.", hint="Keep those with the texts."
             )
         if not any(map(_is_hidden, name.split("/"))):
             names.append(name)

@@ -33,7 +33,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 SAMPLE = 1000  # records by which a separator and a header are judged
 NAMED = 5  # columns that a finding lists
 MAX_COLUMNS = 1000
-MOST_FILLED = 10_000_000  # cells that blank lines are filled up with
+MAX_FILLED = 10_000_000  # cells that blank lines are filled up with
 LONGEST_CELL = 2**31 - 1  # Python's default is 128 kB; the file's own limit is enough
 NEVER_CLOSED = 'Close the quote; a quote inside a quoted cell is written twice ("").'
 FEWER_COLUMNS = "Keep the columns with the texts and the labels."
@@ -544,7 +544,7 @@ def _shape(records: _Records, source: _Source) -> None:
         records.notes.append(_Note(f"{left:,} empty {rows_were.format(source.name)} left out."))
     named = max((place for place, cell in enumerate(rows[0], 1) if cell.strip()), default=1) if rows else 0
     blank = [place for place, _ in records.odd if place < len(rows) and _is_blank(rows[place])]
-    if len(blank) * min(records.width, MAX_COLUMNS) > MOST_FILLED:
+    if len(blank) * min(records.width, MAX_COLUMNS) > MAX_FILLED:
         problem = f"{source.name} has {len(blank):,} blank lines among rows of {records.width:,} cells."
         raise _Broken(problem, "Take the blank lines out.")
     if named <= MAX_COLUMNS and (records.odd or named < records.width) and _end_empty(rows, named):

@@ -24,8 +24,8 @@ PACKED = tuple(f"{each}.gz" for each in TABLES[:-1])
 CARDS = ("README.md", ".huggingface.yaml")  # the second says it instead
 BUILDERS = ("csv", "json", "text", "parquet")
 FRONT_BYTES = 128 * 1024  # of a front matter: its parser takes seconds for that
-MOST_CONFIGS, MOST_PATTERNS, MOST_STARS = 500, 1000, 3  # stars: between two slashes, tried in every way
-MOST_UNPACKED = 512 * 1024 * 1024  # bytes: beside them, what is made of the rows takes memory too
+MAX_CONFIGS, MAX_PATTERNS, MAX_STARS = 500, 1000, 3  # stars: between two slashes, tried in every way
+MAX_UNPACKED = 512 * 1024 * 1024  # bytes: beside them, what is made of the rows takes memory too
 LARGEST_NUMBER = 1000  # of a setting: of rows to be skipped the library makes a list
 # More than one would be a pattern, none a guess.
 _CHARACTERS = ("sep", "delimiter", "quotechar", "escapechar")
@@ -96,7 +96,7 @@ def fill(snapshot: Path, names: Iterable[str], target: Path) -> list[Path]:
 def check_packed(files: Sequence[Path], most: int = 0) -> None:
     """Raises ForbiddenError where parquet and gzip files hold too much, DataError for other packing.
 
-    most: bytes, where it is less than MOST_UNPACKED.
+    most: bytes, where it is less than MAX_UNPACKED.
     """
     from datasets.utils.extract import Extractor
 
@@ -106,8 +106,8 @@ def check_packed(files: Sequence[Path], most: int = 0) -> None:
                 f"{path.name} is not packed as its name says.", hint="Give it as it is, or as .gz."
             )
     packed = [path for path in files if path.suffix.lower() in (".parquet", ".gz")]
-    most = min(most or MOST_UNPACKED, MOST_UNPACKED)
-    if packed and not unpacked.fits(packed, most):
+    most = min(most or MAX_UNPACKED, MAX_UNPACKED)
+    if packed and not unpacked.fits_into(packed, most):
         from bertspace.words import size
 
         raise ForbiddenError(
@@ -184,7 +184,7 @@ def _infos(infos: Any) -> list[dict[str, Any]]:
     listed = infos if isinstance(infos, list) else [infos]
     return [
         {key: info[key] for key in ("config_name", "features") if key in info}
-        for info in listed[:MOST_CONFIGS]
+        for info in listed[:MAX_CONFIGS]
         if isinstance(info, dict)
     ]
 
@@ -192,7 +192,7 @@ def _infos(infos: Any) -> list[dict[str, Any]]:
 def _configs(configs: Any) -> list[dict[str, Any]]:
     if not configs:
         return []
-    if not isinstance(configs, list) or len(configs) > MOST_CONFIGS:
+    if not isinstance(configs, list) or len(configs) > MAX_CONFIGS:
         raise DataError("The data set's configurations are no list, or too long a one.", hint=_HINT)
     return [_config(each) for each in configs]
 
@@ -240,7 +240,7 @@ def _patterns(files: Any) -> Any:
     """The data_files in one of the shapes that the library knows, each pattern looked at."""
     if isinstance(files, str):
         return _pattern(files)
-    if not isinstance(files, list) or len(files) > MOST_PATTERNS:
+    if not isinstance(files, list) or len(files) > MAX_PATTERNS:
         raise DataError("The data set's data_files are no list, or too long a one.", hint=_HINT)
     return [
         {"split": str(each.get("split")), "path": _patterns(each.get("path"))}
@@ -257,6 +257,6 @@ def _pattern(value: Any) -> str:
     parts = value.split("/")
     if ".." in parts:
         raise DataError(f"The data set names {value[:80]!r}, which leads out of it.", hint=_HINT)
-    if value.count("*") > 2 * MOST_STARS or any(part.count("*") > MOST_STARS for part in parts):
+    if value.count("*") > 2 * MAX_STARS or any(part.count("*") > MAX_STARS for part in parts):
         raise DataError(f"The data set names {value[:80]!r}, which has too many stars.", hint=_HINT)
     return value

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import datasets
 
 LISTING_SECONDS = 60  # of a repository's files, a thousand an answer
-MOST_FILES, MOST_OF_GUESTS = 100_000, 1000  # of a data set
+MAX_FILES, MAX_OF_GUESTS = 100_000, 1000  # of a data set
 OWNERS_FRONT_BYTES = 2 * 1024 * 1024  # of a front matter: those of many configurations are long
 _OFFLINE = "Use a sample (sample:office, sample:pairs, sample:lighthouse) or a file, or check the connection."
 KIND = "data set"
@@ -112,7 +112,7 @@ def _asked(name: HubName) -> _Commit:
         return api().dataset_info(repo_id, revision=name.revision or None, timeout=ANSWER_SECONDS - 1)
 
     info = call_hub(lambda: readable(about, repo_id), repo_id, revision=name.revision, kind=KIND)
-    most = MOST_OF_GUESTS if caller.guest else MOST_FILES
+    most = MAX_OF_GUESTS if caller.guest else MAX_FILES
     files = call_hub(
         lambda: download.listed(repo_id, info.sha, most, "dataset", recursive=True),
         repo_id,

@@ -18,7 +18,7 @@ from bertspace.hub import names as hub_names
 from bertspace.schema import TrainConfig
 
 FILES = {"train_file", "validation_file", "test_file"}
-MOST_COLUMNS, LONGEST = 100, 200  # columns of a file that are noted; characters of a name
+MAX_COLUMNS, LONGEST = 100, 200  # columns of a file that are noted; characters of a name
 _HUB = re.compile(r"([\w.-]+/[\w.-]+)(?: \(([^()]+)\))?", re.ASCII)  # as data._sources words a Hub data set
 
 
@@ -61,7 +61,7 @@ def origin(config: TrainConfig, tables: Mapping[str, Table]) -> Origin:
         files["data"] = {"name": place.name, "columns": [], "sha256": _sha256(place)}
     for part, table in tables.items():
         if named := settings.get(f"{part}_file"):
-            columns = [str(name)[:LONGEST] for name in list(table.frame.columns)[:MOST_COLUMNS]]
+            columns = [str(name)[:LONGEST] for name in list(table.frame.columns)[:MAX_COLUMNS]]
             files[part] = {"name": named, "columns": columns, "sha256": _sha256(place / named_file(part))}
     return Origin(dataset, config.dataset_config, revision, parts, settings, files)
 

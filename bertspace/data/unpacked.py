@@ -26,7 +26,7 @@ OWN_BYTES = 512 * 1024 * 1024  # of the process's memory, beside twice what the 
 FITS = 0
 
 
-def fits(files: Sequence[Path], most: int) -> bool:
+def fits_into(files: Sequence[Path], most: int) -> bool:
     """Whether the parquet and gzip files hold at most so many bytes in all; False for what cannot be read."""
     # The plain allocator: the others set aside more than they use, which the bound would count.
     environment = processes.child_environment(ARROW_DEFAULT_MEMORY_POOL="system", OMP_NUM_THREADS="1")

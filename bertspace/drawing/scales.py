@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-MOST_POINTS = 300
+MAX_POINTS = 300
 Point = tuple[float, float]
 
 
-def thin(points: Sequence[Point], most: int = MOST_POINTS) -> tuple[Point, ...]:
+def thin(points: Sequence[Point], most: int = MAX_POINTS) -> tuple[Point, ...]:
     """At most so many points, each the mean of a stretch of neighbours; fewer stay as they are."""
     if len(points) <= most:
         return tuple(points)

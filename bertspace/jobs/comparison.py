@@ -11,7 +11,7 @@ from bertspace.errors import BertspaceError
 from bertspace.runs import Run
 from bertspace.schema import TrainEvent
 
-MOST_POINTS = 300  # of a curve
+MAX_POINTS = 300  # of a curve
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _curve(events: Sequence[TrainEvent]) -> list[tuple[int, float]]:
     """(step, loss), evenly thinned, first and last among them; a step that was done again counts once."""
     losses = {event.step: event.loss for event in events if event.kind == "step" and event.loss is not None}
     points = sorted(losses.items())
-    if len(points) <= MOST_POINTS:
+    if len(points) <= MAX_POINTS:
         return points
     last = len(points) - 1
-    return [points[round(place * last / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
+    return [points[round(place * last / (MAX_POINTS - 1))] for place in range(MAX_POINTS)]

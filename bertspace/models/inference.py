@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BATCH = 32
 # Their convolutions, Fourier transforms, poolings and landmarks take in padding, whatever the mask says.
 READ_PADDING = ("convbert", "fnet", "funnel", "mobilebert", "nystromformer")
-MOST_CHARACTERS = 50_000_000  # of all answers of one call: a vocabulary may hold pieces of any length
+MAX_CHARACTERS = 50_000_000  # of all answers of one call: a vocabulary may hold pieces of any length
 SHARE_OF_MEMORY = 0.25  # of the machine's, or of the GPU's: what the kept models may take
 
 
@@ -197,7 +197,7 @@ def checked_answers(values: Any, count: int, task: str) -> list[list[Answer]]:
             raise ModelError(
                 "The model gives no numbers: its weights are not finite.", hint="Choose another model."
             )
-        if len(answers) == count and sum(each.characters for each in every) <= MOST_CHARACTERS:
+        if len(answers) == count and sum(each.characters for each in every) <= MAX_CHARACTERS:
             return answers
     except (TypeError, ValueError, OverflowError, AttributeError):
         pass

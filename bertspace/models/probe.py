@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-MOST_BYTES = 64 * 1024**2  # of a file with a probe: 1,000 labels of 8,192 features are half of it
+MAX_BYTES = 64 * 1024**2  # of a file with a probe: 1,000 labels of 8,192 features are half of it
 HEADER_BYTES = 16 * 1024
 FLOATS = ("F16", "F32", "F64")
-MOST_ROWS = 2000  # training rows that a probe is fitted on
+MAX_ROWS = 2000  # training rows that a probe is fitted on
 # Of 0.001 to 1 the lowest log loss on held-out rows of CoLA, MRPC, emotion and two samples taken together (by
 # accuracy 0.001 was 0.8 points better in the mean); 1 over-fits on each.
 STRENGTH = 0.01
@@ -107,7 +107,7 @@ def _header(path: Path) -> dict[str, Any]:
 
     Raises OSError, and ValueError for a file or a header larger than any probe's.
     """
-    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+    if not path.is_file() or path.stat().st_size > MAX_BYTES:
         raise ValueError("no file, or too large a one")
     with path.open("rb") as file:
         size = int.from_bytes(file.read(8), "little")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bertspace.errors import DataError
 from bertspace.files import whole_file
 from bertspace.models.evaluation import write_tables
-from bertspace.models.probe import MOST_ROWS, Probe, answers, mean_pooled
+from bertspace.models.probe import MAX_ROWS, Probe, answers, mean_pooled
 from bertspace.tasks import Rows
 from bertspace.training.training import Training
 
@@ -47,7 +47,7 @@ def _probed(training: Training, splits: Sequence[str]) -> tuple[dict[str, Any], 
 
     random = np.random.default_rng(training.config.seed)
     labels = _labels(training.rows["train"])
-    chosen = np.sort(random.permutation(len(labels))[:MOST_ROWS])
+    chosen = np.sort(random.permutation(len(labels))[:MAX_ROWS])
     count = len(training.splits.label_names)
     probe = Probe.fit(_features(training, _take(training.rows["train"], chosen)), labels[chosen], count)
     if training.accelerator.is_main_process:

@@ -11,7 +11,7 @@ from bertspace import hardware
 from bertspace.data import Splits
 from bertspace.models import tuning
 from bertspace.models.batching import epoch_batches
-from bertspace.models.probe import MOST_ROWS
+from bertspace.models.probe import MAX_ROWS
 from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 from bertspace.training import pace
@@ -94,7 +94,7 @@ def _scoring_seconds(config: TrainConfig, model: Pace, width: float, sizes: dict
     times = {"train": 0, "validation": base + _epochs(config, sizes["train"]), "test": base + 1}
     seconds = sum(model.scoring(config, rows, width) * times[name] for name, rows in sizes.items())
     if baseline == "probe":
-        seconds += PROBE_SECONDS + model.scoring(config, min(sizes["train"], MOST_ROWS), width)
+        seconds += PROBE_SECONDS + model.scoring(config, min(sizes["train"], MAX_ROWS), width)
     return seconds
 
 

@@ -26,7 +26,7 @@ from bertspace.ui.compare import CompareTab, build_compare_tab
 from bertspace.ui.fine_tune.run_step import chosen_run
 from bertspace.ui.fine_tune.tab import TrainTab, build_train_tab
 from bertspace.ui.frame import html
-from bertspace.ui.frame.errors import told, told_plainly
+from bertspace.ui.frame.errors import plain_errors, show_errors
 from bertspace.ui.frame.events import QUIET
 from bertspace.ui.frame.theme import css, theme
 from bertspace.ui.header import build_header
@@ -73,7 +73,7 @@ def build_app() -> Page:
             with gr.Tab("Hub", id="hub") as last:
                 account = build_account_fold()
                 hub = build_hub_tab()
-        gr.api(told_plainly(catalogue.listed_models), api_name="models")
+        gr.api(plain_errors(catalogue.listed_models), api_name="models")
         _keep_in_address(first, third, last)
         third.select(chosen_or_newest(""), compare.tuned, compare.tuned, **QUIET)
         last.select(**hub.importing.opening)
@@ -112,12 +112,12 @@ def launch_options(share: bool = False) -> dict[str, Any]:
     """
     share = share or os.environ.get("GRADIO_SHARE", "").lower() == "true"
     server_name = os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1")
-    door = who.open_door(server_name, share)
+    access = who.decide_owner(server_name, share)
     os.environ.setdefault("GRADIO_TEMP_DIR", files.own_folder())
     # uvicorn believes what callers from this machine say of where they are; see `sites.address`.
     os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     apart.keep_strangers_apart()
-    if door.key:
+    if access.key:
         _guard_host()
     return {
         "server_name": server_name,
@@ -155,11 +155,11 @@ def _guard_host() -> None:
 
 def owner_address(app: gr.Blocks) -> str:
     """What is printed for the owner of an app that others reach; "" where everybody here is the owner."""
-    if not who.door().key:
+    if not who.owner_access().key:
         return ""
     host = os.environ.get("SPACE_HOST")
     address = f"https://{host}/" if host else app.share_url or app.local_url
-    key = f"<{who.KEY_VARIABLE}>" if os.environ.get(who.KEY_VARIABLE) else who.door().key
+    key = f"<{who.KEY_VARIABLE}>" if os.environ.get(who.KEY_VARIABLE) else who.owner_access().key
     return f"* You are the owner at:   {address.rstrip('/')}/?key={key}\n* Everybody else is a visitor."
 
 
@@ -218,21 +218,21 @@ def no_model() -> None:
 
 
 @needs("see runs")
-@told
+@show_errors
 def compare_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any]:
     """The Compare tab with the run's model."""
     return gr.Tabs(selected="compare"), _model(find_run(run_id, who.person(request).owner), "", request)
 
 
 @needs("see runs")
-@told
+@show_errors
 def empty_picker(run_id: str, request: gr.Request | None = None) -> list[Any]:
     """The pickers of the tasks' tabs: the one of the run's task emptied."""
     return _in_its_picker(find_run(run_id, who.person(request).owner).config().task, None)
 
 
 @needs("see runs")
-@told
+@show_errors
 def try_run(run_id: str, request: gr.Request | None = None) -> list[Any]:
     """The tab in which the run's model is tried, and the tasks' pickers, its own with the model in it."""
     run = find_run(run_id, who.person(request).owner)
@@ -265,7 +265,7 @@ def compare_model(known: Known) -> tuple[Any, str]:
 
 
 @needs("publish")
-@told
+@show_errors
 def publish_run(run_id: str, request: gr.Request | None = None) -> tuple[Any, Any]:
     """The Hub tab with the run chosen to be published."""
     person = who.person(request)

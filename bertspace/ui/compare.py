@@ -21,7 +21,7 @@ from bertspace.ui.access.files import written_csv
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import as_code, html, remedies
 from bertspace.ui.frame.as_code import Code
-from bertspace.ui.frame.errors import told, told_plainly
+from bertspace.ui.frame.errors import plain_errors, show_errors
 from bertspace.ui.frame.events import whenever
 from bertspace.ui.frame.html import BASE, TUNED, Side
 from bertspace.ui.models import catalogue
@@ -215,7 +215,7 @@ def base_title(base: str, tuned: str) -> str:
 
 
 @needs("try models")
-@told_plainly
+@plain_errors
 def compare(
     text: str,
     tuned: str,
@@ -297,7 +297,7 @@ def no_rows_yet() -> tuple[Any, ...]:
 
 
 @needs("try models")
-@told
+@show_errors
 def renew_rows(
     unfinished: str,
     file: str | None,
@@ -317,7 +317,7 @@ def renew_rows(
 
 
 @needs("try models")
-@told
+@show_errors
 def compare_own_rows(
     base: str | None, tuned: str | None, request: gr.Request | None = None
 ) -> tuple[Any, ...]:
@@ -336,7 +336,7 @@ def overlap_words(tuned: str) -> str:
 
 
 @needs("try models")
-@told
+@show_errors
 def compare_file(
     file: str | None, tuned: str | None, base: str | None = None, request: gr.Request | None = None
 ) -> tuple[Any, ...]:

@@ -115,7 +115,7 @@ def test_a_size_that_is_not_told_in_truth_is_counted_all_the_same(
 
 @both
 def test_too_many_files_are_refused(tmp_path: Path, packed: Packed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MOST_FILES", 5)
+    monkeypatch.setattr(archives, "MAX_FILES", 5)
     assert "more than 5 files" in refusal(packed(tmp_path, {f"{number}.txt": b"" for number in range(6)}))
 
 

@@ -414,7 +414,7 @@ def test_a_guest_reads_tables_alone(hub: Any, guest: None, name: str) -> None:
 def test_a_guests_small_files_that_hold_a_lot_are_not_read(
     hub: Any, guest: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_confined, "MOST_UNPACKED", len(csv(6000)) - 1)
+    monkeypatch.setattr(hub_confined, "MAX_UNPACKED", len(csv(6000)) - 1)
     for name, content in (("rows.parquet", parquet(6000)), ("rows.csv.gz", gzip.compress(csv(6000)))):
         other = f"alice/{name}"
         hub.put(other, {name: content}, kind="dataset")

@@ -33,7 +33,7 @@ def written(path: Path, column: Any) -> Path:
 def test_a_small_parquet_file_that_holds_a_lot_does_not_fit(what: str, tmp_path: Path) -> None:
     path = written(tmp_path / "rows.parquet", BOMBS[what])
     assert path.stat().st_size < MOST / 50
-    assert not unpacked.fits([path], MOST)
+    assert not unpacked.fits_into([path], MOST)
 
 
 def test_ordinary_files_fit_while_all_of_them_do(tmp_path: Path) -> None:
@@ -41,19 +41,19 @@ def test_ordinary_files_fit_while_all_of_them_do(tmp_path: Path) -> None:
     paths = [written(tmp_path / f"{n}.parquet", words) for n in range(3)]
     packed = tmp_path / "rows.csv.gz"
     packed.write_bytes(gzip.compress(b"text,label\n" * 10_000))
-    assert unpacked.fits([*paths, packed], MOST)
-    assert unpacked.fits(paths[:1], words.nbytes)
-    assert not unpacked.fits(paths, words.nbytes)
+    assert unpacked.fits_into([*paths, packed], MOST)
+    assert unpacked.fits_into(paths[:1], words.nbytes)
+    assert not unpacked.fits_into(paths, words.nbytes)
 
 
 def test_gzip_files_are_counted_and_what_is_damaged_does_not_fit(tmp_path: Path) -> None:
     packed = tmp_path / "rows.csv.gz"
     packed.write_bytes(gzip.compress(bytes(MOST + 1)))
-    assert not unpacked.fits([packed], MOST)
+    assert not unpacked.fits_into([packed], MOST)
     packed.write_bytes(b"no gzip")
-    assert not unpacked.fits([packed], MOST)
+    assert not unpacked.fits_into([packed], MOST)
 
 
 def test_what_takes_too_long_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unpacked, "SECONDS", 0.001)
-    assert not unpacked.fits([written(tmp_path / "rows.parquet", pa.array(["a"]))], MOST)
+    assert not unpacked.fits_into([written(tmp_path / "rows.parquet", pa.array(["a"]))], MOST)

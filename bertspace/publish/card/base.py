@@ -14,13 +14,13 @@ from bertspace.schema import TrainConfig
 from bertspace.tasks import TASKS
 
 STARTER = Base(models.STARTER_HUB_ID, models.STARTER_REVISION, "apache-2.0", starter=True)
-MOST_GENERATIONS = 50  # of runs of runs
+MAX_GENERATIONS = 50  # of runs of runs
 
 
 def base_of(config: TrainConfig) -> Base:
     """The first model on the Hub, back along runs of runs; an empty Base for a local folder's model."""
     name, task = config.model, config.task
-    for generation in range(MOST_GENERATIONS):
+    for generation in range(MAX_GENERATIONS):
         if name == "starter":
             adapted = TASKS[task].head == models.STARTER_HEAD  # what is on the Hub has other weights
             return replace(STARTER, direct=not generation and not adapted, adapted=adapted)

@@ -28,7 +28,7 @@ from bertspace.tasks.card import EXAMPLES, Example, short_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_DRAWN = 40  # labels of a confusion matrix that can be read as a picture
+MAX_DRAWN = 40  # labels of a confusion matrix that can be read as a picture
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -215,5 +215,5 @@ def _examples(facts: RunFacts, card: Card, frames: Mapping[str, pd.DataFrame]) -
 
 
 def _pictures(card: Card) -> list[str]:
-    confusion = card.results is not None and 2 <= len(card.results.confusion) <= MOST_DRAWN
+    confusion = card.results is not None and 2 <= len(card.results.confusion) <= MAX_DRAWN
     return [CONFUSION][:confusion] + [CURVE][: len(card.curve) >= 2]

@@ -22,7 +22,7 @@ from bertspace.schema import TrainConfig
 from bertspace.tasks import metric
 from bertspace.words import decimals
 
-MOST_LABELS = 40  # of a table; of more the worst or the commonest are shown
+MAX_LABELS = 40  # of a table; of more the worst or the commonest are shown
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,8 @@ def _names(card: Card) -> dict[str, Any]:
         "intervals": sentences.intervals(card),
         "majority": any(score.majority is not None for score in results.scores) if results else False,
         "base_column": sentences.base_column(card),
-        "classes": sorted(classes, key=lambda each: each.f1)[:MOST_LABELS] if _many(classes) else classes,
-        "labels": sorted(labels, key=_rows)[-MOST_LABELS:][::-1] if _many(labels) else labels,
+        "classes": sorted(classes, key=lambda each: each.f1)[:MAX_LABELS] if _many(classes) else classes,
+        "labels": sorted(labels, key=_rows)[-MAX_LABELS:][::-1] if _many(labels) else labels,
         "many": _many(labels),
         "parts": [part for part in PARTS if part in card.rows],
         "epochs": sentences.shown_epochs(card),
@@ -173,7 +173,7 @@ def _names(card: Card) -> dict[str, Any]:
 
 
 def _many(labels: Sequence[Any]) -> bool:
-    return len(labels) > MOST_LABELS
+    return len(labels) > MAX_LABELS
 
 
 def _rows(label: Label) -> int:

@@ -19,7 +19,7 @@ from bertspace.words import counted, duration, listed, percent, signed, size
 
 HUB = "https://huggingface.co"
 PROJECT = f"{HUB}/models?other=bertspace"  # what else was made with it
-MOST_COLUMNS = 20  # of a file that are named
+MAX_COLUMNS = 20  # of a file that are named
 BASELINES = {  # as a heading, and after "against 0.81"
     "probe": ("Probe on the frozen base", "for a probe on the frozen base"),
     "model": ("Base", "before"),
@@ -263,7 +263,7 @@ def repeated(card: Card) -> str:
 def files(card: Card) -> Iterator[str]:
     """The files of its author's own, with what tells whether another one is the same."""
     for part, file in card.origin.files.items():
-        columns = ", ".join(code(name, 60) for name in list(file.get("columns", ()))[:MOST_COLUMNS])
+        columns = ", ".join(code(name, 60) for name in list(file.get("columns", ()))[:MAX_COLUMNS])
         sha256 = str(file.get("sha256") or "")
         yield (
             f"{code(file.get('name', ''), 80)} ({PART_NAMES.get(part, part)})"

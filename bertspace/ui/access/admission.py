@@ -36,7 +36,7 @@ CACHE_BYTES = 4 * 1024**3  # BERTSPACE_MAX_CACHE_BYTES, of files: the owner's, a
 SHARE = 4  # one other person's files may take this part of it
 
 KEYS_AT_ONCE, KEY_SECONDS = 20, 3.0  # wrong keys of one address; then one in so many seconds
-MOST_KNOWN = 10_000  # addresses that sent a wrong key
+MAX_KNOWN = 10_000  # addresses that sent a wrong key
 # A text (to its end, or the body's), a bracket, or a comma.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
@@ -105,7 +105,7 @@ class WrongKeys:
         """The address has sent a wrong key."""
         self._free_at[address] = max(self._free_at.get(address, 0.0), time.monotonic()) + KEY_SECONDS
         self._free_at.move_to_end(address)
-        while len(self._free_at) > MOST_KNOWN:
+        while len(self._free_at) > MAX_KNOWN:
             self._free_at.popitem(last=False)
 
 

@@ -1,4 +1,4 @@
-"""The one door of the app: before anything reads a request, it is looked at, counted and bounded here.
+"""The one entrance of the app: before anything reads a request, it is checked, counted and bounded here.
 
 It lets the owner in and out, does not let other sites' pages act for people, and says to browsers who may
 show the page in a frame.
@@ -51,7 +51,7 @@ class Entrance:
 
     async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            if refusal := sites.refusal(scope, bool(who.door().key)):
+            if refusal := sites.refusal(scope, bool(who.owner_access().key)):
                 raise Refused(403, refusal)
             if sites.is_foreign(scope):
                 if _path(scope) == LOG_OUT:  # even without its cookie the browser would be told to forget it
@@ -144,7 +144,11 @@ def _asked(scope: Scope) -> list[tuple[str, str]]:
 
 
 def _brings_key(scope: Scope) -> bool:
-    return bool(who.door().key) and scope["path"] == "/" and any(name == "key" for name, _ in _asked(scope))
+    return (
+        bool(who.owner_access().key)
+        and scope["path"] == "/"
+        and any(name == "key" for name, _ in _asked(scope))
+    )
 
 
 async def _let_in(scope: Scope, send: Send) -> None:
@@ -156,7 +160,7 @@ async def _let_in(scope: Scope, send: Send) -> None:
     key = next(value for name, value in asked if name == "key")
     rest = urlencode([(name, value) for name, value in asked if name != "key"])
     back_to = f"{_home(scope)}{'?' if rest else ''}{rest}"
-    address = sites.address(scope, who.door().behind_proxy)
+    address = sites.address(scope, who.owner_access().behind_proxy)
     if wait := WRONG_KEYS.wait_for(address):
         if not KEYS_THAT_WAIT.take(address):
             raise Refused(
@@ -166,7 +170,7 @@ async def _let_in(scope: Scope, send: Send) -> None:
             await asyncio.sleep(KEY_SECONDS)
         finally:
             KEYS_THAT_WAIT.free(address)
-    if not who.fits(key):
+    if not who.is_owner_key(key):
         WRONG_KEYS.count(address)
         raise Refused(403, "This is not the key that was printed when the page was started.")
     cookie = _cookie(scope, who.PASSES.open(), PASS_SECONDS)
@@ -188,7 +192,7 @@ def _cookie(scope: Scope, value: str, seconds: int) -> str:
     shared = urlsplit(
         scope["app"].get_blocks().share_url or ""
     ).netloc  # its tunnel is reached by https alone
-    secure = sites.is_https(scope, who.door().behind_proxy) or sites.header(scope, "host") == shared
+    secure = sites.is_https(scope, who.owner_access().behind_proxy) or sites.header(scope, "host") == shared
     return cookie + ("; Secure" if secure else "")
 
 

@@ -26,7 +26,7 @@ from bertspace.ui.access.admission import CACHE_BYTES, OWNER, SHARE
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_FILES = 200  # of a person: empty ones take room too, and all are looked at for each new one
+MAX_FILES = 200  # of a person: empty ones take room too, and all are looked at for each new one
 OLDEST = 24 * 3600  # seconds; what an app that was killed left behind goes at the next start
 PREFIX = "person-"
 # A person's folder, gradio's (named by a digest), and what earlier versions made: nothing else is removed.
@@ -99,7 +99,7 @@ def make_room(coming: int = 0) -> None:
     own = sorted(_files(folder()), key=lambda each: each[0])
     total, left = coming + sum(size for _, size, _ in own), len(own)
     for changed, size, path in own:
-        full = most and (total > (most if is_owners else most // SHARE) or left >= MOST_FILES)
+        full = most and (total > (most if is_owners else most // SHARE) or left >= MAX_FILES)
         if changed < time.time() - OLDEST or full:
             _remove(path)
             total, left = total - size, left - 1

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MOST = 10_000  # sessions at a time; the one opened first goes
 DAY = 24 * 3600  # seconds
 PASS_SECONDS = 30 * DAY  # that the owner need not show the key again
-MOST_PASSES = 100  # of the owner's browsers; the one opened first goes
+MAX_PASSES = 100  # of the owner's browsers; the one opened first goes
 PATIENCE = 10.0  # seconds after which a Hub that did not answer is asked again
 WRITING = {"contribute-repos", "write-repos", "manage-repos"}  # scopes, one of which a push needs
 _TOKEN = re.compile(r"[\w.-]{8,400}", re.ASCII)
@@ -129,7 +129,7 @@ class Passes:
         """A new one, which cannot be guessed."""
         shown = secrets.token_urlsafe(32)
         self._ends[_hashed(shown)] = time.time() + PASS_SECONDS
-        while len(self._ends) > MOST_PASSES:
+        while len(self._ends) > MAX_PASSES:
             self._ends.popitem(last=False)
         return shown
 

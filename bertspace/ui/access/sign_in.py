@@ -38,7 +38,7 @@ def sign_in_button() -> gr.LoginButton | None:
     To be made before the page's Blocks is entered: there gradio (6.31) adds a load handler of its own, which
     throws where the account has organisations, and leaves the button as it was.
     """
-    if not who.door().sign_in:
+    if not who.owner_access().sign_in:
         return None
     return gr.LoginButton(SIGN_IN, SIGN_OUT, size="sm", variant="secondary", min_width=0, elem_id="sign-in")
 

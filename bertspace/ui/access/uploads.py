@@ -20,7 +20,7 @@ from bertspace.ui.access.admission import UPLOAD_SECONDS, UPLOADS
 from bertspace.ui.access.bodies import Receive, Refused
 from bertspace.ui.access.sites import Scope
 
-MOST_FILES = 20  # of one upload
+MAX_FILES = 20  # of one upload
 AROUND = 64 * 1024  # bytes of one that are not of its files
 # The page asks how far an upload is; it takes this for an answer, and shows the file when it is there.
 PROGRESS = 'data: {"msg": "done"}\n\n'
@@ -63,9 +63,7 @@ async def _read(scope: Scope, receive: Receive) -> FormData:
     headers = Headers({"content-type": f"multipart/form-data; boundary={boundary.decode('latin-1')}"})
     bodies.check_length(scope, most)
     stream: Any = bodies.chunks(receive, most, UPLOAD_SECONDS)
-    parser = MultiPartParser(
-        headers, stream, max_files=MOST_FILES, max_fields=MOST_FILES, max_part_size=AROUND
-    )
+    parser = MultiPartParser(headers, stream, max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=AROUND)
     try:
         return await parser.parse()
     except MultiPartException as error:

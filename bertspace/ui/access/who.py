@@ -38,7 +38,7 @@ IN_SESSION = "bertspace"  # where gradio's signed cookie has the id of ours
 
 
 @dataclass(frozen=True)
-class Door:
+class OwnerAccess:
     """How this app is reached, and the key of its owner; "" for a local one, which needs none.
 
     sign_in: whether people can sign in with their accounts.
@@ -54,22 +54,22 @@ class Door:
         return self.share or bool(os.environ.get("SPACE_ID"))
 
 
-_door = Door()
+_owner_access = OwnerAccess()
 PASSES = Passes()  # of the owner who came with the key
 
 
-def open_door(server_name: str = "127.0.0.1", share: bool = False) -> Door:
+def decide_owner(server_name: str = "127.0.0.1", share: bool = False) -> OwnerAccess:
     """Decide, before the launch, who will be who; raises ConfigError for a key that is too short."""
-    global _door
+    global _owner_access
     given = os.environ.get(KEY_VARIABLE, "")
     if given and (len(given) < SHORTEST_KEY or not given.isascii()):
         raise ConfigError(
             f"{KEY_VARIABLE} has {len(given)} characters.", hint=f"Give {SHORTEST_KEY} ASCII ones or more."
         )
     local = server_name in LOOPBACK and not share and not given and not os.environ.get("SPACE_ID")
-    _door = Door("" if local else given or secrets.token_urlsafe(24), share, _offers_sign_in())
+    _owner_access = OwnerAccess("" if local else given or secrets.token_urlsafe(24), share, _offers_sign_in())
     PASSES.close_all()
-    return _door
+    return _owner_access
 
 
 def _offers_sign_in() -> bool:
@@ -81,13 +81,13 @@ def _offers_sign_in() -> bool:
     return on_space and all(os.environ.get(name) for name in OF_OAUTH)
 
 
-def door() -> Door:
-    return _door
+def owner_access() -> OwnerAccess:
+    return _owner_access
 
 
-def fits(key: str) -> bool:
+def is_owner_key(key: str) -> bool:
     """Whether this is the owner's key."""
-    return bool(_door.key) and hmac.compare_digest(key.encode(), _door.key.encode())
+    return bool(_owner_access.key) and hmac.compare_digest(key.encode(), _owner_access.key.encode())
 
 
 def key(request: gr.Request | None) -> str:
@@ -103,7 +103,10 @@ def key_below(below: object) -> str:
     someone, _ = _known_below(below)
     if someone.kind == "owner":
         return OWNER
-    return someone.owner or f"at {sites.address(getattr(below, 'scope', None) or {}, _door.behind_proxy)}"
+    return (
+        someone.owner
+        or f"at {sites.address(getattr(below, 'scope', None) or {}, _owner_access.behind_proxy)}"
+    )
 
 
 def of_scope(scope: sites.Scope) -> tuple[Person, str]:
@@ -175,7 +178,7 @@ def _owners_token(session: Session | None) -> str | bool | None:
         return OWNERS.pasted.token
     if session is not None:
         return session.login.token
-    if not _door.key:
+    if not _owner_access.key:
         return None
     return OWNERS.machines() is not None
 
@@ -187,21 +190,21 @@ def _known(request: gr.Request | None) -> tuple[Person, Session | None]:
 
 
 def _known_below(below: Any) -> tuple[Person, Session | None]:
-    if not _door.key:
+    if not _owner_access.key:
         return policy.LOCAL, None
     session = _session(below)
     if below is not None and PASSES.holds(str(below.cookies.get(COOKIE, ""))):
         return policy.OWNER, session
     if session is not None:
         return session.person, session
-    if _door.sign_in:
-        return policy.PASSER_BY, None
-    return policy.SHARED_VISITOR if _door.share else policy.VISITOR, None
+    if _owner_access.sign_in:
+        return policy.SIGNED_OUT, None
+    return policy.SHARED_VISITOR if _owner_access.share else policy.VISITOR, None
 
 
 def _session(below: object) -> Session | None:
     """The sign-in that the cookie names, which gradio's middleware has read and checked."""
-    if not _door.sign_in:
+    if not _owner_access.sign_in:
         return None
     cookie = getattr(below, "scope", {}).get("session") or {}
     return SESSIONS.find(cookie.get(IN_SESSION))

@@ -12,7 +12,7 @@ from bertspace import recipes
 from bertspace.tasks import metric
 from bertspace.ui.access.needs import needs
 from bertspace.ui.fine_tune import form
-from bertspace.ui.frame.errors import told
+from bertspace.ui.frame.errors import show_errors
 from bertspace.ui.frame.events import QUIET
 from bertspace.ui.frame.html import render
 
@@ -50,7 +50,7 @@ def wire(fold: RecipeFold, source: gr.Radio, controls: Mapping[str, Any], preset
         filled = [form.shown(each, values.get(each, form.FIELDS[each].default)) for each in names]
         return [about, gr.Button(visible=values.get("model") != "starter"), "hub", None, *filled]
 
-    loaded = fold.name.input(told(load), fold.name, outputs, api_name="recipe", show_progress="hidden")
+    loaded = fold.name.input(show_errors(load), fold.name, outputs, api_name="recipe", show_progress="hidden")
     fold.starter.click(
         take_starter,
         None, [controls["model"], controls["learning_rate"], fold.starter], **QUIET,

@@ -16,7 +16,7 @@ from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.fine_tune.publish_choice import build_publish_choice
 from bertspace.ui.frame import html
-from bertspace.ui.frame.errors import told, told_plainly
+from bertspace.ui.frame.errors import plain_errors, show_errors
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.hub import publish as hub_publish
 from bertspace.ui.runs import care, render_run
@@ -31,7 +31,7 @@ Part = tuple[object, Callable[[], list[Any]]]  # what it is drawn for, and its u
 
 EVERY = 1.0  # seconds between two looks at the run
 FEW_RUNS = 5  # up to so many the list needs no filter
-MOST_RUNS = 50  # in the list
+MAX_RUNS = 50  # in the list
 EMPTY = html.render(
     "runs.empty",
     "Training shows here while it goes on: what the base scores first, then the curves, "
@@ -121,9 +121,11 @@ def build_run_step() -> RunStep:
     words.change(**refreshing)
     listed.click(chosen_run, None, run_id, **QUIET)
     _wire_buttons(buttons, run_id, refreshing)
-    more.save.click(told(care.save), [run_id, *more.named], None, **QUIET).then(**refreshing)
-    more.really.click(told(remove), run_id, run_id, api_name="delete").then(closed, None, more.sure, **QUIET)
-    whole.click(told(care.whole_log), run_id, more.file, api_name="log").success(
+    more.save.click(show_errors(care.save), [run_id, *more.named], None, **QUIET).then(**refreshing)
+    more.really.click(show_errors(remove), run_id, run_id, api_name="delete").then(
+        closed, None, more.sure, **QUIET
+    )
+    whole.click(show_errors(care.whole_log), run_id, more.file, api_name="log").success(
         None, None, None, js=DOWNLOAD
     )
     _add_endpoints()
@@ -155,18 +157,18 @@ def _wire_buttons(buttons: _Buttons, run_id: gr.Textbox, refreshing: dict[str, A
         (buttons.front, care.to_front, ""),
     ):
         named: dict[str, Any] = {"api_name": api_name} if api_name else {"api_visibility": "private"}
-        button.click(told(act), run_id, None, **named).then(**refreshing)
+        button.click(show_errors(act), run_id, None, **named).then(**refreshing)
 
 
 def _add_endpoints() -> None:
     """What programs can ask of runs beside what the buttons do."""
-    gr.api(told_plainly(list_runs), api_name="runs")
-    gr.api(told_plainly(show_run), api_name="run")
-    gr.api(told_plainly(care.rename), api_name="rename")
-    gr.api(told_plainly(care.note), api_name="notes")
-    gr.api(told_plainly(care.move), api_name="move")
-    gr.api(told_plainly(care.compare_runs), api_name="compare_runs")
-    gr.api(told_plainly(care.copy_settings), api_name="copy_settings")
+    gr.api(plain_errors(list_runs), api_name="runs")
+    gr.api(plain_errors(show_run), api_name="run")
+    gr.api(plain_errors(care.rename), api_name="rename")
+    gr.api(plain_errors(care.note), api_name="notes")
+    gr.api(plain_errors(care.move), api_name="move")
+    gr.api(plain_errors(care.compare_runs), api_name="compare_runs")
+    gr.api(plain_errors(care.copy_settings), api_name="copy_settings")
 
 
 # Looking
@@ -178,7 +180,7 @@ def refresh(
 ) -> list[Any]:
     """Everything that is drawn of the run and the list; of each part nothing where nothing of it changed."""
     person = who.person(request)
-    lines = run_lines(person.owner, MOST_RUNS, words)
+    lines = run_lines(person.owner, MAX_RUNS, words)
     try:
         shown = view(run_id, person.owner) if run_id else None
     except BertspaceError as error:

@@ -23,7 +23,7 @@ from bertspace.ui.fine_tune.preview import Lengths
 from bertspace.ui.fine_tune.run_step import RunStep, build_run_step
 from bertspace.ui.fine_tune.settings_step import SettingsStep, build_settings_step
 from bertspace.ui.frame import html
-from bertspace.ui.frame.errors import told
+from bertspace.ui.frame.errors import show_errors
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.hub import publish as hub_publish
 from bertspace.ui.models import catalogue
@@ -81,7 +81,7 @@ def _wire_copy(rows: DataStep, settings: SettingsStep, run: RunStep, inputs: dic
 
     filled = [rows.source, rows.sample, *(inputs[name] for name in names)]
     return run.copy.click(
-        told(copy), run.run_id, [*filled, settings.preset, rows.fold, settings.fold], **QUIET
+        show_errors(copy), run.run_id, [*filled, settings.preset, rows.fold, settings.fold], **QUIET
     )
 
 

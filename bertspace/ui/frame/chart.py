@@ -13,7 +13,7 @@ from bertspace.words import counted, number
 
 __all__ = ["Line", "bars", "chart", "histogram", "thin"]
 
-MOST_BARS, BINS = 12, 24
+MAX_BARS, BINS = 12, 24
 
 
 def chart(
@@ -33,9 +33,9 @@ def chart(
 def bars(title: str, counts: Sequence[tuple[str, int]]) -> Markup:
     """A labelled bar each, as long as its count; the rest is summed up where there are more."""
     whole, top = sum(count for _, count in counts) or 1, max((count for _, count in counts), default=1) or 1
-    rest = counts[MOST_BARS:]
+    rest = counts[MAX_BARS:]
     words = f"and {counted(len(rest), 'more label')} with {counted(sum(count for _, count in rest), 'row')}"
-    return render("frame.counts", title, counts[:MOST_BARS], top, whole, words if rest else "")
+    return render("frame.counts", title, counts[:MAX_BARS], top, whole, words if rest else "")
 
 
 def histogram(title: str, lengths: Sequence[int], limit: int | None, note: str) -> Markup:

@@ -28,7 +28,7 @@ def toast(error: BertspaceError, *, plain: bool = False) -> gr.Error:
     return gr.Error(words, title="That did not work", print_exception=False)
 
 
-def told(handler: Callable[P, T]) -> Callable[P, T]:
+def show_errors(handler: Callable[P, T]) -> Callable[P, T]:
     """The handler, whose BertspaceErrors become toasts."""
 
     @functools.wraps(handler)
@@ -41,7 +41,7 @@ def told(handler: Callable[P, T]) -> Callable[P, T]:
     return telling
 
 
-def told_plainly(handler: Callable[P, T]) -> Callable[P, T]:
+def plain_errors(handler: Callable[P, T]) -> Callable[P, T]:
     """The same for an endpoint that only programs call, in plain text; its arguments' types are looked at.
 
     No component stands before such an endpoint that would refuse a list where a text belongs.

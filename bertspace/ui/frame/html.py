@@ -44,7 +44,7 @@ __all__ = [
 
 # The page's two colours, which its style sheet makes lighter in the dark.
 BASE, TUNED = f"var(--bs-base, {theme.BASE})", f"var(--bs-tuned, {theme.TUNED})"
-MOST_BARS = 100  # labels of one answer that are drawn; a model may have any number
+MAX_BARS = 100  # labels of one answer that are drawn; a model may have any number
 LONGEST_NAME, LONGEST_CELL = 100, 400  # characters of a label, and of a table's cell
 FULL_BARS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -77,7 +77,7 @@ def bars(scores: Mapping[str, float], colour: str, *, full: float = 1.0, name: s
     """
     shown = [
         (shortened(label, LONGEST_NAME), score, 100 * max(0.0, min(1.0, score / full)))
-        for label, score in itertools.islice(scores.items(), MOST_BARS)
+        for label, score in itertools.islice(scores.items(), MAX_BARS)
     ]
     more = len(scores) - len(shown)
     return render("frame.bars", shown, f"and {counted(more, 'more label')}" if more else "", colour, name)

@@ -16,11 +16,11 @@ from bertspace.publish import card as cards
 from bertspace.runs import Run
 from bertspace.ui.access import files, who
 from bertspace.ui.access.needs import needs
-from bertspace.ui.frame.errors import told
+from bertspace.ui.frame.errors import show_errors
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.runs.view import find_run
 
-MOST_CHARACTERS = 200_000
+MAX_CHARACTERS = 200_000
 NAMED = ("namespace", "name", "license", "language", "adapter", "examples")
 _FRONT = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _PICTURE = re.compile(r"""(src="|\]\()([\w-]+\.svg)(?=["\)])""")
@@ -40,9 +40,17 @@ def build_card_fold(run: gr.Dropdown, controls: Mapping[str, Any]) -> gr.Textbox
             )  # fmt: skip
     making: dict[str, Any] = {"inputs_kwargs": {"run_id": run, **{name: controls[name] for name in NAMED}}}
     making |= {"outputs": [source, drawn, notes, made, folder, given], "api_visibility": "private"}
-    gr.on([fold.expand, again.click], told(make), show_progress="minimal", show_progress_on=drawn, **making)
+    gr.on(
+        [fold.expand, again.click],
+        show_errors(make),
+        show_progress="minimal",
+        show_progress_on=drawn,
+        **making,
+    )
     whenever(run.change, away, None, [fold, source, drawn, notes, made, given], **QUIET)
-    source.change(told(changed), [source, made, folder], [drawn, given], trigger_mode="always_last", **QUIET)
+    source.change(
+        show_errors(changed), [source, made, folder], [drawn, given], trigger_mode="always_last", **QUIET
+    )
     return given
 
 
@@ -75,8 +83,8 @@ def changed(text: str, made: str, folder: str) -> tuple[str, str]:
 
 def check_length(text: str) -> None:
     """Raises DataError for what is too long for a card."""
-    if len(text) > MOST_CHARACTERS:
-        raise DataError(f"The card has {len(text):,} characters.", hint=f"Give at most {MOST_CHARACTERS:,}.")
+    if len(text) > MAX_CHARACTERS:
+        raise DataError(f"The card has {len(text):,} characters.", hint=f"Give at most {MAX_CHARACTERS:,}.")
 
 
 def rendered(text: str, folder: str) -> str:

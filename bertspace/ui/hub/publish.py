@@ -16,11 +16,11 @@ from bertspace.publish import Destination, demo_space
 from bertspace.runs import ENDED, Run
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
-from bertspace.ui.frame.errors import told, told_plainly
+from bertspace.ui.frame.errors import plain_errors, show_errors
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.hub import card_fold, render_publish
 from bertspace.ui.hub.form import build_form, destination, suggested_name
-from bertspace.ui.hub.pull import told_transfer
+from bertspace.ui.hub.pull import transfer_words
 from bertspace.ui.models import catalogue, render_models
 from bertspace.ui.runs.view import RunView, find_run, owned, state_of, view
 
@@ -75,12 +75,12 @@ def build_hub_publish() -> HubPublish:
     following: dict[str, Any] = {"fn": follow, "inputs": run, "outputs": [panel, begin, clock], **QUIET}
     clock.tick(**following)
     begin.click(
-        told(start), inputs_kwargs={"run_id": run, "when": form.when, "card": card, **form.controls},
+        show_errors(start), inputs_kwargs={"run_id": run, "when": form.when, "card": card, **form.controls},
         outputs=[panel, begin, clock], show_progress="hidden", api_visibility="private",
     )  # fmt: skip
-    panel.click(told(act), run, [panel, begin, clock], **QUIET)
-    gr.api(told_plainly(publish_run), api_name="publish")
-    gr.api(told_plainly(publications), api_name="publications")
+    panel.click(show_errors(act), run, [panel, begin, clock], **QUIET)
+    gr.api(plain_errors(publish_run), api_name="publish")
+    gr.api(plain_errors(publications), api_name="publications")
     return HubPublish(run, panel, to_fine_tune, opening)
 
 
@@ -299,7 +299,7 @@ def publish_run(
     """Begin to publish a run, now or when it is done; how that stands, as `publications` tells it."""
     person = who.allowed(request, "publish")
     where = Destination(repo_id, private, branch, pull_request, message)
-    return told_transfer(begin_push(find_run(run_id, person.owner), person, where))
+    return transfer_words(begin_push(find_run(run_id, person.owner), person, where))
 
 
 @needs("publish")
@@ -311,4 +311,4 @@ def publications(run_id: str, request: gr.Request | None = None) -> dict[str, An
     run = find_run(run_id, person.owner)
     found = TRANSFERS.find(person.owner, "push", run.id)
     listed = [asdict(each) for each in publish.published(run)]
-    return {"published": listed, "push": told_transfer(found) if found else None}
+    return {"published": listed, "push": transfer_words(found) if found else None}

@@ -15,7 +15,7 @@ from bertspace.jobs.transfers import TRANSFERS, Transfer
 from bertspace.tasks import TASKS
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
-from bertspace.ui.frame.errors import told_plainly
+from bertspace.ui.frame.errors import plain_errors
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.models import catalogue, render_models
 from bertspace.ui.models import facts as model_facts
@@ -90,10 +90,10 @@ def build_hub_pull() -> HubPull:
 
 
 def _add_endpoints() -> None:
-    gr.api(told_plainly(search), api_name="search")
-    gr.api(told_plainly(facts), api_name="facts")
-    gr.api(told_plainly(pull), api_name="pull")
-    gr.api(told_plainly(pulling), api_name="pulling")
+    gr.api(plain_errors(search), api_name="search")
+    gr.api(plain_errors(facts), api_name="facts")
+    gr.api(plain_errors(pull), api_name="pull")
+    gr.api(plain_errors(pulling), api_name="pulling")
 
 
 @needs("try models")
@@ -180,17 +180,17 @@ def facts(model: str, request: gr.Request | None = None) -> dict[str, Any]:
 def pull(model: str, request: gr.Request | None = None) -> dict[str, Any]:
     """Begin to bring a model of the Hub to this machine; how that stands, as `pulling` tells it."""
     name = catalogue.checked_model(model, who.person(request))
-    return told_transfer(model_facts.begin_pull(name, "", request))
+    return transfer_words(model_facts.begin_pull(name, "", request))
 
 
 @needs("try models")
 def pulling(model: str, request: gr.Request | None = None) -> dict[str, Any]:
     """How far a pull is: state (working, done, failed, cancelled, none), bytes done, total, left, error."""
     found = TRANSFERS.find(puller(request), "pull", catalogue.checked_model(model, who.person(request)))
-    return told_transfer(found) if found else {"about": model, "state": "none"}
+    return transfer_words(found) if found else {"about": model, "state": "none"}
 
 
-def told_transfer(found: Transfer) -> dict[str, Any]:
+def transfer_words(found: Transfer) -> dict[str, Any]:
     """A transfer as plain data."""
     return {
         "about": found.about, "state": found.state, "steps": list(found.steps), "done": found.done,

@@ -17,7 +17,7 @@ from bertspace.ui.runs.render_run import pill
 from bertspace.ui.runs.view import RunView
 from bertspace.words import counted
 
-MOST_STEPS = 8  # of a push, the last ones
+MAX_STEPS = 8  # of a push, the last ones
 AGAIN = "Trying again"  # in the words of a step that did not go through
 READ_ONLY = ", with a token that may read only."
 GOES_UP = (
@@ -114,7 +114,7 @@ def _others(earlier: Sequence[Published], shown: Published) -> list[Published]:
 
 def _steps(transfer: Transfer) -> Markup:
     """The steps done, each with its mark, and the one that is being done, or at which it failed."""
-    *before, last = transfer.steps[-MOST_STEPS:] or ("Beginning",)
+    *before, last = transfer.steps[-MAX_STEPS:] or ("Beginning",)
     now = ("now" if transfer.works else "no", f"{last} – being cancelled" if transfer.stopping else last)
     done = [("open" if AGAIN in step else "yes", step) for step in before]
     return render("hub.checks", [*done, now], tag="ol")

@@ -16,7 +16,7 @@ from bertspace.jobs.transfers import TRANSFERS, Job, Transfer
 from bertspace.policy import Person
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
-from bertspace.ui.frame.errors import told
+from bertspace.ui.frame.errors import show_errors
 from bertspace.ui.frame.events import whenever
 from bertspace.ui.models import catalogue, render_models
 
@@ -49,7 +49,7 @@ def build_facts(choice: gr.Dropdown | gr.Textbox, task: str, arrived: gr.State) 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     drawn = [shown, pull, panel.clock, panel.known, arrived]
     whenever(choice.change, _show_facts(task), choice, drawn, **quiet)
-    pull.click(told(_act(task)), choice, [pull, panel.clock], **quiet)
+    pull.click(show_errors(_act(task)), choice, [pull, panel.clock], **quiet)
     panel.clock.tick(follow, choice, [pull, panel.clock, arrived], **quiet)
     return panel
 

@@ -15,7 +15,7 @@ from bertspace.ui.runs.render_progress import progress_bar, time_left
 from bertspace.words import shortened, size, thousands
 
 NO_MODELS = "The starter and your runs work without it."
-MOST_LABELS = 12  # named of a model that has more
+MAX_LABELS = 12  # named of a model that has more
 
 # A click on a button of these panels tells the page what it is for; see gr.HTML, js_on_load.
 CLICK = """element.addEventListener('click', event => {
@@ -83,7 +83,7 @@ def draw_facts(name: str, facts: Facts, misfit: str) -> Markup:
         "Last change": facts.changed,
     }
     shown = [(title, shortened(str(value or ""), LONGEST_CELL)) for title, value in known.items()]
-    labels = [shortened(label, LONGEST_NAME) for label in facts.labels[:MOST_LABELS]]
+    labels = [shortened(label, LONGEST_NAME) for label in facts.labels[:MAX_LABELS]]
     more = len(facts.labels) - len(labels)
     why = problem(misfit, "Choose another model.") if misfit else ""
     title = short(f"{facts.repo_id}@{revision}") if revision else facts.repo_id

@@ -34,7 +34,7 @@ def warm_up(patience: float = PATIENCE) -> None:
         inference.predict("starter", [TASKS[task].placeholder], task=task)
     except BertspaceError as error:
         _log.warning("%s", error)
-    if who.door().key:  # strangers will come
+    if who.owner_access().key:  # strangers will come
         apart.keep_strangers_apart(ready=True)
 
 

@@ -13,7 +13,7 @@ from bertspace.publish import export
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame.as_code import code_boxes
-from bertspace.ui.frame.errors import told
+from bertspace.ui.frame.errors import show_errors
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.frame.html import text
 from bertspace.ui.runs import care, render_pair
@@ -71,18 +71,18 @@ def build_more_fold(run_id: gr.Textbox) -> MoreFold:
         pair = gr.HTML("", apply_default_css=False, elem_id="pair")
         with gr.Accordion("As code", open=False, elem_classes="bs-fold", elem_id="run-code") as code_fold:
             codes = code_boxes(LANGUAGES, max_lines=20)
-    copy.click(told(say_copied), run_id, None, **QUIET).success(None, None, None, js=TO_SETTINGS)
+    copy.click(show_errors(say_copied), run_id, None, **QUIET).success(None, None, None, js=TO_SETTINGS)
     file = gr.DownloadButton("Run as a file", visible="hidden", elem_id="run-file")
 
     whenever(run_id.change, name_and_notes, run_id, [name, notes], **QUIET)
     whenever([run_id.change, fold.expand], others, run_id, other, **QUIET)
     code_fold.expand(as_code, run_id, codes, **QUIET)
     whenever(run_id.change, closed_code, None, code_fold, **QUIET)
-    whenever([run_id.change, other.change], told(compared), [run_id, other], pair, **QUIET)
-    archive.click(told(care.download), run_id, file, api_name="download", **BUSY).success(
+    whenever([run_id.change, other.change], show_errors(compared), [run_id, other], pair, **QUIET)
+    archive.click(show_errors(care.download), run_id, file, api_name="download", **BUSY).success(
         None, None, None, js=DOWNLOAD
     )
-    delete.click(told(ask), run_id, [sure, asked], **QUIET)
+    delete.click(show_errors(ask), run_id, [sure, asked], **QUIET)
     whenever([keep.click, run_id.change], closed, None, sure, **QUIET)
     return MoreFold(fold, (name, notes), copy, save, sure, really, file)
 

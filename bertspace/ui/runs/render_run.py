@@ -36,8 +36,8 @@ BASELINES = {
     "probe": "kept frozen, with a logistic regression on its features",
     "none": "has no answers of its own",
 }
-MOST_EPOCHS = 30  # rows of the table
-MOST_DOTS = 100  # of a curve by epoch
+MAX_EPOCHS = 30  # rows of the table
+MAX_DOTS = 100  # of a curve by epoch
 
 
 def draw_run(view: RunView) -> Markup:
@@ -158,7 +158,7 @@ def loss_chart(view: RunView) -> Markup:
     """Training loss by step; validation loss by epoch, and the base's."""
     trail = view.trail
     validation = thin(
-        [(event.step, event.metrics["loss"]) for event in trail.epochs if "loss" in event.metrics], MOST_DOTS
+        [(event.step, event.metrics["loss"]) for event in trail.epochs if "loss" in event.metrics], MAX_DOTS
     )
     lines = [Line("training", thin(trail.losses), "quiet"), Line("validation", validation, "tuned", "dots")]
     if "loss" in trail.base:
@@ -170,7 +170,7 @@ def metric_chart(view: RunView) -> Markup:
     """The headline metric by epoch, with the base's as a level."""
     trail, name = view.trail, view.metric
     tuned = thin(
-        [(event.epoch, event.metrics[name]) for event in trail.epochs if name in event.metrics], MOST_DOTS
+        [(event.epoch, event.metrics[name]) for event in trail.epochs if name in event.metrics], MAX_DOTS
     )
     lines = [Line("fine-tuned", tuned, "tuned", "dots")]
     if name in trail.base:
@@ -200,12 +200,12 @@ def epoch_table(view: RunView) -> Markup:
     names = [*first, "train_loss", "loss", *(name for name in others if name not in first)]
     words = {"train_loss": "Training loss", "loss": "Validation loss"}
     best, epochs, base = (view.result or {}).get("best_step"), view.trail.epochs, view.trail.base
-    shown = [event for event in epochs[:-MOST_EPOCHS] if event.step == best] + epochs[-MOST_EPOCHS:]
+    shown = [event for event in epochs[:-MAX_EPOCHS] if event.step == best] + epochs[-MAX_EPOCHS:]
     rows = [("base", base)] if base else []
     rows += [(f"{event.epoch:.3g}{' ✓' if event.step == best else ''}", event.metrics) for event in shown]
     notes = ["✓ the epoch whose model is kept"] if best else []
     if len(shown) < len(epochs):
-        notes.append(f"the last {MOST_EPOCHS} of {len(epochs):,} epochs")
+        notes.append(f"the last {MAX_EPOCHS} of {len(epochs):,} epochs")
     return table(
         "Per epoch, on the validation rows",
         ["Epoch", *(words.get(name) or metric(name).title for name in names)],

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from bertspace.runs import Run
 from bertspace.schema import TrainEvent
 
-MOST_POINTS = 600  # of the curve
+MAX_POINTS = 600  # of the curve
 FIRST_WIDTH = 64  # bytes of a stretch: less than a line, so that at first every step is a point
 TAKEN = 2  # steps of every stretch whose mean is the stretch's point
 LATELY = 50  # steps that the time left is judged by
@@ -35,7 +35,7 @@ Sum = tuple[float, float, int]  # of steps, of losses, how many
 
 @dataclass
 class Curve:
-    """The loss by step in at most MOST_POINTS points, each the mean of a stretch of the file: `width` bytes.
+    """The loss by step in at most MAX_POINTS points, each the mean of a stretch of the file: `width` bytes.
 
     When there are too many, stretches become twice as long, so that those that are left stay where they were.
     """
@@ -45,7 +45,7 @@ class Curve:
 
     def fit(self, size: int) -> None:
         """Make room for a file of so many bytes."""
-        while size > self.width * MOST_POINTS:
+        while size > self.width * MAX_POINTS:
             self.width *= 2
             halves, self.sums = self.sums, {}
             for place, found in halves.items():

@@ -19,7 +19,7 @@ from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import as_code, html
 from bertspace.ui.frame.as_code import Code
-from bertspace.ui.frame.errors import told_plainly
+from bertspace.ui.frame.errors import plain_errors
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.frame.html import BASE, TUNED, Side
 from bertspace.ui.models import catalogue
@@ -177,7 +177,7 @@ class TaskPage:
         return inference.predict(model, [text], task=self.task.name, pairs=pairs, top_k=top_k)[0]
 
     @needs("try models")
-    @told_plainly
+    @plain_errors
     def ask(self, text: str, model: str, pair: str = "", request: gr.Request | None = None) -> dict[str, Any]:
         """A model's answer to a text (or a pair of texts), with its scores."""
         found = self.predict(catalogue.checked_model(model, who.person(request)), text, pair)

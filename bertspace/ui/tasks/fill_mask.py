@@ -13,7 +13,7 @@ from bertspace.tasks.fill_mask.answer import MASK, filled_in
 from bertspace.ui.access import who
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import as_code, html
-from bertspace.ui.frame.errors import told_plainly
+from bertspace.ui.frame.errors import plain_errors
 from bertspace.ui.frame.events import QUIET, whenever
 from bertspace.ui.frame.html import Side
 from bertspace.ui.models import catalogue
@@ -29,7 +29,7 @@ EXAMPLES = (
     "This is a great [MASK].",
     "The keeper lit the [MASK] and wrote the hour in the [MASK].",
 )
-MOST_WORDS = 20
+MAX_WORDS = 20
 
 # At the cursor, or in place of the selection; a button takes the focus and leaves the selection as it was.
 INSERT_MASK = """(text) => {
@@ -60,7 +60,7 @@ class FillMaskPage(TaskPage):
             with gr.Column(scale=5, min_width=320, elem_classes="bs-card"):
                 model = model_picker("Model", self.task.name, arrived=arrived)
                 text = _build_text()
-                top_k = gr.Slider(1, MOST_WORDS, 5, step=1, label="Words to show")
+                top_k = gr.Slider(1, MAX_WORDS, 5, step=1, label="Words to show")
                 beside = gr.Checkbox(False, label="Compare with a second model")
                 second = model_picker("Second model", self.task.name, arrived=arrived, visible=False)
             with gr.Column(scale=6, min_width=320, elem_classes="bs-card"):
@@ -105,7 +105,7 @@ class FillMaskPage(TaskPage):
         return gr.Dropdown(visible=beside, **({"value": newest} if newest else {}))
 
     @needs("try models")
-    @told_plainly
+    @plain_errors
     def fill(
         self, text: str, model: str = "starter", top_k: int = 5, request: gr.Request | None = None
     ) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from bertspace.ui.access import who
 from bertspace.ui.access.files import written_csv
 from bertspace.ui.access.needs import needs
 from bertspace.ui.frame import as_code, html, remedies
-from bertspace.ui.frame.errors import told
+from bertspace.ui.frame.errors import show_errors
 from bertspace.ui.frame.events import whenever
 from bertspace.ui.frame.html import BASE, TUNED
 from bertspace.ui.models import catalogue
@@ -134,7 +134,7 @@ def classify_remedied(
 
 
 @needs("try models")
-@told
+@show_errors
 def classify_file(
     file: str | None,
     model: str | None,

@@ -36,7 +36,7 @@ from bertspace.ui.access.admission import OWNER, Places, WrongKeys
 from bertspace.ui.access.entrance import Entrance
 from bertspace.ui.access.gate import Page
 from bertspace.ui.access.needs import needs
-from bertspace.ui.access.who import Door
+from bertspace.ui.access.who import OwnerAccess
 from tests.support import until
 
 KEY = "a-key-for-the-tests-0123456789"
@@ -90,7 +90,7 @@ def test_wrong_keys_are_slowed_down_by_address(monkeypatch: pytest.MonkeyPatch) 
     assert keys.wait_for("a") == admission.KEY_SECONDS and keys.wait_for("b") == 0
     now[0] += admission.KEY_SECONDS
     assert keys.wait_for("a") == 0
-    monkeypatch.setattr(admission, "MOST_KNOWN", 2)
+    monkeypatch.setattr(admission, "MAX_KNOWN", 2)
     for address in "bcd":
         keys.count(address)
     assert len(keys._free_at) == 2
@@ -260,7 +260,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setenv("FORWARDED_ALLOW_IPS", "")
         patch.setenv("BERTSPACE_MAX_QUEUE", "12")
-        patch.setattr(who, "_door", Door(KEY, share=True))
+        patch.setattr(who, "_owner_access", OwnerAccess(KEY, share=True))
         with Page(analytics_enabled=False) as built:
             box, file = gr.Textbox(), gr.File()
             for handler in (slow, quick, stop):
@@ -287,7 +287,7 @@ def quiet_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         yield
         return
     built = request.getfixturevalue("page")
-    monkeypatch.setattr(who, "_door", Door(KEY, share=True))
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess(KEY, share=True))
     for module in (turns, bodies):
         monkeypatch.setattr(module, "PATIENCE", 0.3)
     monkeypatch.setattr(bodies, "STALL_SECONDS", 0.5)
@@ -490,7 +490,7 @@ def test_no_header_makes_one_caller_many(port: int, headers: dict[str, str]) -> 
 
 
 def test_a_client_on_this_machine_cannot_be_anybody(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(who, "_door", Door(KEY))  # no proxy is before the page
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess(KEY))  # no proxy is before the page
     statuses = [
         Caller(port, {"X-Forwarded-For": f"8.8.8.{number}"}).join("slow", "x").status for number in range(8)
     ]
@@ -629,12 +629,12 @@ def test_no_other_site_may_show_the_page_in_a_frame(
         with ada.raw(f"GET {path} HTTP/1.1\r\n\r\n") as opened:
             return opened.recv(4000).lower().partition(b"\r\n\r\n")[0] + b"\r\n"
 
-    for door in (Door(), Door(KEY), Door(KEY, share=True)):
-        monkeypatch.setattr(who, "_door", door)
+    for door in (OwnerAccess(), OwnerAccess(KEY), OwnerAccess(KEY, share=True)):
+        monkeypatch.setattr(who, "_owner_access", door)
         head = told()
         assert b"content-security-policy: frame-ancestors 'self'\r\n" in head, head
         assert b"x-content-type-options: nosniff\r\n" in head and b"referrer-policy: " in head
-    monkeypatch.setattr(who, "_door", Door(KEY))
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess(KEY))
     monkeypatch.setenv("SPACE_ID", "ada/space")
     assert b"frame-ancestors 'self' https://huggingface.co https://*.hf.space\r\n" in told()
 
@@ -657,17 +657,22 @@ def test_the_owners_session_can_be_ended_for_good(owner: Caller, bob: Caller) ->
 @pytest.mark.parametrize(
     ("headers", "door", "secure"),
     [
-        ({}, Door(KEY), False),
-        ({"X-Forwarded-Proto": "https"}, Door(KEY, share=True), True),
-        ({"X-Forwarded-Proto": "https"}, Door(KEY), False),  # anybody can say so
-        ({"Host": "abc.gradio.live"}, Door(KEY, share=True), True),
-        ({"Host": "127.0.0.1:7860"}, Door(KEY, share=True), False),
+        ({}, OwnerAccess(KEY), False),
+        ({"X-Forwarded-Proto": "https"}, OwnerAccess(KEY, share=True), True),
+        ({"X-Forwarded-Proto": "https"}, OwnerAccess(KEY), False),  # anybody can say so
+        ({"Host": "abc.gradio.live"}, OwnerAccess(KEY, share=True), True),
+        ({"Host": "127.0.0.1:7860"}, OwnerAccess(KEY, share=True), False),
     ],
 )
 def test_the_cookie_is_secure_where_the_page_is(
-    page: Page, port: int, headers: dict[str, str], door: Door, secure: bool, monkeypatch: pytest.MonkeyPatch
+    page: Page,
+    port: int,
+    headers: dict[str, str],
+    door: OwnerAccess,
+    secure: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(who, "_door", door)
+    monkeypatch.setattr(who, "_owner_access", door)
     monkeypatch.setattr(page, "share_url", "https://abc.gradio.live" if door.share else None)
     answer = Caller(port, headers).ask("GET", f"/?key={KEY}")
     assert answer.status == 303 and ("; Secure" in answer.headers["set-cookie"]) is secure
@@ -843,7 +848,7 @@ def test_the_callers_charset_decodes_nothing(ada: Caller, bob: Caller, charset: 
 def test_empty_files_take_a_place_too(
     page: Page, ada: Caller, bob: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "MOST_FILES", 5)
+    monkeypatch.setattr(files, "MAX_FILES", 5)
     of_bob = bob.file()
     paths = [ada.file(b"") for _ in range(9)]
     assert [Path(path).exists() for path in paths] == [False] * 4 + [True] * 5 and Path(of_bob).exists()
@@ -896,7 +901,7 @@ def test_a_page_that_asks_how_far_an_upload_is_gets_an_answer(ada: Caller) -> No
 def test_a_sign_in_is_counted_by_its_account_wherever_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
     from bertspace.ui.access.sessions import SESSIONS, Login, Session
 
-    monkeypatch.setattr(who, "_door", Door(KEY, sign_in=True))
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess(KEY, sign_in=True))
     session = SESSIONS.open(Session(policy.user("a" * 24, "ada"), Login("t" * 20), time.time() + 60))
     for address in (ADA, BOB):
         scope = {"type": "http", "headers": [], "client": (address, 1), "session": {who.IN_SESSION: session}}

@@ -24,7 +24,7 @@ from bertspace.ui.access.admission import Places
 from bertspace.ui.access.gate import Page
 from bertspace.ui.access.needs import needs, needs_of
 from bertspace.ui.access.turns import Turns
-from bertspace.ui.access.who import Door
+from bertspace.ui.access.who import OwnerAccess
 from bertspace.ui.fine_tune import tab
 
 USER = policy.Person("user", "ada", "ada")
@@ -33,7 +33,7 @@ USER = policy.Person("user", "ada", "ada")
 @pytest.fixture(autouse=True)
 def closed_door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every test begins with a local app, and leaves none open behind it."""
-    monkeypatch.setattr(who, "_door", Door())
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess())
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     for name in ("BERTSPACE_OWNER_KEY", "SPACE_ID", "SPACE_HOST", "GRADIO_SHARE", "GRADIO_SERVER_NAME"):
         monkeypatch.delenv(name, raising=False)
@@ -49,7 +49,7 @@ def asked_with(**cookies: str) -> Any:
 
 @pytest.mark.parametrize("server_name", ["127.0.0.1", "localhost"])
 def test_who_reaches_a_local_app_is_its_owner(server_name: str) -> None:
-    assert who.open_door(server_name).key == ""
+    assert who.decide_owner(server_name).key == ""
     assert who.person(None) == who.person(asked_with()) == policy.LOCAL
 
 
@@ -69,7 +69,7 @@ def test_an_open_app_has_a_key_and_visitors(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    door = who.open_door(server_name, share)
+    door = who.decide_owner(server_name, share)
     visitor = policy.SHARED_VISITOR if share else policy.VISITOR
     assert len(door.key) >= 16
     for request in (
@@ -81,21 +81,21 @@ def test_an_open_app_has_a_key_and_visitors(
         assert who.person(request) == visitor
     shown = who.PASSES.open()
     assert who.person(asked_with(**{who.COOKIE: shown})) == policy.OWNER
-    assert who.fits(door.key) and not who.fits(shown) and not who.fits("")
+    assert who.is_owner_key(door.key) and not who.is_owner_key(shown) and not who.is_owner_key("")
 
 
 def test_every_start_has_a_key_of_its_own() -> None:
-    assert who.open_door("0.0.0.0").key != who.open_door("0.0.0.0").key
+    assert who.decide_owner("0.0.0.0").key != who.decide_owner("0.0.0.0").key
 
 
 def test_a_short_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BERTSPACE_OWNER_KEY", "short")
     with pytest.raises(ConfigError, match="BERTSPACE_OWNER_KEY has 5 characters"):
-        who.open_door()
+        who.decide_owner()
 
 
 def test_every_login_of_the_owners_is_another_and_can_be_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    who.open_door("0.0.0.0")
+    who.decide_owner("0.0.0.0")
     first, second = who.PASSES.open(), who.PASSES.open()
     who.PASSES.close(first)
     assert who.person(asked_with(**{who.COOKIE: first})) == policy.VISITOR
@@ -106,15 +106,15 @@ def test_every_login_of_the_owners_is_another_and_can_be_ended(monkeypatch: pyte
 
 
 def test_a_restart_asks_the_owner_for_the_key_again() -> None:
-    who.open_door("0.0.0.0")
+    who.decide_owner("0.0.0.0")
     shown = who.PASSES.open()
-    who.open_door("0.0.0.0")
+    who.decide_owner("0.0.0.0")
     assert who.person(asked_with(**{who.COOKIE: shown})) == policy.VISITOR
 
 
 def test_an_action_is_given_with_the_person_or_refused() -> None:
     assert who.allowed(None, "train") == policy.LOCAL
-    who.open_door("0.0.0.0")
+    who.decide_owner("0.0.0.0")
     with pytest.raises(ForbiddenError, match="Training is not open to you here"):
         who.allowed(None, "train")
 
@@ -122,11 +122,11 @@ def test_an_action_is_given_with_the_person_or_refused() -> None:
 def test_the_owners_way_in_is_printed_but_not_a_key_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     app: Any = SimpleNamespace(share_url=None, local_url="http://localhost:7860/")
     assert page.owner_address(app) == ""
-    key = who.open_door("0.0.0.0").key
+    key = who.decide_owner("0.0.0.0").key
     assert f"http://localhost:7860/?key={key}" in page.owner_address(app)
     monkeypatch.setenv("BERTSPACE_OWNER_KEY", "0123456789abcdef")
     monkeypatch.setenv("SPACE_HOST", "ada-space.hf.space")
-    who.open_door("0.0.0.0")
+    who.decide_owner("0.0.0.0")
     assert "https://ada-space.hf.space/?key=<BERTSPACE_OWNER_KEY>" in page.owner_address(app)
 
 
@@ -238,7 +238,7 @@ def test_the_environment_can_share_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "_guard_host", lambda: None)
     monkeypatch.setenv("GRADIO_SHARE", "True")
     assert page.launch_options()["share"] is True
-    assert who.door().key
+    assert who.owner_access().key
 
 
 # Limits

@@ -22,7 +22,7 @@ from bertspace.ui.access.gate import Page
 from bertspace.ui.access.needs import needs, needs_of
 from bertspace.ui.access.sessions import Login, OwnersLogin, Sessions
 from bertspace.ui.access.sign_in import SignIn
-from bertspace.ui.access.who import Door
+from bertspace.ui.access.who import OwnerAccess
 
 ID = "0123456789abcdef01234567"
 TOKEN = "hf_oauth_of-ada-and-nobody-else"
@@ -43,7 +43,7 @@ def own_sessions(monkeypatch: pytest.MonkeyPatch) -> Sessions:
     owners = OwnersLogin()
     for module in (who, account):
         monkeypatch.setattr(module, "OWNERS", owners)
-    monkeypatch.setattr(who, "_door", Door("the-key-of-the-owner", sign_in=True))
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess("the-key-of-the-owner", sign_in=True))
     return found
 
 
@@ -96,7 +96,7 @@ def test_the_owners_key_wins_over_a_sign_in(ada: Any) -> None:
 
 def test_who_could_sign_in_is_told_so() -> None:
     stranger = who.person(asked())
-    assert stranger == policy.PASSER_BY
+    assert stranger == policy.SIGNED_OUT
     with pytest.raises(policy.ForbiddenError, match="Sign in with Hugging Face"):
         policy.require(stranger, "train")
 
@@ -105,14 +105,14 @@ def test_who_could_sign_in_is_told_so() -> None:
     "cookie", [{}, {"bertspace": "x"}, {"bertspace": None}, {"bertspace": {}}, {"oauth_info": ANSWER}]
 )
 def test_a_cookie_proves_nothing_but_the_id_of_a_session(cookie: dict[str, Any]) -> None:
-    assert who.person(asked(cookie)) == policy.PASSER_BY
+    assert who.person(asked(cookie)) == policy.SIGNED_OUT
     assert who.credentials_of(asked(cookie)).token is False
 
 
 def test_where_nobody_can_sign_in_the_cookie_is_not_looked_at(
     ada: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(who, "_door", Door("the-key-of-the-owner"))
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess("the-key-of-the-owner"))
     assert who.person(ada) == policy.VISITOR
 
 
@@ -123,7 +123,7 @@ def test_only_a_space_with_all_it_takes_signs_people_in(
     values = dict.fromkeys(who.OF_OAUTH, "x") | {"SYSTEM": "spaces", "SPACE_ID": "ada/space"}
     for name, value in values.items():
         monkeypatch.setenv(name, "" if name == missing else value)
-    assert who.open_door().sign_in is (not missing)
+    assert who.decide_owner().sign_in is (not missing)
     assert (sign_in.sign_in_button() is None) is bool(missing)
 
 
@@ -203,7 +203,7 @@ def test_signing_out_forgets_the_token_and_clears_the_cookie(own_sessions: Sessi
     kept = dict(cookie)
     through(cookie, "/logout")
     assert cookie == {} and not own_sessions._open
-    assert who.person(asked(kept)) == policy.PASSER_BY
+    assert who.person(asked(kept)) == policy.SIGNED_OUT
 
 
 def waiting_push(transfers: Transfers, token: str | None, run: str) -> None:
@@ -262,7 +262,7 @@ def test_everybody_has_rights_of_their_own(ada: Any, home: Path, monkeypatch: py
     assert who.credentials_of(asked(**with_key())) == Credentials(True)
     monkeypatch.delenv("HF_TOKEN")
     assert who.credentials_of(asked(**with_key())) == Credentials(False)
-    monkeypatch.setattr(who, "_door", Door())
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess())
     assert who.credentials_of(None) == Credentials(None)
 
 
@@ -355,7 +355,7 @@ def test_a_hub_that_does_not_answer_is_not_waited_for_twice(monkeypatch: pytest.
 
 @pytest.fixture
 def local(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(who, "_door", Door())
+    monkeypatch.setattr(who, "_owner_access", OwnerAccess())
 
 
 def test_a_pasted_token_serves_until_it_is_forgotten(

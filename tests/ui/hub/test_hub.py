@@ -286,7 +286,7 @@ def test_pulls_are_counted_by_the_address_and_looked_at_by_the_page(
         below = SimpleNamespace(cookies={}, scope={"client": (host, 1), "headers": []})
         return SimpleNamespace(session_hash=f"page-{number}", query_params={}, request=below)
 
-    monkeypatch.setattr(who, "_door", who.Door("a-key-for-the-tests-0123456789"))
+    monkeypatch.setattr(who, "_owner_access", who.OwnerAccess("a-key-for-the-tests-0123456789"))
     server.fail("hang", path="/model.safetensors", times=0)
     with using(CALLING):
         model_facts.begin_pull("alice/tiny", "", page(1, "10.0.0.1"))
@@ -756,7 +756,7 @@ def test_the_card_is_shown_with_its_pictures_and_may_be_changed(
     assert given.endswith("More.") and "More." in shown
     assert "base64" not in card_fold.rendered("![x](../../secret.svg) ![y](secret.svg)", folder)
     with pytest.raises(DataError, match="characters"):
-        card_fold.check_length("x" * (card_fold.MOST_CHARACTERS + 1))
+        card_fold.check_length("x" * (card_fold.MAX_CHARACTERS + 1))
 
 
 def test_there_is_no_card_before_there_is_a_result(home: Path) -> None:

@@ -24,7 +24,7 @@ from bertspace.schema import TrainConfig, TrainEvent
 from bertspace.ui.access import who
 from bertspace.ui.fine_tune import run_step
 from bertspace.ui.runs import care, more_fold, render_pair, render_run, view
-from bertspace.ui.runs.trail import MOST_POINTS, Trail, Trails
+from bertspace.ui.runs.trail import MAX_POINTS, Trail, Trails
 from bertspace.ui.runs.view import RunLine, run_lines
 from tests.support import runs as made_runs
 from tests.support.runs import made_run, out_of_memory
@@ -86,7 +86,7 @@ def test_of_many_steps_the_curve_has_few_points_in_order_and_all_epochs_are_ther
     run = written(20_000, 20_000)
     trail = Trails().follow(run)
     steps = [step for step, _ in trail.losses]
-    assert MOST_POINTS / 3 < len(steps) <= MOST_POINTS
+    assert MAX_POINTS / 3 < len(steps) <= MAX_POINTS
     assert steps == sorted(steps) and steps[0] < 100 and steps[-1] > 19_900
     losses = {event.step: event.loss for event in run.events()[0] if event.kind == "step"}
     # A point is a mean of neighbours: of the sine on top at most its height is left.
@@ -326,7 +326,7 @@ def test_a_resumed_run_says_from_where_it_will_go_on(home: Path) -> None:
 
 def test_a_visitor_sees_no_run_and_how_to_get_the_right(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = made_run("done", steps=42)
-    monkeypatch.setattr(who, "_door", who.Door("a key of its own"))
+    monkeypatch.setattr(who, "_owner_access", who.OwnerAccess("a key of its own"))
     nothing = drawn(None)
     assert "The owner opens this page with the key" in nothing["live"] and not nothing["example"].visible
     assert run.id not in nothing["list"]
@@ -560,7 +560,7 @@ def test_a_visitor_may_do_nothing_with_runs(
     home: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[..., Any]
 ) -> None:
     run = made_run("failed", steps=3)
-    monkeypatch.setattr(who, "_door", who.Door("a key of its own"))
+    monkeypatch.setattr(who, "_owner_access", who.OwnerAccess("a key of its own"))
     with pytest.raises(ForbiddenError):
         act(run.id)
     assert run.state().status == "failed"

@@ -194,7 +194,7 @@ def test_an_endpoint_tells_our_errors_and_lets_others_through(masked: str) -> No
     with pytest.raises(gr.Error, match="No \\[MASK\\]"):
         FILL_MASK.fill("no mask", masked)
 
-    @errors.told
+    @errors.show_errors
     def broken() -> None:
         raise KeyError("a bug")
 
@@ -481,9 +481,9 @@ def test_a_toast_is_escaped_and_an_endpoints_answer_is_plain() -> None:
         raise DataError("No <b> in it.", hint="Add one.")
 
     with pytest.raises(gr.Error) as toast:
-        errors.told(failing)()
+        errors.show_errors(failing)()
     with pytest.raises(gr.Error) as answer:
-        errors.told_plainly(failing)()
+        errors.plain_errors(failing)()
     assert (toast.value.message, answer.value.message) == (
         "No &lt;b&gt; in it. Add one.",
         "No <b> in it. Add one.",
