@@ -1,4 +1,4 @@
-"""What a command gives back, and what commands share: their options, and which model or run a word names."""
+"""The result of a command, and the options that commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""bertspace runs …: what runs there are and how they stand, their names and notes, and what to take along."""
+"""bertspace runs …: list, show, rename, annotate, compare, export and delete runs."""
 
 from __future__ import annotations
 

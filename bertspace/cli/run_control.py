@@ -1,4 +1,4 @@
-"""bertspace runs stop, pause, resume and queue: what is to happen to a run."""
+"""bertspace runs stop, pause, resume and queue."""
 
 from __future__ import annotations
 

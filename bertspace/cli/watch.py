@@ -1,4 +1,4 @@
-"""Wait for a run and say on stderr what it does; Ctrl-C asks it to stop, a second one leaves it to itself."""
+"""Follow a run on stderr; Ctrl-C asks it to stop, a second Ctrl-C leaves it running."""
 
 from __future__ import annotations
 

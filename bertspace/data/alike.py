@@ -1,4 +1,4 @@
-"""Labels that a reader would take for one another, or for several at once: found, and said in words."""
+"""Labels that are easily taken for each other, and the words that say so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes -> text: by the mark at their start, as a person says, or as UTF-8; what is none of these is refused.
+"""Bytes to text: by byte order mark, by the encoding given, or as UTF-8; anything else is refused.
 
 Knows nothing of tables.
 """

@@ -1,4 +1,4 @@
-"""A data set of the Hub, laid out so that the datasets library reads its tables and nothing else by it.
+"""A copy of a Hub data set from which the datasets library can read tables and nothing else.
 
 For the library a folder is its owner's: it obeys front matter that names files anywhere on the machine, or
 addresses, and settings that make reading endless. So it is given a folder of ours: links to the tables of the

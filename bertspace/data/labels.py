@@ -1,4 +1,4 @@
-"""The labels of a data set's parts -> indices into one tuple of names; what cannot be learned is refused."""
+"""Label values to class numbers, the same in every split; what cannot be learned is refused."""
 
 from __future__ import annotations
 

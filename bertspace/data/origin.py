@@ -1,4 +1,4 @@
-"""Where a run's rows came from, as exactly as it can be cited; kept in data/source.json.
+"""Where a run's rows came from, exact enough to cite; stored in data/source.json.
 
 Of files it reads the bytes, for their SHA-256, and none of the rows.
 """

@@ -1,4 +1,4 @@
-"""How a file is to be read where it does not say so itself, and the words by which its rows are named.
+"""How to read a file that does not say so itself, and how messages name its rows.
 
 Knows nothing of files, tasks, columns or labels.
 """

@@ -1,4 +1,4 @@
-"""Which rows are held out or drawn: random by a seed, with every label's share kept and no label lost."""
+"""Random splits and samples by a seed, in which each label keeps its share and none is lost."""
 
 from __future__ import annotations
 

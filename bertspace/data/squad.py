@@ -1,4 +1,4 @@
-"""SQuAD's questions: its nested JSON as flat rows, and what can be learned of them today: their contexts."""
+"""SQuAD's nested JSON as flat rows; as no task answers questions yet, their contexts alone are used."""
 
 from __future__ import annotations
 

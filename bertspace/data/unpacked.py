@@ -1,4 +1,4 @@
-"""Whether packed files hold no more than so many bytes, found out before anything else reads them.
+"""Check how large packed files would be, before anything else reads them.
 
 A small parquet or gzip file may unpack to more than any memory holds, and neither its footer nor its name
 need say so. So it is read in a process of its own, which may not grow:

@@ -1,4 +1,4 @@
-"""The account that a token is of, and where it may write."""
+"""The account behind a token, and where it may write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model's card and configuration on the Hub say; anybody may have written them."""
+"""Read a model's card and configuration on the Hub, which anybody may have written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of the Hub read to disk: what breaks off goes on, can be stopped, and is checked by its hash.
+"""Download files from the Hub: resumed where they broke off, cancellable, checked by hash.
 
 They are read by us, through the client's session, addresses and headers: the client (2.4) throws away what
 has arrived of a file whenever a call fails, and cannot be stopped within one. What is brought is what

@@ -1,4 +1,4 @@
-"""What the Hub says of models before any of their weights is here: searched for, and looked at."""
+"""Search the Hub for models and describe them before any weights are downloaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of the Hub brought to disk, within the caller's bounds, and those that lie there already."""
+"""Download models within limits, and find those that are on disk already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Hub says beside a refusal: its reason in its own words, and how long it asks to wait."""
+"""The reason that the Hub gives for a refusal, and how long it asks to wait."""
 
 from __future__ import annotations
 

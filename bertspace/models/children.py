@@ -1,4 +1,4 @@
-"""Processes that compute with one stranger's model each, and the server that they are forked from."""
+"""Confined processes, one for each untrusted model, and the server that forks them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tokenizer made ready for its model: what its files leave out is added, and the two are checked."""
+"""Prepare a tokenizer for its model: add what its files leave out, and check that the two fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens that a model's vocabulary does not have: their share of some texts, and what is to be said of it."""
+"""The share of unknown tokens in some texts, and the warning about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values between the app and a process that it does not trust: JSON and plain arrays, never a pickle.
+"""Messages between the app and an untrusted process: JSON and plain arrays, never a pickle.
 
 A message is its length, the length of its JSON, the JSON, and the bytes of the arrays that the JSON names.
 """

@@ -1,4 +1,4 @@
-"""Values put into a real script that a task brings along, for the settings at its top."""
+"""Fill in the settings at the top of a real script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""requirements.txt of what is written for others: a small Space, an export."""
+"""The requirements.txt of a demo Space or an export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""config.json written anew: the fields that a model type's configuration class has, with plain values."""
+"""Rewrite config.json: only the fields of the model type's own configuration class, with plain values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON that anybody may have written: read within bounds, and taken for plain values alone."""
+"""Read JSON that anybody may have written, within limits, as plain values only."""
 
 from __future__ import annotations
 

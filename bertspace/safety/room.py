@@ -1,4 +1,4 @@
-"""A model's weights by their headers alone, and a bound on how large a model may be built beside them."""
+"""The size of a model's weights from their headers, and a limit on how large a model may be built."""
 
 from __future__ import annotations
 

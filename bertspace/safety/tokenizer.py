@@ -1,4 +1,4 @@
-"""A tokenizer's JSON files written anew: known settings with plain values, and no paths."""
+"""Rewrite a tokenizer's JSON files: known settings with plain values, and no paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an old BERT leaves unsaid: its model type and heads, and how its tokenizer treats capital letters."""
+"""What an old BERT checkpoint does not say: its model type, its heads, and whether it lower-cases."""
 
 from __future__ import annotations
 

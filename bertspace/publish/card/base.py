@@ -1,4 +1,4 @@
-"""Which model on the Hub a run goes back to, and under which licence that one is."""
+"""The base model of a run on the Hub, and its licence."""
 
 from __future__ import annotations
 

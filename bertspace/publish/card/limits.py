@@ -1,4 +1,4 @@
-"""The limits of a model that the run itself shows, as sentences; none that it does not."""
+"""Sentences on the limits of a model that its own run shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""By what a card that bertspace wrote is known from one that a person wrote or changed."""
+"""The mark that tells a card written by bertspace from one written or edited by a person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines by which a card says how to use the model, and their run before they are claimed."""
+"""The usage snippet of a card, and a run of it before the card claims that it works."""
 
 from __future__ import annotations
 

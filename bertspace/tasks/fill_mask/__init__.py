@@ -1,1 +1,1 @@
-"""Masked words: [MASK] is guessed, and the perplexity of a domain is learned."""
+"""Masked language modelling: predict hidden words."""

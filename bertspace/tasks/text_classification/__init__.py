@@ -1,1 +1,1 @@
-"""One text, or a pair of texts, and one label of several."""
+"""Text classification: one label for a text or a pair of texts."""

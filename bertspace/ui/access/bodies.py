@@ -1,4 +1,4 @@
-"""A request's body as it comes: counted, whatever its headers say, and cut off where it stalls."""
+"""Read a request's body within a limit, whatever its headers say, and stop where it stalls."""
 
 from __future__ import annotations
 

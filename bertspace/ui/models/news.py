@@ -1,4 +1,4 @@
-"""What a run at work changes on the page: an answer of its model is given anew when the model is another."""
+"""Renew an answer when the run at work has a new model."""
 
 from __future__ import annotations
 

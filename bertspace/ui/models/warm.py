@@ -1,4 +1,4 @@
-"""Loads the libraries and the starter in the background: the page is up at once, and soon answers at once."""
+"""Load the libraries and the starter in the background, so that the page is up at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person does with runs: each finds the run among the person's own, calls the core, and tells.
+"""What people do with their runs: stop, resume, rename, move in the queue, download, delete.
 
 Each is a handler or an endpoint. `request` says who asks.
 """
