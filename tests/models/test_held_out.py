@@ -133,9 +133,10 @@ def test_a_run_and_its_model_remember_the_columns(tmp_path: Path) -> None:
     assert again.columns == Columns("title", "", "label")
     folder = tmp_path / "pulled"
     folder.mkdir()
-    config = {"model_type": "bert"} | held_out.to_remember(again.columns)
+    config = {"model_type": "bert"} | held_out.to_remember(again.columns, "text-classification")
     assert config["training_columns"] == {"text": "title", "label": "label"}
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").touch()
     (folder / "model.safetensors").touch()
     assert held_out.trained(str(folder)) == Trained(Columns("title", "", "label"), False)
     (folder / "config.json").write_text(json.dumps(config | {"training_columns": ["title"]}))

@@ -98,7 +98,7 @@ def test_what_is_no_working_copy_and_what_is_a_secret_is_refused(
 
 
 @pytest.mark.slow
-def test_the_workflows_command_needs_the_client_and_yaml_only() -> None:
+def test_the_workflows_command_needs_the_client_yaml_and_jinja_only() -> None:
     """What `python -m bertspace deploy` imports, in a process that has nothing heavy."""
     heavy = (
         "torch",
@@ -109,7 +109,6 @@ def test_the_workflows_command_needs_the_client_and_yaml_only() -> None:
         "numpy",
         "sklearn",
         "accelerate",
-        "jinja2",
         "PIL",
     )
     code = (
