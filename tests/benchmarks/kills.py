@@ -481,7 +481,7 @@ class App:
 
     def drawn_for(self, session: str, shown: str) -> list[str]:
         """Header, panel and list; "" for what the page has already."""
-        drawn = self.event("run_step.refresh", [shown, None, ""], session)
+        drawn = self.event("fine_tune.run_step.refresh", [shown, None, ""], session)
         return [self.event("header.look", [""], session)[0], drawn[0], drawn[-2]]
 
 

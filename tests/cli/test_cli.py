@@ -285,7 +285,7 @@ def test_train_says_on_stderr_what_happens(trained: subprocess.CompletedProcess[
 
 @pytest.mark.slow
 def test_ctrl_c_stops_a_run_that_keeps_its_model(place: Path, tmp_path: Path) -> None:
-    flags = ["--model", "tiny", "--train-file", "rows.csv", "--epochs", "1000", "--batch-size", "4"]
+    flags = ["--model", "tiny", "--train-file", "rows.csv", "--epochs", "1000", "--batch-size", "1"]
     command = [*COMMAND, "train", *flags, "--output", str(tmp_path / "run"), "--json"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, cwd=place, env=environment(tmp_path / "home"), **pipes)

@@ -473,7 +473,7 @@ def test_a_base_is_pinned_to_its_commit_when_the_run_is_submitted(
         ("alice/gated", "asks for its terms"),
         ("alice/pickled", "no safetensors"),
         ("alice/gpt", "gpt"),
-        ("alice/large", "the limit here is 1.0 kB"),
+        ("alice/large", "the limit here is 1 kB"),
         ("alice/large@gone", "no revision 'gone'"),
     ],
 )
