@@ -551,6 +551,7 @@ def test_without_a_network_the_samples_are_offered_at_once() -> None:
 # Real data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "rows", "names"),
     [

@@ -333,6 +333,7 @@ def test_excel_s_unicode_text_is_told_and_read_as_is_said(tmp_path: Path) -> Non
     assert cells(read(tmp_path, "txt", content, separator="tab")) == [HEADER, ["ä", "b"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ['"a', '"""a', '"a"b', '"a\\', 'a\\"', ' "a"', '""', '"', '"a,b\nc', " " * 50, "\\", "\r"]
 )
@@ -347,6 +348,7 @@ def test_hostile_quotes_take_no_more_time_than_others(tmp_path: Path, line: str,
     assert time.process_time() - begun < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [

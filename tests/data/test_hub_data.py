@@ -102,6 +102,7 @@ def test_rows_splits_and_the_commit_come_from_the_hub(messages: str, rights: Cre
     assert len(loaded(dataset_config="large", train_split="train[:80]").train) == 72
 
 
+@pytest.mark.slow
 def test_label_names_come_with_files_that_have_them(hub: Any, rights: Credentials) -> None:
     hub.user("alice")
     hub.put(NAMED, {"data/train-00000-of-00001.parquet": parquet(40)}, kind="dataset")
@@ -254,6 +255,7 @@ def test_a_revision_and_an_address_name_a_data_set_too(hub: Any, rights: Credent
         loaded(dataset=f"https://huggingface.co/{NAME}")
 
 
+@pytest.mark.slow
 def test_a_program_is_answered_by_where_its_tables_may_be(hub: Any, rights: Credentials) -> None:
     hub.user("alice")
     hub.put(NAME, {"messages.py": b"import os"}, kind="dataset")
@@ -283,6 +285,7 @@ def test_a_guest_brings_no_more_than_they_may_and_what_was_brought_long_ago_make
     assert not cache.repo_folder(tmp_path / "hub", NAME, "dataset").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["cut", "corrupt", 403])
 def test_a_download_that_goes_wrong_is_told_and_goes_through_later(
     what: int | str, hub: Any, messages: str, rights: Credentials, monkeypatch: pytest.MonkeyPatch
@@ -363,6 +366,7 @@ def test_a_guests_data_set_sets_nothing_that_takes_forever(
         loaded()
 
 
+@pytest.mark.slow
 def test_a_guests_front_matter_is_bounded(hub: Any, guest: None) -> None:
     bombs = {
         "too long": ("README.md", b"---\n" + b"# abcd\n" * 30_000 + b"---\n"),
@@ -467,6 +471,7 @@ def test_a_file_of_a_name_that_no_disk_takes_is_told_in_words(hub: Any, guest: N
         loaded()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content"),
     [

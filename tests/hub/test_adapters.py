@@ -17,6 +17,8 @@ from bertspace.models import apart, comparison, tuning
 from bertspace.models.probe import Probe
 from bertspace.schema import TrainConfig
 
+pytestmark = pytest.mark.slow
+
 BASE, NAME = "alice/base", "alice/adapter"
 LABELS = ("asks", "tells", "thanks")
 TEXTS = ["the ship came in the night", "we need help", "a big red door"]

@@ -39,6 +39,7 @@ def refusal(call: Any) -> HubError:
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "reason", "told"),
     [

@@ -25,6 +25,8 @@ from bertspace.ui.models.facts import unfit
 from bertspace.ui.models.render_models import draw_facts, draw_results
 from tests.support import until
 
+pytestmark = pytest.mark.slow
+
 VISITOR = Credentials(token=False, guest=True)
 
 

@@ -70,6 +70,7 @@ def test_a_vocabulary_of_sentencepiece_encodes_as_it_does_by_itself(kind: str, t
     assert tokenizer.mask_token and len(tokenizer) <= 130
 
 
+@pytest.mark.slow
 def test_a_strangers_vocabulary_is_read_in_a_process_of_its_own(tmp_path: Path) -> None:
     folder = model_of("albert", tmp_path)
     stranger = models.Located("some/one", folder, "hub")

@@ -267,6 +267,7 @@ ENCODERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["ForSequenceClassification", "ForMaskedLM"])
 @pytest.mark.parametrize("name", ENCODERS)
 def test_dropout_reaches_every_part_of_an_architecture(name: str, head: str) -> None:
@@ -325,6 +326,7 @@ def with_lora(name: str, head: str, folder: Path) -> Any:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Bert", "Roberta", "DistilBert", "Electra", "MPNet", "DebertaV2"])
 @pytest.mark.parametrize("head", ["SequenceClassification", "MaskedLM"])
 def test_peft_reads_the_adapter_alone_and_merges_it_to_the_same_model(
@@ -343,6 +345,7 @@ def test_peft_reads_the_adapter_alone_and_merges_it_to_the_same_model(
         assert torch.allclose(model(tokens).logits, again(tokens).logits, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Bert", "Roberta", "DistilBert", "Electra", "MPNet", "DebertaV2"])
 @pytest.mark.parametrize("head", ["SequenceClassification", "MaskedLM"])
 def test_pefts_own_auto_classes_load_the_adapter_by_its_name_alone(

@@ -151,6 +151,7 @@ POINTERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secret", ["secret.txt", "secret.json"])
 @pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
 @pytest.mark.parametrize("fast", [True, False])

@@ -574,6 +574,7 @@ def test_bodies_that_drip_at_once_are_bounded(ada: Caller, monkeypatch: pytest.M
         assert b" 429 " in opened[-1].recv(100)
 
 
+@pytest.mark.slow
 def test_connections_on_which_no_request_comes_are_closed(
     page: Page, ada: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -678,6 +679,7 @@ def test_the_cookie_is_secure_where_the_page_is(
     assert answer.status == 303 and ("; Secure" in answer.headers["set-cookie"]) is secure
 
 
+@pytest.mark.slow
 def test_who_tries_keys_has_to_wait_and_nobody_else(
     ada: Caller, bob: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,6 +165,7 @@ def test_a_generator_that_yields_nothing_leaves_its_outputs_as_they_are() -> Non
         assert answered["data"] == [{"__type__": "update"}] * count
 
 
+@pytest.mark.slow
 def test_no_generator_of_the_page_empties_what_was_filled_in() -> None:
     """Each as the page first calls it: step 2, touched before there was data, lost its task and settings."""
     built = page.build_app()

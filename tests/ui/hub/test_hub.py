@@ -256,6 +256,7 @@ def test_the_owners_pull_makes_what_a_guest_brought_theirs(server: Any, transfer
 CALLING = Credentials(token=False, guest=True, in_calls=False)  # as who.credentials_of gives them to a guest
 
 
+@pytest.mark.slow
 def test_a_guests_call_says_how_a_model_gets_here_and_brings_none(
     server: Any, transfers: Transfers, cache: Path
 ) -> None:

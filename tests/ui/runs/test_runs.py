@@ -82,6 +82,7 @@ def test_of_few_steps_every_one_is_a_point(home: Path) -> None:
     assert (trail.message, trail.seconds_left()) == ("Training", 50.0)
 
 
+@pytest.mark.slow
 def test_of_many_steps_the_curve_has_few_points_in_order_and_all_epochs_are_there(home: Path) -> None:
     run = written(20_000, 20_000)
     trail = Trails().follow(run)
@@ -95,6 +96,7 @@ def test_of_many_steps_the_curve_has_few_points_in_order_and_all_epochs_are_ther
     assert (trail.step, trail.seconds_left()) == (20_000, 0.0)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)
 @given(st.lists(st.integers(0, 200_000), max_size=6))
 def test_however_often_it_is_looked_at_a_run_looks_the_same(cuts: list[int]) -> None:
@@ -163,6 +165,7 @@ def test_only_the_trails_last_looked_at_are_kept(home: Path) -> None:
     assert len(trails.trails) == 2
 
 
+@pytest.mark.slow
 def test_a_run_of_100000_events_is_drawn_as_fast_as_a_new_one(
     home: Path, working: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
