@@ -563,7 +563,7 @@ class _Watch:
     def truths(self) -> dict[str, str]:
         """Each run's; one that is changing is waited for, and may not be so for long."""
         with suppress(SystemExit):
-            wait_for(lambda: CHANGING not in map(truth, self.runs), "end of a change", 10)
+            wait_for(lambda: CHANGING not in map(truth, self.runs), "end of a change")
         found = {run.id: truth(run) for run in self.runs}
         for run in self.runs:
             if found[run.id] == CHANGING:
@@ -629,7 +629,7 @@ class _Watch:
                 if run.id in self.to_go_on and other is not run and other.is_locked():
                     self.app.client().predict(other.id, api_name="/pause")
             with suppress(SystemExit):
-                wait_for(partial(self.has_gone_on, run), "step", 60)
+                wait_for(partial(self.has_gone_on, run), "step")
             if not self.has_gone_on(run):
                 self.found.stuck.append(f"{run.id} has not gone on after step {self.to_go_on[run.id]}")
 
