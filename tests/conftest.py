@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-SLOW_FIXTURES = {"chromium_path", "classified", "tensorflow", "trained"}
+SLOW_FIXTURES = {"chromium_path", "hub", "classified", "tensorflow", "trained"}
 LOOPBACK = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "", None)
 
 # The Hugging Face libraries read these once, when they are imported: so they are set before any of them is.

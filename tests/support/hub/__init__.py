@@ -27,6 +27,22 @@ from tests.support.hub.store import Repo, Store
 XORBS: dict[str, list[bytes]] = {}  # outlive a Hub: hf_xet remembers what it has sent, and sends it once
 
 
+class Uvicorn(uvicorn.Server):
+    """Ends at once: uvicorn's own looks ten times a second whether it is to end, and then sleeps."""
+
+    ended: asyncio.Event
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.ended.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+
+
 class Hub:
     """The server in a thread of its own, and what tests ask of it."""
 
@@ -43,13 +59,13 @@ class Hub:
         config = uvicorn.Config(
             self.server, log_level="critical", lifespan="off", timeout_graceful_shutdown=0, access_log=False
         )
-        self.uvicorn = uvicorn.Server(config)
+        self.uvicorn = Uvicorn(config)
         self.thread = threading.Thread(target=self._run, name="test hub", daemon=True)
         self.started = threading.Event()
 
     def _run(self) -> None:
         async def serve() -> None:
-            self.loop = asyncio.get_running_loop()
+            self.loop, self.uvicorn.ended = asyncio.get_running_loop(), asyncio.Event()
             self.loop.call_soon(self.started.set)
             await self.uvicorn.serve(sockets=[self.socket])
 
@@ -63,8 +79,8 @@ class Hub:
 
     def __exit__(self, *_: object) -> None:
         self.calm()
-        self.uvicorn.should_exit = True
-        self.uvicorn.force_exit = True
+        assert self.loop is not None
+        self.loop.call_soon_threadsafe(self.uvicorn.ended.set)
         self.thread.join()
         self.socket.close()
 
